@@ -1,0 +1,132 @@
+"""Every knob of a run, exactly once, with its unit and its symbol in the paper.
+
+The other files in this folder set differences from these values. Any field can be
+overridden on the command line, as `--config.data_stage.width=128`; the argument behind
+the file's name picks a size or a variant: `--config=configs/stock.py:smoke,data_only`.
+"""
+
+from ml_collections import ConfigDict
+
+from l2d_jax.types import InputError
+
+
+def get_config() -> ConfigDict:
+    """The defaults."""
+    config = ConfigDict()
+    config.seed = 0  # of initial weights, masks, noise, batches and samples
+    config.variant = "full"  # full, latent_only, data_only or oracle_latent
+
+    config.data = ConfigDict()
+    config.data.name = "stock"  # a key of l2d_jax.data.DATASETS
+    config.data.path = ""  # the user's file, for name = "csv"
+    config.data.window = 24  # L, steps of a window of a recording
+    config.data.stride = 1  # steps between the starts of two windows
+    config.data.length = 0  # steps that ragged series are padded to; 0: the longest
+    config.data.scaler = "min_max"  # per channel: min_max to [-1, 1], or standard
+
+    config.encoder = ConfigDict()  # stage 1: E and D
+    config.encoder.latent_dim = 8  # d, dimensions of r
+    config.encoder.mask_rate = 0.5  # share of time steps hidden (m = 1)
+    config.encoder.width = 64  # channels of TS2Vec's residual blocks
+    config.encoder.features = 64  # channels of its last block, pooled over time
+    config.encoder.depth = 10  # residual blocks; the dilation doubles with each
+    config.encoder.decoder_width = 64  # channels of D
+    config.encoder.decoder_layers = 5  # convolutions of D
+    config.encoder.decoder_patch = 1  # steps that D writes per token
+    _training(config.encoder, num_steps=2_000, batch_size=128)
+
+    config.latent_stage = ConfigDict()  # stage 2: r_phi
+    _diffusion(config.latent_stage)
+    config.latent_stage.width = 128  # hidden units of the residual MLP
+    config.latent_stage.num_blocks = 4
+    _training(config.latent_stage, num_steps=8_000, batch_size=256)
+
+    config.data_stage = ConfigDict()  # stage 3: F and x_theta
+    _diffusion(config.data_stage)
+    config.data_stage.patch = 4  # steps of a token: more for long series
+    config.data_stage.width = 128  # features of a token
+    config.data_stage.num_blocks = 4  # pairs of time mixing and MLP
+    config.data_stage.mixing = "mlp"  # along time: mlp or attention
+    config.data_stage.condition = "film"  # how F(r) enters: add, concat or film
+    config.data_stage.condition_width = 128  # channels of F
+    config.data_stage.condition_layers = 5  # convolutions of F
+    config.data_stage.condition_dropout = 0.0  # share of examples trained without F(r)
+    _training(config.data_stage, num_steps=10_000, batch_size=128)
+
+    config.training = ConfigDict()  # for all stages
+    config.training.compute_dtype = "auto"  # float32 or bfloat16; auto: by device
+    config.training.steps_per_call = 100  # optimizer steps per call of the program
+    config.training.checkpoint_every = 1_000  # steps between checkpoints
+
+    config.sampling = ConfigDict()
+    config.sampling.num_samples = 0  # generated for the scores; 0: as many as real ones
+    config.sampling.solver = "ancestral"  # ancestral, ddim or dpm_solver++
+    config.sampling.num_steps = 0  # of the data chain; 0: all K
+    config.sampling.latent_solver = "dpm_solver++"  # of the latent chain
+    config.sampling.latent_num_steps = 20  # 0: all K, as the paper with ancestral
+    config.sampling.guidance = 1.0  # 1: plain; above: pushed away from "without F(r)"
+    config.sampling.eta = 1.0  # noise of DDIM: 0 none, 1 as ancestral
+    config.sampling.batch_size = 512  # series per device and call: memory, not results
+
+    config.evaluation = ConfigDict()
+    config.evaluation.metrics = ("context_fid",)  # keys of l2d_jax.metrics.METRICS
+    config.evaluation.num_series = 0  # real ones that are used, chosen by seed; 0: all
+    config.evaluation.num_repeats = 5  # retrained encoders (published: 5)
+    config.evaluation.seed = 0
+    return config
+
+
+def _diffusion(stage: ConfigDict) -> None:
+    stage.num_diffusion_steps = 100  # K
+    stage.schedule = "linear"  # linear or cosine
+    stage.beta_first = 1e-4  # variance of the first step, linear only
+    stage.beta_last = 0.1  # and of the last; see schedules.linear
+    stage.prediction = "x_0"  # what the network gives: x_0, eps or v
+    stage.weighting = "uniform"  # of the loss over steps: uniform or min_snr
+
+
+def _training(stage: ConfigDict, *, num_steps: int, batch_size: int) -> None:
+    stage.num_steps = num_steps  # optimizer steps
+    stage.batch_size = batch_size  # series per step, over all devices
+    stage.learning_rate = 1e-3  # peak, after warm-up; a cosine to 0 follows
+    stage.warmup_steps = 500
+    stage.beta_2 = 0.99  # second-moment decay of AdamW
+    stage.weight_decay = 1e-4
+    stage.clip_norm = 1.0  # largest global norm of a gradient
+    stage.ema_decay = 0.999  # of the weights that are kept
+
+
+def with_argument(config: ConfigDict, argument: str) -> ConfigDict:
+    """Applies what stands behind the colon in `--config=FILE:argument`."""
+    for name in filter(None, argument.split(",")):
+        if name not in ARGUMENTS:
+            raise InputError(
+                f"config argument {name!r}: use {', '.join(ARGUMENTS)}, "
+                "several joined by commas"
+            )
+        ARGUMENTS[name](config)
+    return config
+
+
+def smoke(config: ConfigDict) -> None:
+    """The whole program in seconds, with scores that mean nothing."""
+    for stage in (config.encoder, config.latent_stage, config.data_stage):
+        stage.num_steps = 20
+        stage.batch_size = 16
+        stage.width = 16
+    config.encoder.depth = 2
+    config.encoder.features = 16
+    config.training.steps_per_call = 10
+    config.training.checkpoint_every = 10
+    config.sampling.num_samples = 64
+    config.evaluation.num_series = 64
+    config.evaluation.num_repeats = 2
+
+
+ARGUMENTS = {
+    "smoke": smoke,
+    "full": lambda config: config.update(variant="full"),
+    "latent_only": lambda config: config.update(variant="latent_only"),
+    "data_only": lambda config: config.update(variant="data_only"),
+    "oracle_latent": lambda config: config.update(variant="oracle_latent"),
+}

@@ -1,0 +1,20 @@
+"""Japanese Vowels: 640 utterances of 9 speakers, 12 channels, 7 to 29 steps.
+
+    python main.py --config=configs/japanese_vowels.py --workdir=runs/japanese_vowels
+
+Expected: to be measured. Time: to be measured.
+"""
+
+from l2d_jax.configs import base
+
+
+def get_config(argument: str = ""):
+    """Differences from configs/base.py."""
+    config = base.get_config()
+    config.data.name = "japanese_vowels"
+    config.encoder.num_steps = 1_500
+    config.encoder.batch_size = 64
+    config.encoder.depth = 5  # a receptive field of 125 steps: enough for 29
+    config.latent_stage.num_steps = 4_000
+    config.data_stage.num_steps = 2_500
+    return base.with_argument(config, argument)

@@ -1,0 +1,354 @@
+"""The trained cascade: noise -> r_0 -> series, and its variants as fillings.
+
+`GENERATORS` is the one place where a variant is chosen. A generator is a pair of pure
+functions of one key; `Cascade` adds data units, devices and chunks.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from ml_collections import ConfigDict, FrozenConfigDict
+
+from l2d_jax import diffusion, parallel, sampling, stages
+from l2d_jax.data.normalizer import Normalizer
+from l2d_jax.data.ragged import from_model_space, to_list, to_model_space
+from l2d_jax.types import (
+    Examples,
+    InputError,
+    Latent,
+    Params,
+    RandomKey,
+    Series,
+    SeriesBatch,
+)
+
+
+class Generator(NamedTuple):
+    """How one series is made. Baselines are generators too."""
+
+    prior: Callable[[Params, RandomKey], Latent | None]
+    decode: Callable[[Params, RandomKey, Latent | None], Series]
+
+
+class Variant(NamedTuple):
+    """A filling of the cascade, and the stages that it needs trained."""
+
+    stages: tuple[str, ...]
+    prior: Callable[..., Callable]
+    decode: Callable[..., Callable]
+
+
+# --- priors: key -> r_0, standardised -------------------------------------------------
+
+
+def diffusion_prior(config: FrozenConfigDict) -> Callable:
+    """The latent chain."""
+    c, s = config.latent_stage, config.sampling
+    denoiser, schedule = stages.make_latent_denoiser(config), stages.stage_schedule(c)
+
+    def prior(params: Params, key: RandomKey) -> Latent:
+        def denoise(r_t, t):
+            output = denoiser.apply(params["latent_denoiser"], r_t, t)
+            return diffusion.predict_x_0(
+                c.prediction, schedule, output=output, x_t=r_t, t=t
+            )
+
+        return sampling.sample(
+            denoise,
+            schedule,
+            key,
+            (config.encoder.latent_dim,),
+            solver=s.latent_solver,
+            num_steps=s.latent_num_steps or None,
+            eta=s.eta,
+        )
+
+    return prior
+
+
+def no_prior(config: FrozenConfigDict) -> Callable:
+    """For models without a latent."""
+    del config
+    return lambda params, key: None
+
+
+def oracle_prior(config: FrozenConfigDict) -> Callable:
+    """r of a random training series: what a perfect prior would give."""
+    del config
+    return lambda params, key: jax.random.choice(key, params["training_latents"])
+
+
+# --- decoders: (key, r_0) -> series in model space ------------------------------------
+
+
+def diffusion_decode(config: FrozenConfigDict, shape: tuple[int, int]) -> Callable:
+    """The data chain, given F(r_0) where there is a latent."""
+    c, s = config.data_stage, config.sampling
+    denoiser = stages.make_series_denoiser(config)
+    network, schedule = stages.make_condition(config, shape), stages.stage_schedule(c)
+
+    def decode(params: Params, key: RandomKey, r_0: Latent | None) -> Series:
+        params, signal = params["series_denoiser"], None
+        if r_0 is not None:  # F(r_0) is the same at every step: outside the loop
+            signal = network.apply(params["condition"], r_0)
+
+        def denoise(x_t, t):
+            output = denoiser.apply(params["denoiser"], x_t, t, signal)
+            if signal is not None and s.guidance != 1.0:
+                null = jnp.zeros_like(signal)
+                without = denoiser.apply(params["denoiser"], x_t, t, null)
+                output = without + s.guidance * (output - without)
+            return diffusion.predict_x_0(
+                c.prediction, schedule, output=output, x_t=x_t, t=t
+            )
+
+        return sampling.sample(
+            denoise,
+            schedule,
+            key,
+            shape,
+            solver=s.solver,
+            num_steps=s.num_steps or None,
+            eta=s.eta,
+        )
+
+    return decode
+
+
+def decoder_decode(config: FrozenConfigDict, shape: tuple[int, int]) -> Callable:
+    """D(r_0): the decoder of stage 1, without noise."""
+    decoder = stages.make_decoder(config, shape)
+
+    def decode(params: Params, key: RandomKey, r_0: Latent) -> Series:
+        del key
+        scale = params["latent"]["scale"]
+        return decoder.apply(params["decoder"], r_0 * scale + params["latent"]["mean"])
+
+    return decode
+
+
+VARIANTS: dict[str, Variant] = {
+    "full": Variant(("encoder", "latent", "data"), diffusion_prior, diffusion_decode),
+    "latent_only": Variant(("encoder", "latent"), diffusion_prior, decoder_decode),
+    "data_only": Variant(("data",), no_prior, diffusion_decode),
+    "oracle_latent": Variant(("encoder", "data"), oracle_prior, diffusion_decode),
+}
+
+
+@lru_cache(maxsize=16)
+def make_generator(config: FrozenConfigDict, shape: tuple[int, int]) -> Generator:
+    """The generator of `config.variant`, for series of `shape` (L, C), model space."""
+    variant = VARIANTS[config.variant]
+    return Generator(variant.prior(config), variant.decode(config, shape))
+
+
+# --- the model that users hold --------------------------------------------------------
+
+
+class Layout(NamedTuple):
+    """Facts of the data set that a trained model must remember."""
+
+    length: int  # L
+    channels: tuple[str, ...]
+    ragged: bool = False  # series of different lengths: one more channel, the validity
+    min_length: int = 1  # of a generated series, where ragged
+    num_series: int = 0  # N of the training set
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(L, C) in model space."""
+        return self.length, len(self.channels) + self.ragged
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["params", "normalizer"],
+    meta_fields=["config", "layout"],
+)
+@dataclass(frozen=True, eq=False)
+class Cascade:
+    """A trained model: the averaged weights of all stages, and what they need around.
+
+    What `l2d_jax.fit` and `l2d_jax.load` return.
+    """
+
+    params: Params
+    normalizer: Normalizer
+    config: FrozenConfigDict
+    layout: Layout
+
+    def sample(
+        self,
+        key: RandomKey,
+        n: int,
+        *,
+        solver: str | None = None,
+        num_steps: int | None = None,
+        latent_solver: str | None = None,
+        latent_num_steps: int | None = None,
+        eta: float | None = None,
+    ) -> SeriesBatch | list[Float[np.ndarray, "_ C"]]:
+        """n generated series in data units: [n, L, C], or a list of [l_i, C] if ragged.
+
+        A function of the arguments alone: the number of devices does not matter, and
+        the first m of n series are those of `sample(key, m)` up to rounding.
+
+        Args:
+          key: a typed key, `jax.random.key(0)`.
+          n: how many, 1 or more.
+          solver: ancestral, ddim or dpm_solver++. By default the config's; with fewer
+            steps than the chain was trained with, dpm_solver++.
+          num_steps: solver steps of the data chain, 1 to K. Given the latent, 5 do.
+          latent_solver, latent_num_steps: the same for the latent chain. By default
+            the config's; where `num_steps` is below K, `FAST_LATENT_STEPS` of
+            dpm_solver++.
+          eta: noise of ddim, 0 to 1.
+
+        Raises:
+          InputError: n below 1, an unknown solver, or steps out of range.
+        """
+        model = self.with_sampling(
+            solver=solver,
+            num_steps=num_steps,
+            latent_solver=latent_solver,
+            latent_num_steps=latent_num_steps,
+            eta=eta,
+        )
+        parts = list(model.sample_batches(key, n))
+        series = np.concatenate([part.series for part in parts])
+        lengths = np.concatenate([part.lengths for part in parts])
+        return to_list(series, lengths) if self.layout.ragged else series
+
+    def with_sampling(self, **settings: str | int | float | None) -> "Cascade":
+        """The same model with other defaults of `sample`, whose settings these are."""
+        return replace(self, config=with_sampling(self.config, **settings))
+
+    def sample_batches(self, key: RandomKey, n: int) -> Iterator[Examples]:
+        """As `sample`, batch by batch: memory does not depend on n."""
+        if n < 1:
+            raise InputError(f"num_samples={n}: ask for 1 or more")
+        batches = parallel.map_rows(
+            sampler(self.config, self.layout.shape),
+            {"params": self.params, "key": key},
+            np.arange(n, dtype=np.int32),
+            batch_size=self.config.sampling.batch_size,
+        )
+        return (self._in_data_units(z) for z in batches)
+
+    def encode(
+        self, x: SeriesBatch | list[Float[np.ndarray, "_ C"]]
+    ) -> Float[np.ndarray, "N d"]:
+        """r = E(x), standardised as in training, for series in data units."""
+        if "encoder" not in self.params:
+            raise InputError(f"variant {self.config.variant!r} has no encoder")
+        z = to_model_space(self._examples(x), self.normalizer, self.layout.ragged)
+        return stages.standard_latents(self.config, self.params, z)
+
+    def reconstruct(
+        self, key: RandomKey, x: SeriesBatch | list[Float[np.ndarray, "_ C"]]
+    ) -> SeriesBatch | list[Float[np.ndarray, "_ C"]]:
+        """Series drawn given the latents of `x`: what r keeps, what it leaves."""
+        r_0 = self.encode(x)
+        z = parallel.map_all(
+            reconstructor(self.config, self.layout.shape),
+            {"params": self.params, "key": key, "latents": r_0},
+            np.arange(len(r_0), dtype=np.int32),
+            batch_size=self.config.sampling.batch_size,
+        )
+        examples = self._in_data_units(z)
+        return to_list(*examples[:2]) if self.layout.ragged else examples.series
+
+    def _in_data_units(self, z: np.ndarray) -> Examples:
+        layout = self.layout
+        return Examples(
+            *from_model_space(z, self.normalizer, layout.ragged, layout.min_length)
+        )
+
+    def _examples(self, x) -> Examples:
+        length, channels = self.layout.length, len(self.layout.channels)
+        if isinstance(x, list):
+            x = pad(x, length, channels)
+        if x.ndim != 3 or x.shape[1:] != (length, channels):
+            raise InputError(
+                f"series of shape {list(x.shape)}: this model takes "
+                f"[N, {length}, {channels}]"
+            )
+        lengths = (~np.isnan(x).all(axis=2)).sum(axis=1)
+        return Examples(np.asarray(x, np.float32), lengths)
+
+
+FAST_LATENT_STEPS = 20
+
+
+def pad(
+    series: list[Float[np.ndarray, "_ C"]], length: int, channels: int
+) -> SeriesBatch:
+    """[N, length, channels] with NaN after the end of each series."""
+    out = np.full((len(series), length, channels), np.nan, np.float32)
+    for row, one in zip(out, series, strict=True):
+        if one.ndim != 2 or one.shape[0] > length or one.shape[1] != channels:
+            raise InputError(
+                f"a series of shape {list(one.shape)}: this model takes up to "
+                f"{length} steps of {channels} channels"
+            )
+        row[: len(one)] = one
+    return out
+
+
+def with_sampling(
+    config: ConfigDict | FrozenConfigDict, **settings: str | int | float | None
+) -> FrozenConfigDict:
+    """The config with the given fields of `config.sampling` (None: as they are)."""
+    config = ConfigDict(config.to_dict())  # a copy: nested sections too
+    given = {name: value for name, value in settings.items() if value is not None}
+    steps = int(given.get("num_steps", 0))
+    if 0 < steps < config.data_stage.num_diffusion_steps:
+        given.setdefault("solver", "dpm_solver++")
+        if "latent_num_steps" not in given:
+            latent_steps = config.latent_stage.num_diffusion_steps
+            given["latent_num_steps"] = min(FAST_LATENT_STEPS, latent_steps)
+            given.setdefault("latent_solver", "dpm_solver++")
+    config.sampling.update(given)
+    s = config.sampling
+    stages.check_choice(s.solver, sampling.SOLVERS, "solver")
+    stages.check_choice(s.latent_solver, sampling.SOLVERS, "latent_solver")
+    if s.guidance != 1.0 and not config.data_stage.condition_dropout:
+        raise InputError(
+            f"guidance={s.guidance} needs a model that was also trained without the "
+            "latent: train with --config.data_stage.condition_dropout=0.1"
+        )
+    if not 0.0 <= s.eta <= 1.0:
+        raise InputError(f"eta={s.eta}: use 0 (no noise) to 1 (as ancestral)")
+    return FrozenConfigDict(config)
+
+
+@lru_cache(maxsize=16)
+def sampler(config: FrozenConfigDict, shape: tuple[int, int]) -> Callable:
+    """({params, key}, index) -> series in model space: one call, both chains."""
+    generator = make_generator(config, shape)
+
+    def one(inputs: Params, index: Array) -> Series:
+        key = jax.random.fold_in(inputs["key"], index)
+        key_prior, key_decode = jax.random.split(key)
+        r_0 = generator.prior(inputs["params"], key_prior)
+        return generator.decode(inputs["params"], key_decode, r_0)
+
+    return one
+
+
+@lru_cache(maxsize=16)
+def reconstructor(config: FrozenConfigDict, shape: tuple[int, int]) -> Callable:
+    """({params, key, latents}, index) -> series drawn given latents[index]."""
+    generator = make_generator(config, shape)
+
+    def one(inputs: Params, index: Array) -> Series:
+        key = jax.random.fold_in(inputs["key"], index)
+        return generator.decode(inputs["params"], key, inputs["latents"][index])
+
+    return one

@@ -1,0 +1,183 @@
+"""Saving and restoring: the only file that says orbax.
+
+Resume order of a stage: (1) its latest checkpoint, (2) the one before it, if the
+latest can't be read, (3) from the start. Every checkpoint carries the fields of the
+config that made it; a run whose config differs is refused.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from l2d_jax.types import InputError, Params
+
+log = logging.getLogger(__name__)
+
+
+class Checkpoints:
+    """The checkpoints of one stage: the latest two, written in the background."""
+
+    def __init__(self, directory: Path, facts: Mapping[str, Any]):
+        """`facts`: flat dict of what shapes the weights; must agree on restoring."""
+        self.directory = Path(directory).absolute()
+        self._facts = json.loads(
+            json.dumps(facts)
+        )  # as they come back: tuples are lists
+        self._manager = _manager(self.directory, keep=2)
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._manager.close()  # waits for a save under way
+
+    def save(self, step: int, state: Params) -> None:
+        """Starts to write; returns when the arrays have been copied."""
+        # A copy: the program donates its input, and on CPU numpy would share it.
+        state = jax.tree.map(np.array, state)
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(state),
+                facts=ocp.args.JsonSave(self._facts),
+            ),
+        )
+
+    def latest(self) -> str:
+        """Where the last finished checkpoint lies, for messages."""
+        self._manager.wait_until_finished()
+        step = self._manager.latest_step()
+        return "none" if step is None else str(self.directory / str(step))
+
+    def restore(self, template: Params) -> Params | None:
+        """The latest state that can be read, shaped and placed as `template`; or None.
+
+        Raises:
+          InputError: it was made with other facts (they are named), or checkpoints are
+            there and none can be read.
+        """
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
+        for step in steps:
+            try:
+                facts = self._read(step, facts=ocp.args.JsonRestore())["facts"]
+                self._check(facts)
+                return self._read(step, state=ocp.args.StandardRestore(abstract))[
+                    "state"
+                ]
+            except InputError:
+                raise
+            except Exception as error:  # whatever a damaged file makes of a reader
+                log.warning(
+                    "checkpoint %s can't be read (%s): trying the one before",
+                    self.directory / str(step),
+                    _one_line(error),
+                )
+        if steps:
+            raise InputError(
+                f"no checkpoint in {self.directory} can be read (steps "
+                f"{', '.join(map(str, steps))}): delete this folder to train the stage "
+                "anew, or take another --workdir"
+            )
+        return None
+
+    def _read(self, step: int, **args) -> Any:
+        return self._manager.restore(step, args=ocp.args.Composite(**args))
+
+    def _check(self, saved: Mapping[str, Any]) -> None:
+        differing = [
+            f"{name} was {saved.get(name)!r} and is {self._facts.get(name)!r}"
+            for name in sorted({*saved, *self._facts})
+            if saved.get(name) != self._facts.get(name)
+        ]
+        if differing:
+            raise InputError(
+                f"the checkpoints in {self.directory} were made with another config: "
+                f"{'; '.join(differing)}. Put them back, or take another --workdir"
+            )
+
+
+def save_model(directory: Path, arrays: Params, facts: Mapping[str, Any]) -> None:
+    """Writes nested dicts of arrays with their facts: what `load_model` reads alone."""
+    arrays = jax.tree.map(np.asarray, arrays)
+    described = {
+        "/".join(path): [list(leaf.shape), str(leaf.dtype)]
+        for path, leaf in _flatten(arrays)
+    }
+    with _manager(Path(directory).absolute(), keep=1) as manager:
+        step = manager.latest_step()
+        manager.save(
+            0 if step is None else step + 1,
+            args=ocp.args.Composite(
+                arrays=ocp.args.StandardSave(arrays),
+                facts=ocp.args.JsonSave({"arrays": described, **facts}),
+            ),
+        )
+
+
+def load_model(directory: Path) -> tuple[Params, dict[str, Any]]:
+    """(arrays, facts) as they were given to `save_model`.
+
+    Raises:
+      InputError: there is no finished model, or it can't be read.
+    """
+    directory = Path(directory).absolute()
+    if not directory.is_dir():
+        raise InputError(
+            f"{directory} is missing: no finished model there. Train one (or let a run "
+            "that was cut off go on) with the same --config and --workdir"
+        )
+    try:
+        with _manager(directory, keep=1) as manager:
+            step = manager.latest_step()
+            args = ocp.args.Composite(facts=ocp.args.JsonRestore())
+            facts = dict(manager.restore(step, args=args)["facts"])
+            template: Params = {}
+            for path, (shape, dtype) in facts.pop("arrays").items():
+                *folders, name = path.split("/")
+                node = template
+                for folder in folders:
+                    node = node.setdefault(folder, {})
+                node[name] = np.empty(shape, dtype)
+            args = ocp.args.Composite(arrays=ocp.args.StandardRestore(template))
+            return manager.restore(step, args=args)["arrays"], facts
+    except Exception as error:
+        raise InputError(
+            f"the model in {directory} can't be read ({_one_line(error)}): delete this "
+            "folder and run the training command again; finished stages are kept"
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a whole file or none: to a temporary name, then renamed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def _manager(directory: Path, *, keep: int) -> ocp.CheckpointManager:
+    directory.mkdir(parents=True, exist_ok=True)
+    policy = ocp.checkpoint_managers.LatestN(keep)
+    return ocp.CheckpointManager(
+        directory, options=ocp.CheckpointManagerOptions(preservation_policy=policy)
+    )
+
+
+def _flatten(tree: Params, path: tuple[str, ...] = ()):
+    for name, node in tree.items():
+        if isinstance(node, dict):
+            yield from _flatten(node, (*path, name))
+        else:
+            yield (*path, name), node
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split()) or "no message"
+    return f"{type(error).__name__}: {text[:160]}"

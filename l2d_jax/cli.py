@@ -1,0 +1,93 @@
+"""The command line: flags, and which part of a run they ask for."""
+
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+MODES = ("run", "sample", "evaluate", "report")
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    None,
+    "Config file, with an argument after a colon: configs/stock.py:smoke. The modes "
+    "other than run take the config of the workdir by default.",
+    lock_config=True,
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
+_MODE = flags.DEFINE_enum("mode", "run", MODES, "run: train, sample, evaluate, report.")
+_NUM_SAMPLES = flags.DEFINE_integer("num_samples", 1000, "Series, for --mode=sample.")
+_OUT = flags.DEFINE_string("out", None, "File of samples: .npz, .npy or .csv.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of the samples, for --mode=sample.")
+_SOLVER = flags.DEFINE_string("solver", None, "ancestral, ddim or dpm_solver++.")
+_NUM_STEPS = flags.DEFINE_integer("num_steps", None, "Solver steps of the data chain.")
+
+
+def main() -> None:
+    """Entry point of `main.py` and of the console command `l2d`."""
+    logging.set_verbosity(logging.WARNING)
+    from l2d_jax.types import InputError
+
+    try:
+        argv = flags.FLAGS(with_config_path(sys.argv), known_only=False)
+    except (flags.Error, InputError) as error:
+        fail(str(error))
+    except (AttributeError, KeyError, TypeError, ValueError, ImportError) as error:
+        fail(f"--config: {error}")
+    try:
+        app.run(lambda _: dispatch(), argv=argv[:1])
+    except InputError as error:
+        fail(str(error))
+
+
+def with_config_path(argv: list[str]) -> list[str]:
+    """`--config=stock` and a missing file resolved among the bundled configs."""
+    from l2d_jax import configs
+
+    return [
+        f"--config={configs.find(arg.removeprefix('--config='))}"
+        if arg.startswith("--config=")
+        else arg
+        for arg in argv
+    ]
+
+
+def dispatch() -> None:
+    """Runs what the flags ask for."""
+    from l2d_jax import run
+    from l2d_jax.types import InputError
+
+    if not _WORKDIR.value:
+        raise InputError("--workdir is missing: name the folder of the run")
+    workdir = Path(_WORKDIR.value)
+    if _MODE.value == "run":
+        if _CONFIG.value is None:
+            raise InputError("--config is missing: as --config=configs/stock.py")
+        scores = run.run(_CONFIG.value, workdir)
+        print(run.summary(workdir, scores))
+    elif _MODE.value == "sample":
+        if not _OUT.value:
+            raise InputError("--out is missing: name a file, as --out=samples.npz")
+        path = run.sample_to_file(
+            run.load(workdir),
+            Path(_OUT.value),
+            n=_NUM_SAMPLES.value,
+            seed=_SEED.value,
+            solver=_SOLVER.value,
+            num_steps=_NUM_STEPS.value,
+        )
+        print(f"{_NUM_SAMPLES.value:,} series written to {path}")
+    else:
+        scores = run.rescore(
+            workdir, _CONFIG.value, report_only=_MODE.value == "report"
+        )
+        print(run.summary(workdir, scores))
+
+
+def fail(message: str) -> NoReturn:
+    """One line on standard error, exit status 2."""
+    line = " ".join(message.split())
+    print(f"error: {line}", file=sys.stderr)
+    sys.exit(2)

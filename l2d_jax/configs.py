@@ -1,0 +1,118 @@
+"""Finds, reads and checks configs, in a checkout and in an installed package alike."""
+
+import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+
+from ml_collections import ConfigDict
+
+from l2d_jax import parallel
+from l2d_jax.cascade import VARIANTS, with_sampling
+from l2d_jax.diffusion import PREDICTIONS, WEIGHTINGS
+from l2d_jax.metrics import METRICS
+from l2d_jax.models import CONDITIONS, MIXERS
+from l2d_jax.schedules import SCHEDULES
+from l2d_jax.stages import check_choice
+from l2d_jax.types import InputError
+
+SECTIONS = {"encoder": "encoder", "latent": "latent_stage", "data": "data_stage"}
+CHECKOUT = Path(__file__).resolve().parent.parent / "configs"
+BUNDLED = Path(__file__).resolve().parent / "bundled_configs"
+
+
+def folder() -> Path:
+    """The configs folder: beside the package in a checkout, else inside the package."""
+    return CHECKOUT if (CHECKOUT / "base.py").exists() else BUNDLED
+
+
+def find(name: str) -> str:
+    """A path for `--config`: FILE[:argument] as it is, or a bundled set by its name."""
+    path, colon, argument = name.partition(":")
+    if Path(path).exists():
+        return name
+    bundled = folder() / f"{Path(path).stem}.py"
+    if bundled.exists() and path in (bundled.stem, f"configs/{bundled.name}"):
+        return f"{bundled}{colon}{argument}"
+    known = ", ".join(sorted(p.stem for p in folder().glob("*.py") if p.stem != "base"))
+    raise InputError(f"--config={name}: no such file; bundled configs: {known}")
+
+
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        f"l2d_jax.bundled_configs.{name}", folder() / f"{name}.py"
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+base = _load("base")
+
+
+def resolve(config: ConfigDict) -> ConfigDict:
+    """The config with every `auto` replaced, after checking each choice.
+
+    Raises:
+      InputError: naming the field and what it can be.
+    """
+    config = config.copy_and_resolve_references()
+    if config.training.compute_dtype == "auto":
+        config.training.compute_dtype = parallel.default_compute_dtype()
+    check_choice(config.variant, VARIANTS, "--config.variant")
+    data, training = config.data_stage, config.training
+    choices: dict[str, tuple[str, Iterable[str]]] = {
+        "training.compute_dtype": (training.compute_dtype, ("float32", "bfloat16")),
+        "data_stage.condition": (data.condition, CONDITIONS),
+        "data_stage.mixing": (data.mixing, MIXERS),
+    }
+    for section in ("latent_stage", "data_stage"):
+        for field, known in (
+            ("schedule", SCHEDULES),
+            ("prediction", PREDICTIONS),
+            ("weighting", WEIGHTINGS),
+        ):
+            choices[f"{section}.{field}"] = (config[section][field], known)
+    for field, (value, known) in choices.items():
+        check_choice(value, known, f"--config.{field}")
+    for metric in config.evaluation.metrics:
+        check_choice(metric, METRICS, "--config.evaluation.metrics")
+    for stage in VARIANTS[config.variant].stages:
+        section = SECTIONS[stage]
+        field = f"--config.{section}.batch_size"
+        parallel.check_batch_size(config[section].batch_size, field)
+    check_positive(config)
+    with_sampling(config)
+    return config
+
+
+POSITIVE = (
+    "encoder.latent_dim",
+    "encoder.width",
+    "encoder.num_steps",
+    "encoder.decoder_patch",
+    "latent_stage.num_steps",
+    "data_stage.num_steps",
+    "data_stage.patch",
+    "training.steps_per_call",
+    "training.checkpoint_every",
+    "sampling.batch_size",
+    "evaluation.num_repeats",
+)
+
+
+def check_positive(config: ConfigDict) -> None:
+    """Raises `InputError` for counts below 1 and a mask rate outside (0, 1]."""
+    for field in POSITIVE:
+        section, name = field.split(".")
+        if config[section][name] < 1:
+            raise InputError(f"--config.{field}={config[section][name]}: use 1 or more")
+    if not 0.0 < config.encoder.mask_rate <= 1.0:
+        rate = config.encoder.mask_rate
+        raise InputError(f"--config.encoder.mask_rate={rate}: use above 0, up to 1")
+    if config.sampling.num_samples < 0:
+        n = config.sampling.num_samples
+        raise InputError(
+            f"--config.sampling.num_samples={n}: use 0 (as many as real) or more"
+        )

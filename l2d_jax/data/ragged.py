@@ -1,0 +1,109 @@
+"""Series of different lengths, for networks that work on arrays of one shape.
+
+In data units NaN marks what lies after a series' end. In model space a ragged set has
+one channel more, the validity: +1 inside the series and -1 after its end, where the
+other channels repeat the last value. A generated series ends at the likeliest step
+down of its validity.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from l2d_jax.data.normalizer import Normalizer, inside
+from l2d_jax.types import Examples, InputError, Lengths, SeriesBatch, is_ragged
+
+
+def from_list(
+    series: Sequence[Float[np.ndarray, "_ C"]],
+    *,
+    labels: Int[np.ndarray, " N"] | None = None,
+    length: int = 0,
+) -> Examples:
+    """Examples of one shape: series cut at `length` (0: the longest), padded with NaN.
+
+    Raises:
+      InputError: a length of 1 or below 0.
+    """
+    if length == 1 or length < 0:
+        raise InputError(
+            f"a length of {length} is too short: set --config.data.length to 2 or "
+            "more, or to 0 for the longest series"
+        )
+    length = length or max(len(one) for one in series)
+    lengths = np.array([min(len(one), length) for one in series])
+    shape = (len(series), length, series[0].shape[1])
+    padded = np.full(shape, np.nan, dtype=np.float32)
+    padded[inside(lengths, length)] = np.concatenate([one[:length] for one in series])
+    return Examples(padded, lengths, labels)
+
+
+def to_list(series: SeriesBatch, lengths: Lengths) -> list[Float[np.ndarray, "_ C"]]:
+    """The series without what lies after their ends: N arrays [l_n, C]."""
+    return [one[:length] for one, length in zip(series, lengths.tolist(), strict=True)]
+
+
+def to_model_space(
+    examples: Examples, normalizer: Normalizer, ragged: bool
+) -> Float[np.ndarray, "N L D"]:
+    """Normalised float32 series; D = C, or C + 1 with the validity where ragged.
+
+    Raises:
+      InputError: series of different lengths, and not ragged.
+    """
+    series, lengths = examples.series, examples.lengths
+    if not ragged:
+        if is_ragged(examples):
+            raise InputError(
+                f"series of {lengths.min()} to {lengths.max()} steps given to a model "
+                f"of fixed length {series.shape[1]}: bring them to one length"
+            )
+        return np.asarray(on_host(normalizer).normalize(series), np.float32)
+    steps = np.arange(series.shape[1])
+    source = np.minimum(steps[None, :], lengths[:, None] - 1)
+    held = np.take_along_axis(series, source[:, :, None], axis=1)
+    z = on_host(normalizer).normalize(held)
+    validity = np.where(inside(lengths, len(steps)), 1.0, -1.0)
+    return np.concatenate([z, validity[:, :, None]], axis=-1).astype(np.float32)
+
+
+def from_model_space(
+    z: Float[Array | np.ndarray, "N L D"],
+    normalizer: Normalizer,
+    ragged: bool,
+    min_length: int = 1,
+) -> tuple[SeriesBatch, Lengths]:
+    """Series [N, L, C] in data units, NaN after the end, and their lengths.
+
+    Args:
+      z: D = C, or C + 1 with the validity where ragged.
+      min_length: no series is taken to be shorter, 1..L.
+    """
+    z = np.asarray(z, dtype=np.float32)
+    num_series, length, _ = z.shape
+    values = z[:, :, :-1] if ragged else z
+    series = np.asarray(on_host(normalizer).denormalize(values))
+    if not ragged:
+        return series, np.full(num_series, length)
+    lengths = likeliest_lengths(z[:, :, -1], min_length=min_length)
+    series[~inside(lengths, length)] = np.nan
+    return series, lengths
+
+
+def likeliest_lengths(
+    validity: Float[np.ndarray, "N L"], *, min_length: int
+) -> Lengths:
+    """argmax_l sum_{t<l} v_t - sum_{t>=l} v_t, l = min_length..L; ties: the shortest.
+
+    The maximum-likelihood step from +1 to -1 under Gaussian noise.
+    """
+    # The two sums add up to a constant, so that the first one decides.
+    first_sums = np.cumsum(validity, axis=1, dtype=np.float64)
+    return min_length + np.argmax(first_sums[:, min_length - 1 :], axis=1)
+
+
+def on_host(normalizer: Normalizer) -> Normalizer:
+    """The same with numpy arrays, so that nothing here runs on a device."""
+    return jax.tree.map(np.asarray, normalizer)

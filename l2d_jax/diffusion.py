@@ -1,0 +1,110 @@
+"""The Gaussian diffusion process, for one example of any shape.
+
+(1) forward     q(x_t | x_0) = N(sqrt(ab_t) x_0, (1 - ab_t) I)
+(2) posterior   q(x_s | x_t, x_0) = N(a x_t + b x_0, c^2 I) for s < t, with
+                alpha = ab_t / ab_s:
+                a = sqrt(alpha) (1 - ab_s) / (1 - ab_t)
+                b = sqrt(ab_s) (1 - alpha) / (1 - ab_t)
+                c^2 = (1 - ab_s) (1 - alpha) / (1 - ab_t)
+(3) targets     x_0; eps; v = sqrt(ab_t) eps - sqrt(1 - ab_t) x_0
+(4) loss        w(t) || target - prediction ||^2, t uniform over 0..K-1
+
+ab is alpha_bar; ab_{-1} = 1 stands for clean data. Ho et al. 2020 for (1), (2) and
+(4), Salimans & Ho 2022 for v, Hang et al. 2023 for min-SNR weights. Broadcasting is
+always of a scalar: batches are made by `vmap`.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from l2d_jax.schedules import NoiseSchedule
+from l2d_jax.types import Metrics, RandomKey, Scalar, Step
+
+Data = Float[Array, "..."]
+MIN_SNR_GAMMA = 5.0
+
+
+def q_sample(schedule: NoiseSchedule, *, x_0: Data, t: Step, eps: Data) -> Data:
+    """x_t = sqrt(ab_t) x_0 + sqrt(1 - ab_t) eps, eq. (1). At t = -1 it is x_0."""
+    alpha_bar = schedule.at(t)
+    return jnp.sqrt(alpha_bar) * x_0 + jnp.sqrt(1.0 - alpha_bar) * eps
+
+
+def q_posterior(
+    schedule: NoiseSchedule, *, x_0: Data, x_t: Data, t: Step, t_prev: Step
+) -> tuple[Data, Scalar]:
+    """Mean and variance of q(x_{t_prev} | x_t, x_0), eq. (2); 0 at t_prev = -1."""
+    ab_t, ab_prev = schedule.at(t), schedule.at(t_prev)
+    alpha = ab_t / ab_prev
+    from_x_t = jnp.sqrt(alpha) * (1.0 - ab_prev) / (1.0 - ab_t)
+    from_x_0 = jnp.sqrt(ab_prev) * (1.0 - alpha) / (1.0 - ab_t)
+    variance = (1.0 - ab_prev) * (1.0 - alpha) / (1.0 - ab_t)
+    return from_x_t * x_t + from_x_0 * x_0, variance
+
+
+def training_target(
+    prediction: str, schedule: NoiseSchedule, *, x_0: Data, t: Step, eps: Data
+) -> Data:
+    """What a network that predicts x_0, eps or v must give, eq. (3)."""
+    alpha_bar = schedule.at(t)
+    if prediction == "x_0":
+        return x_0
+    if prediction == "eps":
+        return eps
+    return jnp.sqrt(alpha_bar) * eps - jnp.sqrt(1.0 - alpha_bar) * x_0
+
+
+def predict_x_0(
+    prediction: str, schedule: NoiseSchedule, *, output: Data, x_t: Data, t: Step
+) -> Data:
+    """x_0 from a network's output at x_t: the inverse of `training_target`."""
+    alpha_bar = schedule.at(t)
+    if prediction == "x_0":
+        return output
+    if prediction == "eps":
+        return (x_t - jnp.sqrt(1.0 - alpha_bar) * output) / jnp.sqrt(alpha_bar)
+    return jnp.sqrt(alpha_bar) * x_t - jnp.sqrt(1.0 - alpha_bar) * output
+
+
+PREDICTIONS = ("x_0", "eps", "v")
+
+
+def uniform_weight(prediction: str, snr: Scalar) -> Scalar:
+    """w = 1, as in the paper's losses."""
+    del prediction
+    return jnp.ones_like(snr)
+
+
+def min_snr_weight(prediction: str, snr: Scalar) -> Scalar:
+    """w = min(SNR, 5) in units of the x_0 error, whichever the prediction."""
+    clipped = jnp.minimum(snr, MIN_SNR_GAMMA)
+    # || eps - eps_hat ||^2 = SNR || x_0 - x_0_hat ||^2, and (SNR + 1) for v.
+    return clipped / {"x_0": 1.0, "eps": snr, "v": snr + 1.0}[prediction]
+
+
+WEIGHTINGS: dict[str, Callable[[str, Scalar], Scalar]] = {
+    "uniform": uniform_weight,
+    "min_snr": min_snr_weight,
+}
+
+
+def diffusion_loss(
+    predict: Callable[[Data, Step], Data],
+    schedule: NoiseSchedule,
+    key: RandomKey,
+    x_0: Data,
+    *,
+    prediction: str,
+    weighting: str,
+) -> tuple[Scalar, Metrics]:
+    """w(t) mean((target - predict(x_t, t))^2) at one random t, eq. (4)."""
+    key_t, key_eps = jax.random.split(key)
+    t = jax.random.randint(key_t, (), 0, schedule.num_steps)
+    eps = jax.random.normal(key_eps, x_0.shape)
+    x_t = q_sample(schedule, x_0=x_0, t=t, eps=eps)
+    target = training_target(prediction, schedule, x_0=x_0, t=t, eps=eps)
+    error = jnp.mean(jnp.square(target - predict(x_t, t)))
+    return WEIGHTINGS[weighting](prediction, schedule.snr(t)) * error, {"mse": error}

@@ -1,0 +1,133 @@
+"""What a run writes down while it trains: metrics.jsonl, TensorBoard, progress.
+
+On a terminal a bar with time left, loss and series per second; elsewhere plain lines,
+one every ten seconds or so.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Logbook:
+    """Metrics of one stage, chunk by chunk of steps."""
+
+    def __init__(
+        self, workdir: Path, stage: str, *, first_step: int, num_steps: int, batch: int
+    ):
+        """Goes on at `first_step`: lines of this stage from there on are dropped."""
+        from tensorboardX import SummaryWriter  # imports slowly
+
+        self._path = Path(workdir) / "metrics.jsonl"
+        self._stage, self._batch, self._num_steps = stage, batch, num_steps
+        drop_from(self._path, stage, first_step)
+        self._tensorboard = SummaryWriter(str(workdir), filename_suffix=f".{stage}")
+        self._bar = tqdm(
+            desc=stage,
+            initial=first_step,
+            total=num_steps,
+            unit="step",
+            file=sys.stderr,
+            disable=not sys.stderr.isatty(),
+        )
+        self._start = self._last_line = self._last_chunk = time.monotonic()
+        self._first_step = first_step
+
+    def __enter__(self) -> "Logbook":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._bar.close()
+        self._tensorboard.close()
+
+    def write(self, first_step: int, metrics: Mapping[str, np.ndarray]) -> None:
+        """`metrics`: one value per step of the chunk, arrays [S]; means are kept."""
+        now = time.monotonic()
+        count = len(next(iter(metrics.values())))
+        step = first_step + count
+        row = {name: float(np.mean(values)) for name, values in metrics.items()}
+        row["seconds"] = now - self._last_chunk
+        row["series_per_second"] = count * self._batch / max(row["seconds"], 1e-9)
+        self._last_chunk = now
+        with self._path.open("a") as file:
+            line = {"stage": self._stage, "step": step, **row}
+            file.write(json.dumps({k: rounded(v) for k, v in line.items()}) + "\n")
+        for name, value in row.items():
+            self._tensorboard.add_scalar(f"{self._stage}/{name}", value, step)
+        self._show(step, row, now)
+
+    def _show(self, step: int, row: Mapping[str, float], now: float) -> None:
+        rate = row["series_per_second"]
+        if not self._bar.disable:
+            self._bar.set_postfix_str(f"loss {row['loss']:.3g}, {rate:,.0f} series/s")
+            self._bar.update(step - self._bar.n)
+            return
+        done = step == self._num_steps
+        if done or now - self._last_line > SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            speed = (now - self._start) / max(step - self._first_step, 1)
+            left = clock(speed * (self._num_steps - step))
+            print(
+                f"{self._stage}: step {step:,} of {self._num_steps:,}, "
+                f"loss {row['loss']:.4g}, {rate:,.0f} series/s, {left} left",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def rounded(value: str | int | float) -> str | int | float:
+    """Numbers to six digits."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def clock(seconds: int | float) -> str:
+    """12 s as 0:12, 100 min as 1:40:00."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def read_losses(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Stage -> (steps, losses) from metrics.jsonl; half a last line is left out."""
+    curves: dict[str, tuple[list, list]] = {}
+    for row in rows(path):
+        steps, losses = curves.setdefault(row["stage"], ([], []))
+        steps.append(row["step"])
+        losses.append(row["loss"])
+    return {name: (np.array(s), np.array(v)) for name, (s, v) in curves.items()}
+
+
+def read_seconds(path: Path) -> dict[str, float]:
+    """Stage -> seconds spent training, over all the runs that it took."""
+    total: dict[str, float] = {}
+    for row in rows(path):
+        total[row["stage"]] = total.get(row["stage"], 0.0) + row["seconds"]
+    return total
+
+
+def rows(path: Path) -> list[dict]:
+    """The lines of metrics.jsonl that are whole."""
+    if not path.exists():
+        return []
+    found = []
+    for line in path.read_text().splitlines():
+        try:
+            found.append(json.loads(line))
+        except json.JSONDecodeError:  # the process was killed while it wrote
+            continue
+    return found
+
+
+def drop_from(path: Path, stage: str, first_step: int) -> None:
+    """Removes the lines of `stage` after `first_step`, which will be written again."""
+    kept = [r for r in rows(path) if r["stage"] != stage or r["step"] <= first_step]
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    temporary.replace(path)

@@ -1,0 +1,233 @@
+"""The networks, for one example each: TS2Vec, encoder, decoder, F, r_phi, x_theta.
+
+Linen appears only here and in layers.py; everything else sees `init` and `apply`.
+"""
+
+import math
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float
+
+from l2d_jax.layers import (
+    MLP,
+    Conv1D,
+    Residual,
+    SelfAttention,
+    StepEmbedding,
+    TimeMixing,
+    torch_uniform,
+)
+from l2d_jax.types import Latent, Series, Signal, Step
+
+TimeMask = Bool[Array, " L"]
+
+
+class TS2Vec(nn.Module):
+    """TS2Vec's encoder (Yue et al. 2022): x [L, C] -> a vector per step [L, features].
+
+    A projection of each step, `depth` residual blocks of dilated convolutions of
+    `width`, the dilation doubling from 1, and a last block to `features`. Steps with
+    a NaN count as hidden.
+    """
+
+    features: int = 320
+    width: int = 64
+    depth: int = 10
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Series,
+        visible: TimeMask | None = None,
+        inside: TimeMask | None = None,
+    ) -> Float[Array, "L features"]:
+        """`visible` [L]: hidden steps (False) are zeroed after the projection.
+
+        `inside` [L]: steps outside (False) act as the zero padding beyond the ends,
+        so that a crop of any length can be encoded in an array of fixed length.
+        """
+        observed = ~jnp.isnan(x).any(axis=-1)
+        visible = observed if visible is None else visible & observed
+        x = jnp.where(observed[:, None], x, 0.0)
+        init = torch_uniform(x.shape[-1])
+        x = nn.Dense(
+            self.width, kernel_init=init, bias_init=init, dtype=self.dtype, name="input"
+        )(x)
+        x = jnp.where(visible[:, None], x, 0.0)
+        for i, features in enumerate([self.width] * self.depth + [self.features]):
+            x = DilatedBlock(
+                features,
+                dilation=2**i,
+                project=i == self.depth,
+                dtype=self.dtype,
+                name=f"block_{i}",
+            )(x, inside)
+        return x
+
+
+class DilatedBlock(nn.Module):
+    """x + conv(gelu(conv(gelu(x)))); x through a dense layer first if asked."""
+
+    features: int
+    dilation: int
+    project: bool
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "L C"], inside: TimeMask | None
+    ) -> Float[Array, "L features"]:
+        init = torch_uniform(x.shape[-1])
+        residual = x
+        if self.project or x.shape[-1] != self.features:
+            residual = nn.Dense(
+                self.features,
+                kernel_init=init,
+                bias_init=init,
+                dtype=self.dtype,
+                name="projector",
+            )(x)
+        for name in ("conv1", "conv2"):
+            x = nn.gelu(x, approximate=False)
+            if inside is not None:
+                x = jnp.where(inside[:, None], x, 0.0)
+            x = Conv1D(
+                self.features, dilation=self.dilation, dtype=self.dtype, name=name
+            )(x)
+        return x + residual
+
+
+class Encoder(nn.Module):
+    """E: x [L, C] -> r [d]. TS2Vec's trunk, maximum over time, then to d dimensions."""
+
+    latent_dim: int = 8
+    width: int = 64
+    features: int = 64
+    depth: int = 10
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Series, visible: TimeMask | None = None) -> Latent:
+        trunk = TS2Vec(self.features, self.width, self.depth, self.dtype, name="ts2vec")
+        pooled = trunk(x, visible).max(axis=0)
+        return nn.Dense(self.latent_dim, name="head")(pooled).astype(jnp.float32)
+
+
+class ConditionNetwork(nn.Module):
+    """F: r [d] -> guidance signal along time [T, width], a CNN (of 5 layers)."""
+
+    num_tokens: int
+    width: int = 64
+    num_layers: int = 5
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, r: Latent) -> Signal:
+        x = nn.Dense(self.num_tokens * self.width, dtype=self.dtype)(r)
+        x = x.reshape(self.num_tokens, self.width)
+        for _ in range(self.num_layers):
+            x = x + Conv1D(self.width, dtype=self.dtype)(nn.silu(x))
+        return nn.LayerNorm(dtype=self.dtype)(x)
+
+
+class Decoder(nn.Module):
+    """D: r [d] -> x [L, C]. The same network as F, read out step by step."""
+
+    length: int
+    channels: int
+    patch: int = 1
+    width: int = 64
+    num_layers: int = 5
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, r: Latent) -> Series:
+        num_tokens = math.ceil(self.length / self.patch)
+        x = ConditionNetwork(num_tokens, self.width, self.num_layers, self.dtype)(r)
+        x = nn.Dense(self.patch * self.channels)(x)
+        return from_patches(x, self.length, self.channels).astype(jnp.float32)
+
+
+class LatentDenoiser(nn.Module):
+    """r_phi: (r_t [d], t) -> [d], a residual MLP with step embedding (as RCG's RDM)."""
+
+    width: int = 256
+    num_blocks: int = 4
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, r_t: Latent, t: Step) -> Latent:
+        step = StepEmbedding(self.width, dtype=self.dtype)(t)
+        x = nn.Dense(self.width, dtype=self.dtype)(r_t)
+        for _ in range(self.num_blocks):
+            x = Residual(MLP(2, self.dtype), self.dtype)(x, step)
+        x = nn.silu(nn.LayerNorm(dtype=self.dtype)(x))
+        x = nn.Dense(r_t.shape[-1], kernel_init=nn.initializers.zeros)(x)
+        return x.astype(jnp.float32)
+
+
+class SeriesDenoiser(nn.Module):
+    """x_theta: (x_t [L, C], t, F(r) [T, width]) -> [L, C], T = ceil(L / patch) tokens.
+
+    Blocks of mixing along time and an MLP along features, both modulated by the step.
+    `condition` says how F(r) enters: added to the tokens, concatenated with them, or
+    as scale and shift before every block (FiLM). Without a signal the model is
+    unconditional.
+    """
+
+    patch: int = 1
+    width: int = 64
+    num_blocks: int = 4
+    mixing: str = "mlp"
+    condition: str = "film"
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x_t: Series, t: Step, signal: Signal | None = None) -> Series:
+        length, channels = x_t.shape
+        step = StepEmbedding(self.width, dtype=self.dtype)(t)
+        tokens = to_patches(x_t, self.patch)
+        x = nn.Dense(self.width, dtype=self.dtype)(tokens)
+        position = nn.initializers.normal(0.02)
+        x = x + self.param("position", position, x.shape).astype(self.dtype)
+        if signal is not None and self.condition == "add":
+            x = x + nn.Dense(self.width, dtype=self.dtype)(signal)
+        if signal is not None and self.condition == "concat":
+            both = jnp.concatenate([x, signal.astype(self.dtype)], axis=-1)
+            x = nn.Dense(self.width, dtype=self.dtype)(both)
+        for _ in range(self.num_blocks):
+            if signal is not None and self.condition == "film":
+                film = nn.Dense(2 * self.width, dtype=self.dtype)(signal)
+                scale, offset = jnp.split(film, 2, axis=-1)
+                x = x * (1.0 + scale) + offset
+            x = Residual(MIXERS[self.mixing](dtype=self.dtype), self.dtype)(x, step)
+            x = Residual(MLP(4, self.dtype), self.dtype)(x, step)
+        x = nn.LayerNorm(dtype=self.dtype)(x)
+        x = nn.Dense(
+            self.patch * channels,
+            kernel_init=nn.initializers.zeros,
+        )(x)
+        return from_patches(x, length, channels).astype(jnp.float32)
+
+
+MIXERS = {"mlp": TimeMixing, "attention": SelfAttention}
+CONDITIONS: Sequence[str] = ("add", "concat", "film")
+
+
+def to_patches(x: Float[Array, "L C"], patch: int) -> Float[Array, "T features"]:
+    """Consecutive groups of `patch` steps as one token each; the last padded with 0."""
+    length, channels = x.shape
+    num_tokens = math.ceil(length / patch)
+    x = jnp.pad(x, ((0, num_tokens * patch - length), (0, 0)))
+    return x.reshape(num_tokens, patch * channels)
+
+
+def from_patches(
+    tokens: Float[Array, "T features"], length: int, channels: int
+) -> Float[Array, "L C"]:
+    """The inverse of `to_patches`."""
+    return tokens.reshape(-1, channels)[:length]

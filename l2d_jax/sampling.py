@@ -1,0 +1,135 @@
+"""Reverse diffusion: noise -> x_0, as one `lax.scan`.
+
+Every solver here is linear in what it sees,
+
+    x_prev = a x_t + b x_0_hat + c x_0_hat_before + s z,   z ~ N(0, I),
+
+so a solver is a function that fills the table (a, b, c, s) [S, 4] from the schedule,
+once, in float64; the loop is the same for all. x_0_hat_before is the estimate of the
+step before (for the two-step solver). The last row always leaves x_0_hat itself: no
+noise is added.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from l2d_jax.schedules import NoiseSchedule
+from l2d_jax.types import InputError, RandomKey, Step
+
+Data = Float[Array, "..."]
+Table: TypeAlias = Float[np.ndarray, "S 4"]
+Solver: TypeAlias = Callable[
+    [Float[np.ndarray, " S"], Float[np.ndarray, " S"], float], Table
+]
+
+
+def timesteps(num_diffusion_steps: int, num_steps: int) -> Int[np.ndarray, " S"]:
+    """S steps from K - 1 down to 0, evenly spaced and strictly decreasing.
+
+    One step alone is K - 1. Raises `InputError` unless 1 <= num_steps <= K.
+    """
+    if not 1 <= num_steps <= num_diffusion_steps:
+        raise InputError(
+            f"num_steps={num_steps}: the chain was trained with "
+            f"{num_diffusion_steps} steps, use 1 to {num_diffusion_steps}"
+        )
+    return np.round(np.linspace(num_diffusion_steps - 1, 0, num_steps)).astype(int)
+
+
+def ancestral(ab_t: np.ndarray, ab_prev: np.ndarray, eta: float) -> Table:
+    """The posterior of x_prev given x_t and x_0_hat: the paper's update. No `eta`."""
+    del eta
+    alpha = ab_t / ab_prev
+    a = np.sqrt(alpha) * (1.0 - ab_prev) / (1.0 - ab_t)
+    b = np.sqrt(ab_prev) * (1.0 - alpha) / (1.0 - ab_t)
+    s = np.sqrt((1.0 - ab_prev) * (1.0 - alpha) / (1.0 - ab_t))
+    return np.stack([a, b, np.zeros_like(a), s], axis=1)
+
+
+def ddim(ab_t: np.ndarray, ab_prev: np.ndarray, eta: float) -> Table:
+    """DDIM (Song et al. 2021): eta = 0 is deterministic, eta = 1 equals `ancestral`."""
+    s = eta * np.sqrt((1.0 - ab_prev) / (1.0 - ab_t) * (1.0 - ab_t / ab_prev))
+    # x_prev = sqrt(ab_prev) x_0 + sqrt(1 - ab_prev - s^2) eps + s z, with
+    # eps = (x_t - sqrt(ab_t) x_0) / sqrt(1 - ab_t).
+    a = np.sqrt(np.maximum(1.0 - ab_prev - s**2, 0.0) / (1.0 - ab_t))
+    b = np.sqrt(ab_prev) - a * np.sqrt(ab_t)
+    return np.stack([a, b, np.zeros_like(a), s], axis=1)
+
+
+def dpm_solver_pp(ab_t: np.ndarray, ab_prev: np.ndarray, eta: float) -> Table:
+    """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2), deterministic; `eta` unused.
+
+    First and last step are of first order. With h the step in log-SNR / 2 and
+    r = h_before / h: x_prev = (sigma_prev / sigma_t) x_t + alpha_prev (1 - e^-h) D,
+    D = (1 + 1 / 2r) x_0_hat - (1 / 2r) x_0_hat_before.
+    """
+    del eta
+    sigma_t, sigma_prev = np.sqrt(1.0 - ab_t), np.sqrt(1.0 - ab_prev)
+    ratio = sigma_prev / sigma_t
+    # alpha_prev (1 - e^-h), without the infinite h of the last step (sigma_prev = 0).
+    weight = np.sqrt(ab_prev) - ratio * np.sqrt(ab_t)
+    log_snr = np.log(ab_t / (1.0 - ab_t)) / 2.0
+    second = np.zeros_like(ab_t)
+    if len(ab_t) > 2:
+        h = np.diff(log_snr)  # h[i]: from step i to i + 1
+        second[1:-1] = h[1:] / (2.0 * h[:-1])  # 1 / 2r
+    return np.stack(
+        [ratio, weight * (1.0 + second), -weight * second, np.zeros_like(ab_t)], axis=1
+    )
+
+
+SOLVERS: dict[str, Solver] = {
+    "ancestral": ancestral,
+    "ddim": ddim,
+    "dpm_solver++": dpm_solver_pp,
+}
+
+
+def solver_table(
+    solver: str, schedule: NoiseSchedule, steps: Int[np.ndarray, " S"], *, eta: float
+) -> Table:
+    """Coefficients (a, b, c, s) [S, 4] of a solver along `steps`, in float64."""
+    alpha_bar = np.asarray(schedule.alpha_bar, np.float64)
+    ab_t = alpha_bar[steps]
+    return SOLVERS[solver](ab_t, np.append(ab_t[1:], 1.0), eta)
+
+
+def sample(
+    denoise: Callable[[Data, Step], Data],
+    schedule: NoiseSchedule,
+    key: RandomKey,
+    shape: tuple[int, ...],
+    *,
+    solver: str = "ancestral",
+    num_steps: int | None = None,
+    eta: float = 1.0,
+) -> Data:
+    """One x_0 of `shape` from noise; `denoise(x_t, t)` estimates x_0.
+
+    A function of `key` alone: step i draws its noise from fold_in(key, i). `num_steps`
+    is S, all K by default; `eta` matters to DDIM only.
+    """
+    num_steps = schedule.num_steps if num_steps is None else num_steps
+    steps = timesteps(schedule.num_steps, num_steps)
+    table = solver_table(solver, schedule, steps, eta=eta)
+    is_random = bool(table[:, 3].any())
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(1, num_steps + 1))
+
+    def body(carry, row):
+        x_t, x_0_before = carry
+        t, (a, b, c, s), step_key = row
+        x_0 = denoise(x_t, t)
+        x_prev = a * x_t + b * x_0 + c * x_0_before
+        if is_random:
+            x_prev = x_prev + s * jax.random.normal(step_key, shape)
+        return (x_prev, x_0), None
+
+    start = jax.random.normal(jax.random.fold_in(key, 0), shape)
+    rows = (jnp.asarray(steps), jnp.asarray(table, jnp.float32), keys)
+    (x_0, _), _ = jax.lax.scan(body, (start, jnp.zeros(shape)), rows)
+    return x_0

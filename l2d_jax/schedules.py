@@ -1,0 +1,83 @@
+"""Noise schedules: how much of the data is left at each diffusion step.
+
+A schedule is one array, alpha_bar [K]: x_t = sqrt(alpha_bar_t) x_0 +
+sqrt(1 - alpha_bar_t) eps, with t = 0 the least and t = K - 1 the most noise.
+Everything else follows from it. Computed in numpy float64 and cast to float32 once,
+where it enters a program.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from l2d_jax.types import InputError, Scalar, Step
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["alpha_bar"], meta_fields=[])
+@dataclass(frozen=True)
+class NoiseSchedule:
+    """alpha_bar [K], strictly decreasing in (0, 1)."""
+
+    alpha_bar: Float[Array, " K"] | Float[np.ndarray, " K"]
+
+    @property
+    def num_steps(self) -> int:
+        """K."""
+        return self.alpha_bar.shape[0]
+
+    def at(self, t: Step) -> Scalar:
+        """alpha_bar_t, and 1 at t = -1 (no noise left)."""
+        alpha_bar = jnp.asarray(self.alpha_bar, jnp.float32)
+        return jnp.where(t < 0, 1.0, alpha_bar[jnp.maximum(t, 0)])
+
+    def snr(self, t: Step) -> Scalar:
+        """Signal-to-noise ratio alpha_bar_t / (1 - alpha_bar_t)."""
+        alpha_bar = self.at(t)
+        return alpha_bar / (1.0 - alpha_bar)
+
+
+def linear(num_steps: int, beta_first: float, beta_last: float) -> NoiseSchedule:
+    """alpha_bar_t = prod_{i <= t} (1 - beta_i), beta linear (Ho et al. 2020).
+
+    With K = 100 the last beta must be near 0.1: with the 0.02 that suits K = 1000,
+    alpha_bar_{K-1} would be 0.36, and sampling would start from the wrong distribution.
+    """
+    beta = np.linspace(beta_first, beta_last, num_steps, dtype=np.float64)
+    return NoiseSchedule(np.cumprod(1.0 - beta))
+
+
+def cosine(num_steps: int, beta_first: float, beta_last: float) -> NoiseSchedule:
+    """alpha_bar = f(t + 1) / f(0), f = cos^2, with beta capped at 0.999.
+
+    Nichol & Dhariwal 2021, offset 0.008. The two betas are those of `linear`: not used.
+    """
+    del beta_first, beta_last
+    u = np.arange(num_steps + 1, dtype=np.float64) / num_steps
+    f = np.cos((u + 0.008) / 1.008 * np.pi / 2) ** 2
+    beta = np.minimum(1.0 - f[1:] / f[:-1], 0.999)
+    return NoiseSchedule(np.cumprod(1.0 - beta))
+
+
+SCHEDULES: dict[str, Callable[[int, float, float], NoiseSchedule]] = {
+    "linear": linear,
+    "cosine": cosine,
+}
+
+
+def make_schedule(
+    name: str, *, num_steps: int, beta_first: float, beta_last: float
+) -> NoiseSchedule:
+    """The schedule of that name; raises `InputError` for values that are none."""
+    if num_steps < 2:
+        raise InputError(f"num_diffusion_steps={num_steps}: use 2 or more (paper: 100)")
+    if not 0.0 < beta_first <= beta_last < 1.0:
+        raise InputError(
+            f"beta_first={beta_first}, beta_last={beta_last}: "
+            "need 0 < beta_first <= beta_last < 1 (paper: 1e-4 and 0.1)"
+        )
+    return SCHEDULES[name](num_steps, beta_first, beta_last)

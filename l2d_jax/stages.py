@@ -1,0 +1,249 @@
+"""The three stages of training, each a value: config -> Stage.
+
+A stage is four pure functions. What it needs from the stages before it, `upstream`,
+goes only into `prepare`, so that no gradient can reach it; `loss` sees its own
+parameters and one example, and is batched by `vmap` outside.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+from ml_collections import ConfigDict, FrozenConfigDict
+
+from l2d_jax import diffusion, parallel
+from l2d_jax.models import (
+    ConditionNetwork,
+    Decoder,
+    Encoder,
+    LatentDenoiser,
+    SeriesDenoiser,
+)
+from l2d_jax.schedules import NoiseSchedule, make_schedule
+from l2d_jax.types import (
+    Example,
+    InputError,
+    Latent,
+    Metrics,
+    Params,
+    RandomKey,
+    Scalar,
+    Series,
+)
+
+ENCODE_BATCH = 256
+
+
+class Stage(NamedTuple):
+    """One network trained on its own."""
+
+    name: str
+    init: Callable[[RandomKey], Params]
+    prepare: Callable[[Params, np.ndarray], Example]  # (upstream, [N, L, C]) -> rows
+    loss: Callable[[Params, RandomKey, Example], tuple[Scalar, Metrics]]
+    export: Callable[[Params, np.ndarray], dict[str, Params]]  # (EMA params, [N, L, C])
+
+
+# --- stage 1: masked pretraining ------------------------------------------------------
+
+
+def encoder_stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
+    """E and D: rebuild the hidden steps of a series from r alone."""
+    c = config.encoder
+    encoder, decoder = make_encoder(config), make_decoder(config, shape)
+
+    def init(key):
+        key_encoder, key_decoder = jax.random.split(key)
+        return {
+            "encoder": encoder.init(key_encoder, jnp.zeros(shape)),
+            "decoder": decoder.init(key_decoder, jnp.zeros((c.latent_dim,))),
+        }
+
+    def loss(params, key, x):
+        mask = jax.random.bernoulli(key, c.mask_rate, shape[:1])
+        r = encoder.apply(params["encoder"], x, ~mask)
+        error = masked_error(x, decoder.apply(params["decoder"], r), mask)
+        return error, {"mse": error}
+
+    def export(params, series):
+        r = encode_all(config, params["encoder"], series)
+        scale = np.maximum(r.std(axis=0), 1e-6)
+        return {**params, "latent": {"mean": r.mean(axis=0), "scale": scale}}
+
+    return Stage("encoder", init, lambda _, series: series, loss, export)
+
+
+def masked_error(x: Series, x_hat: Series, mask: Bool[Array, " L"]) -> Scalar:
+    """Mean of (x - x_hat)^2 over the hidden steps (mask True); 0 if there is none."""
+    hidden = mask[:, None].astype(x.dtype)
+    count = jnp.maximum(hidden.sum(), 1.0) * x.shape[-1]
+    return jnp.sum(hidden * jnp.square(x - x_hat)) / count
+
+
+# --- stage 2: latent diffusion --------------------------------------------------------
+
+
+def latent_stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
+    """r_phi: diffusion of the standardised representations."""
+    del shape
+    c, dim = config.latent_stage, config.encoder.latent_dim
+    denoiser, schedule = make_latent_denoiser(config), stage_schedule(c)
+
+    def init(key):
+        return denoiser.init(key, jnp.zeros((dim,)), jnp.int32(0))
+
+    def prepare(upstream, series):
+        return standard_latents(config, upstream, series)
+
+    def loss(params, key, r_0):
+        return diffusion.diffusion_loss(
+            lambda r_t, t: denoiser.apply(params, r_t, t),
+            schedule,
+            key,
+            r_0,
+            prediction=c.prediction,
+            weighting=c.weighting,
+        )
+
+    return Stage("latent", init, prepare, loss, lambda p, _: {"latent_denoiser": p})
+
+
+# --- stage 3: data diffusion ----------------------------------------------------------
+
+
+def data_stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
+    """F and x_theta: diffusion of the series, given r (or alone, for `data_only`)."""
+    c, dim = config.data_stage, config.encoder.latent_dim
+    denoiser, network = make_series_denoiser(config), make_condition(config, shape)
+    schedule, conditional = stage_schedule(c), config.variant != "data_only"
+
+    def init(key):
+        key_denoiser, key_network = jax.random.split(key)
+        params, signal = {}, None
+        if conditional:
+            r = jnp.zeros((dim,))
+            signal, params["condition"] = network.init_with_output(key_network, r)
+        params["denoiser"] = denoiser.init(
+            key_denoiser, jnp.zeros(shape), jnp.int32(0), signal
+        )
+        return params
+
+    def prepare(upstream, series):
+        if not conditional:
+            return {"x_0": series}
+        return {"x_0": series, "r_0": standard_latents(config, upstream, series)}
+
+    def loss(params, key, example):
+        key_loss, key_drop = jax.random.split(key)
+        signal = None
+        if conditional:
+            kept = jax.random.bernoulli(key_drop, 1.0 - c.condition_dropout)
+            signal = network.apply(params["condition"], example["r_0"])
+            signal = jnp.where(kept, signal, 0.0)
+        return diffusion.diffusion_loss(
+            lambda x_t, t: denoiser.apply(params["denoiser"], x_t, t, signal),
+            schedule,
+            key_loss,
+            example["x_0"],
+            prediction=c.prediction,
+            weighting=c.weighting,
+        )
+
+    return Stage("data", init, prepare, loss, lambda p, _: {"series_denoiser": p})
+
+
+STAGES: dict[str, Callable[[ConfigDict, tuple[int, int]], Stage]] = {
+    "encoder": encoder_stage,
+    "latent": latent_stage,
+    "data": data_stage,
+}
+
+
+# --- networks and schedules from the config -------------------------------------------
+
+
+def make_encoder(config: ConfigDict) -> Encoder:
+    """E."""
+    c = config.encoder
+    return Encoder(c.latent_dim, c.width, c.features, c.depth, dtype_of(config))
+
+
+def make_decoder(config: ConfigDict, shape: tuple[int, int]) -> Decoder:
+    """D, for series of `shape` (L, C)."""
+    c = config.encoder
+    return Decoder(
+        *shape, c.decoder_patch, c.decoder_width, c.decoder_layers, dtype_of(config)
+    )
+
+
+def make_latent_denoiser(config: ConfigDict) -> LatentDenoiser:
+    """r_phi."""
+    c = config.latent_stage
+    return LatentDenoiser(c.width, c.num_blocks, dtype_of(config))
+
+
+def make_condition(config: ConfigDict, shape: tuple[int, int]) -> ConditionNetwork:
+    """F, for series of `shape` (L, C)."""
+    c = config.data_stage
+    num_tokens = -(-shape[0] // c.patch)
+    return ConditionNetwork(
+        num_tokens, c.condition_width, c.condition_layers, dtype_of(config)
+    )
+
+
+def make_series_denoiser(config: ConfigDict) -> SeriesDenoiser:
+    """x_theta."""
+    c = config.data_stage
+    return SeriesDenoiser(
+        c.patch, c.width, c.num_blocks, c.mixing, c.condition, dtype_of(config)
+    )
+
+
+def dtype_of(config: ConfigDict) -> jnp.dtype:
+    """Precision of activations and products; parameters are always float32."""
+    return jnp.dtype(config.training.compute_dtype)
+
+
+def stage_schedule(c: ConfigDict) -> NoiseSchedule:
+    """The noise schedule of a diffusion stage."""
+    return make_schedule(
+        c.schedule,
+        num_steps=c.num_diffusion_steps,
+        beta_first=c.beta_first,
+        beta_last=c.beta_last,
+    )
+
+
+# --- latents --------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=16)
+def encode_one(config: FrozenConfigDict) -> Callable[[Params, Series], Latent]:
+    """(encoder params, x [L, C]) -> r [d], the same object for the same config."""
+    return make_encoder(config).apply
+
+
+def encode_all(
+    config: ConfigDict, params: Params, series: Float[np.ndarray, "N L C"]
+) -> Float[np.ndarray, "N d"]:
+    """r = E(x) with nothing hidden, for every series."""
+    encode = encode_one(FrozenConfigDict(config))
+    return parallel.map_all(encode, params, series, batch_size=ENCODE_BATCH)
+
+
+def standard_latents(
+    config: ConfigDict, upstream: Params, series: Float[np.ndarray, "N L C"]
+) -> Float[np.ndarray, "N d"]:
+    """(E(x) - mean) / scale: what stages 2 and 3 work with."""
+    r = encode_all(config, upstream["encoder"], series)
+    return (r - upstream["latent"]["mean"]) / upstream["latent"]["scale"]
+
+
+def check_choice(value: str, choices, field: str) -> None:
+    """Raises `InputError` naming the field and what it can be."""
+    if value not in choices:
+        raise InputError(f"{field}={value!r}: use one of {', '.join(choices)}")

@@ -1,0 +1,190 @@
+"""`fit`: train one stage, whichever it is. No stage is named here."""
+
+import zlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from l2d_jax import parallel
+from l2d_jax.checkpoints import Checkpoints
+from l2d_jax.data.sampler import chunk_indices
+from l2d_jax.logbook import Logbook
+from l2d_jax.stages import Stage
+from l2d_jax.types import Example, InputError, Metrics, Params, RandomKey, Step
+
+
+class TrainState(NamedTuple):
+    """Arrays only; model, optimizer and schedules are closed over."""
+
+    step: Step
+    params: Params
+    ema_params: Params
+    opt_state: optax.OptState
+
+
+def stream(seed: int, name: str) -> RandomKey:
+    """The key of a named stream of randomness: a function of (seed, name) alone."""
+    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
+
+
+def learning_rate(c: ConfigDict) -> optax.Schedule:
+    """Linear warm-up, then a cosine to 0 at the last step."""
+    return optax.warmup_cosine_decay_schedule(
+        init_value=0.0,
+        peak_value=c.learning_rate,
+        warmup_steps=min(c.warmup_steps, c.num_steps // 2),
+        decay_steps=max(c.num_steps, 1),
+    )
+
+
+def make_optimizer(c: ConfigDict) -> optax.GradientTransformation:
+    """AdamW after clipping by the global norm."""
+    return optax.chain(
+        optax.clip_by_global_norm(c.clip_norm),
+        optax.adamw(learning_rate(c), b2=c.beta_2, weight_decay=c.weight_decay),
+    )
+
+
+def ema_decay(step: Step, decay: float) -> jax.Array:
+    """min(decay, (1 + step) / (10 + step)): short runs aren't ruled by their start."""
+    return jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+
+
+def init_state(stage: Stage, c: ConfigDict, *, seed: int) -> TrainState:
+    """The state before the first step."""
+    params = jax.jit(stage.init)(stream(seed, f"{stage.name}/init"))
+    ema_params = jax.tree.map(jnp.copy, params)
+    opt_state = make_optimizer(c).init(params)
+    return TrainState(jnp.int32(0), params, ema_params, opt_state)
+
+
+def make_train_step(stage: Stage, c: ConfigDict, *, seed: int) -> Callable:
+    """step(state, batch) -> (state, metrics), to run inside a parallel program."""
+    tx, rate = make_optimizer(c), learning_rate(c)
+    stream_key = stream(seed, f"{stage.name}/train")
+
+    def mean_loss(params, key, batch):
+        count = jax.tree.leaves(batch)[0].shape[0]
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, parallel.positions(count))
+        losses, metrics = jax.vmap(stage.loss, (None, 0, 0))(params, keys, batch)
+        return losses.mean(), jax.tree.map(jnp.mean, metrics)
+
+    def step(state: TrainState, batch: Example) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(stream_key, state.step)
+        grad = jax.value_and_grad(mean_loss, has_aux=True)
+        (loss, metrics), grads = parallel.mean(grad(state.params, key, batch))
+        updates, opt_state = tx.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        decay = ema_decay(state.step, c.ema_decay)
+        ema_params = optax.incremental_update(params, state.ema_params, 1.0 - decay)
+        metrics = {
+            **metrics,
+            "loss": loss,
+            "gradient_norm": jnp.asarray(optax.tree.norm(grads)),
+            "learning_rate": jnp.asarray(rate(state.step)),
+        }
+        return TrainState(state.step + 1, params, ema_params, opt_state), metrics
+
+    return step
+
+
+def make_program(stage: Stage, c: ConfigDict, *, seed: int, devices=None) -> Callable:
+    """Many steps a call: (state, batches [S, B, ...]) -> (state, metrics [S])."""
+    step = make_train_step(stage, c, seed=seed)
+    return parallel.train_program(
+        lambda state, batches: jax.lax.scan(step, state, batches), devices
+    )
+
+
+def take(examples: Example, index: np.ndarray) -> Example:
+    """Rows `index` [S, B] of every array of the prepared examples."""
+    return jax.tree.map(lambda rows: rows[index], examples)
+
+
+class TrainingDiverged(InputError):
+    """The loss or the gradient is no longer finite."""
+
+
+def fit(
+    stage: Stage,
+    examples: Example,
+    c: ConfigDict,
+    *,
+    seed: int,
+    steps_per_call: int,
+    checkpoint_every: int,
+    checkpoints: Checkpoints,
+    open_logbook: Callable[[int], Logbook],
+) -> Params:
+    """Trains `stage` to its last step and returns the averaged (EMA) parameters.
+
+    Goes on from the latest checkpoint; a stage that is finished is only restored. A run
+    that was interrupted ends with the weights of one that was not.
+
+    Args:
+      stage: what to train.
+      examples: pytree of arrays, a row per example, as `stage.prepare` returned it.
+      c: the stage's section of the config.
+      seed: of weights, batches and noise.
+      steps_per_call: optimizer steps in one call of the compiled program.
+      checkpoint_every: steps between checkpoints, rounded up to whole calls.
+      checkpoints: where they lie.
+      open_logbook: from the first step to the book of metrics.
+
+    Raises:
+      TrainingDiverged: naming the stage, the step and the last good checkpoint.
+    """
+    state = parallel.place(init_state(stage, c, seed=seed))
+    state = checkpoints.restore(state) or state
+    first_step = int(state.step)
+    if first_step >= c.num_steps:
+        return state.ema_params
+    program = make_program(stage, c, seed=seed)
+    num_examples = jax.tree.leaves(examples)[0].shape[0]
+    every = -(-checkpoint_every // steps_per_call) * steps_per_call
+
+    with open_logbook(first_step) as logbook:
+
+        def record(start, metrics):
+            values = jax.tree.map(np.asarray, metrics)
+            check_finite(stage.name, start, values, checkpoints)
+            logbook.write(start, values)
+
+        running = None  # the chunk that the devices are working on
+        for start in range(first_step, c.num_steps, steps_per_call):
+            stop = min(start + steps_per_call, c.num_steps)
+            index = chunk_indices(
+                seed,
+                start,
+                stop - start,
+                num_examples=num_examples,
+                batch_size=c.batch_size,
+            )
+            state, metrics = program(state, take(examples, index))
+            if running is not None:
+                record(*running)
+            running = (start, metrics)
+            if stop % every == 0 or stop == c.num_steps:
+                record(*running)  # before saving: no bad state is ever kept
+                running = None
+                checkpoints.save(stop, state)
+    return state.ema_params
+
+
+def check_finite(
+    stage: str, start: int, metrics: dict[str, np.ndarray], checkpoints: Checkpoints
+) -> None:
+    """Raises `TrainingDiverged` at the first step with a loss that isn't finite."""
+    finite = np.isfinite(metrics["loss"]) & np.isfinite(metrics["gradient_norm"])
+    if not finite.all():
+        step = start + int(np.argmin(finite))
+        raise TrainingDiverged(
+            f"stage {stage!r}: the loss is not finite at step {step}. Last good "
+            f"checkpoint: {checkpoints.latest()}. Lower the stage's learning_rate (in "
+            "another --workdir), or look for outliers in the data"
+        )

@@ -1,0 +1,67 @@
+"""The only place for metadata. Settings of the tools are in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+readme = Path(__file__).parent / "README.md"
+
+test = ["beartype", "pytest>=8", "pytest-xdist"]
+dev = [*test, "build", "pre-commit", "pyrefly>=1", "ruff>=0.15"]
+
+setup(
+    name="l2d_jax",
+    version="0.1.0",
+    description="Latent-to-data cascaded diffusion for time series generation, in JAX",
+    long_description=readme.read_text(encoding="utf-8") if readme.exists() else "",
+    long_description_content_type="text/markdown",
+    author="The l2d_jax authors",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    # The configs of the checkout go into the wheel as a package of their own.
+    packages=[
+        *find_packages(include=["l2d_jax", "l2d_jax.*"]),
+        "l2d_jax.bundled_configs",
+    ],
+    package_dir={"l2d_jax.bundled_configs": "configs"},
+    entry_points={"console_scripts": ["l2d = l2d_jax.cli:main"]},
+    # Lower bounds only: a newer JAX must never be out of reach because of this package.
+    install_requires=[
+        "absl-py",
+        "etils",
+        "flax>=0.12",
+        "jax>=0.10",
+        "jaxtyping>=0.3",
+        "matplotlib",
+        "ml-collections>=1.1",
+        "numpy>=2.0",
+        "optax>=0.2.8",
+        "orbax-checkpoint>=0.12",
+        "pandas",
+        "pillow",
+        "scikit-learn",
+        "scipy",
+        "sktime",
+        "tensorboardX",
+        "threadpoolctl",
+        "tqdm",
+    ],
+    extras_require={
+        "test": test,
+        "dev": dev,
+        "tpu": ["jax[tpu]>=0.10"],
+        "cuda12": ["jax[cuda12]>=0.10"],
+        "cuda13": ["jax[cuda13]>=0.10"],
+        "notebooks": ["ipykernel", "jupytext", "nbclient", "notebook"],
+    },
+    keywords=["time series", "diffusion", "generative model", "synthetic data", "jax"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

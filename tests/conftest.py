@@ -1,0 +1,61 @@
+"""Settings that every test runs under, made before JAX starts, and folders of data.
+
+Subprocesses and the workers of pytest-xdist inherit the environment. Nothing of l2d_jax
+is imported here: the backend that it starts must see the settings below.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+DEVICE_COUNT = "--xla_force_host_platform_device_count"
+
+
+def set_environment() -> None:
+    """Eight CPU devices, and a cache that makes the second run quick."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    if DEVICE_COUNT not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {DEVICE_COUNT}=8".strip()
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    # With fewer cores than devices, the collectives of jax 0.10 deadlock unless its
+    # thread pool has two threads a device.
+    os.environ.setdefault("PJRT_NPROC", "16")
+    cache = Path.home() / ".cache" / "l2d_jax" / "xla_tests"
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+
+
+set_environment()
+
+import jax  # noqa: E402
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_legacy_prng_key", "error")
+
+
+def find_folder(variable: str, default: Path, what: str) -> Path:
+    """The folder that `variable` names, else `default`; skips the test if neither."""
+    if named := os.environ.get(variable):
+        folder = Path(named)
+        if not folder.is_dir():
+            pytest.fail(f"{variable}={folder}: no such folder")
+        return folder
+    if not default.is_dir():
+        pytest.skip(f"no {what}: set {variable} to their folder (tried {default})")
+    return default
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Raw data files: $L2D_DATA_DIR, or a folder `shared/data` beside the checkout."""
+    return find_folder("L2D_DATA_DIR", SHARED_DATA, "raw data files")
+
+
+@pytest.fixture(scope="session")
+def reference_dir() -> Path:
+    """Recorded values: $L2D_REFERENCE_DIR, or `reference` beside the data folder."""
+    data = Path(os.environ.get("L2D_DATA_DIR") or SHARED_DATA)
+    default = data.resolve().parent / "reference"
+    return find_folder("L2D_REFERENCE_DIR", default, "recorded reference values")

@@ -1,0 +1,161 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict, FrozenConfigDict
+
+from l2d_jax import parallel
+from l2d_jax.cascade import VARIANTS, Cascade, Layout, sampler, with_sampling
+from l2d_jax.configs import base, resolve
+from l2d_jax.data import Normalizer
+from l2d_jax.stages import STAGES, standard_latents
+from l2d_jax.types import InputError
+
+SHIFT, SCALE = np.float32([10, -3]), np.float32([2, 50])
+
+
+def moved(params):
+    """Away from zero weights, so that every input matters."""
+    leaves, treedef = jax.tree.flatten(params)
+    rng = np.random.default_rng(0)
+    noisy = [
+        p + np.float32(0.2) * rng.standard_normal(p.shape, np.float32) for p in leaves
+    ]
+    return jax.tree.unflatten(treedef, noisy)
+
+
+def make_model(variant="full", ragged=False, **settings):
+    """An untrained cascade, its weights moved away from their zeros."""
+    config = base.with_argument(base.get_config(), f"smoke,{variant}")
+    config.data_stage.num_diffusion_steps = config.latent_stage.num_diffusion_steps = 8
+    config.sampling.update(latent_num_steps=0, batch_size=16, **settings)
+    config = resolve(config)
+    layout = Layout(7, ("a", "b"), ragged, 3, 20)
+    series = np.asarray(jax.random.normal(jax.random.key(1), (20, *layout.shape)))
+    params = {}
+    for name in VARIANTS[variant].stages:
+        stage = STAGES[name](config, layout.shape)
+        params |= stage.export(moved(jax.jit(stage.init)(jax.random.key(2))), series)
+    if variant == "oracle_latent":
+        params["training_latents"] = standard_latents(config, params, series)
+    return Cascade(params, Normalizer(SHIFT, SCALE), FrozenConfigDict(config), layout)
+
+
+def in_model_space(model, key, index):
+    one = sampler(model.config, model.layout.shape)
+    return one({"params": model.params, "key": key}, jnp.int32(index))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_samples_are_single_draws_in_data_units(variant):
+    """Batching, devices and chunks change nothing: series i belongs to (key, i)."""
+    model, key = make_model(variant), jax.random.key(5)
+    x = model.sample(key, 37)
+    for i in (0, 15, 16, 36):
+        z = np.asarray(in_model_space(model, key, i))
+        np.testing.assert_allclose(x[i], z * SCALE + SHIFT, rtol=1e-3, atol=1e-3)
+    assert x.shape == (37, 7, 2)
+    assert len(np.unique(x.round(3), axis=0)) == 37
+
+
+def test_samples_are_bit_identical_on_one_and_on_eight_devices():
+    model, rows = make_model(), np.arange(100, dtype=np.int32)
+    one = sampler(model.config, model.layout.shape)
+    inputs = {"params": model.params, "key": jax.random.key(5)}
+    devices = jax.local_devices()
+    first, second = (
+        np.concatenate(
+            list(parallel.map_rows(one, inputs, rows, batch_size=16, devices=used))
+        )
+        for used in (devices[:1], devices)
+    )
+    np.testing.assert_array_equal(first, second)
+
+
+def test_the_first_of_many_are_the_few():
+    model, key = make_model(), jax.random.key(5)
+    np.testing.assert_allclose(
+        model.sample(key, 9), model.sample(key, 50)[:9], rtol=1e-4
+    )
+
+
+def test_another_key_gives_other_series():
+    model = make_model()
+    one, other = (model.sample(jax.random.key(k), 4) for k in (0, 1))
+    assert np.abs(one - other).min() > 0
+
+
+def test_batches_joined_are_the_whole():
+    model, key = make_model(), jax.random.key(5)
+    parts = [part.series for part in model.sample_batches(key, 300)]
+    assert len(parts) == 3 and len(parts[0]) == 128  # 8 devices x 16
+    np.testing.assert_array_equal(np.concatenate(parts), model.sample(key, 300))
+
+
+def test_ragged_models_give_lists_with_lengths_of_the_validity():
+    model, key = make_model(ragged=True), jax.random.key(5)
+    x = model.sample(key, 30)
+    assert isinstance(x, list) and len(x) == 30
+    for i in (0, 29):
+        validity = np.asarray(in_model_space(model, key, i))[:, -1]
+        sums = [validity[:n].sum() - validity[n:].sum() for n in range(3, 8)]
+        assert len(x[i]) == 3 + int(np.argmax(sums))
+        assert np.isfinite(x[i]).all() and x[i].shape[1] == 2
+
+
+def test_encode_takes_data_units_and_reconstruct_conditions_on_it():
+    model = make_model("oracle_latent")
+    z = np.asarray(jax.random.normal(jax.random.key(1), (20, 7, 2)))
+    x = z * SCALE + SHIFT
+    r = model.encode(x)
+    np.testing.assert_allclose(r, model.params["training_latents"], atol=1e-3)
+    x_hat = model.reconstruct(jax.random.key(0), x)
+    assert x_hat.shape == x.shape and np.isfinite(x_hat).all()
+    flipped = model.reconstruct(jax.random.key(0), x[::-1].copy())
+    assert np.abs(flipped - x_hat).max() > 1e-3
+
+
+def test_fewer_steps_turn_to_the_fast_solver():
+    config = make_model().config
+    fast = with_sampling(config, num_steps=5).sampling
+    assert (fast.solver, fast.num_steps) == ("dpm_solver++", 5)
+    assert (fast.latent_solver, fast.latent_num_steps) == ("dpm_solver++", 8)
+    assert with_sampling(config, num_steps=5, solver="ddim").sampling.solver == "ddim"
+    assert with_sampling(config, num_steps=8).sampling.solver == "ancestral"
+    assert with_sampling(config) == config
+
+
+def test_guidance_pushes_away_from_the_unconditional():
+    plain, strong = make_model(), make_model()
+    config = ConfigDict(strong.config.to_dict())
+    config.data_stage.condition_dropout = 0.1
+    config.sampling.guidance = 3.0
+    key = jax.random.key(0)
+    strong = Cascade(
+        strong.params, strong.normalizer, FrozenConfigDict(config), strong.layout
+    )
+    assert np.abs(strong.sample(key, 4) - plain.sample(key, 4)).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "call, says",
+    [
+        (lambda m: m.sample(jax.random.key(0), 0), "num_samples=0: ask for 1 or more"),
+        (
+            lambda m: m.sample(jax.random.key(0), 2, solver="euler"),
+            "solver='euler': use",
+        ),
+        (lambda m: m.sample(jax.random.key(0), 2, num_steps=9), "num_steps=9.*1 to 8"),
+        (lambda m: m.sample(jax.random.key(0), 2, eta=1.5), "eta=1.5: use 0"),
+        (
+            lambda m: m.with_sampling(guidance=2.0),
+            "guidance=2.0 needs.*condition_dropout",
+        ),
+        (lambda m: m.encode(np.zeros((3, 8, 2))), r"\[3, 8, 2\].*takes \[N, 7, 2\]"),
+        (lambda m: m.encode([np.zeros((9, 2))]), r"\[9, 2\].*up to 7 steps of 2"),
+        (lambda m: make_model("data_only").encode(np.zeros((3, 7, 2))), "no encoder"),
+    ],
+)
+def test_bad_requests_are_refused(call, says):
+    with pytest.raises(InputError, match=says):
+        call(make_model())

@@ -1,0 +1,105 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from l2d_jax import diffusion
+from l2d_jax.schedules import make_schedule
+
+SCHEDULE = make_schedule("linear", num_steps=100, beta_first=1e-4, beta_last=0.1)
+X_0, EPS = jax.random.normal(jax.random.key(0), (2, 5, 3))
+
+
+def conditional_gaussian(ab_t: float, ab_s: float, x_0: float, x_t: float):
+    """q(x_s | x_t, x_0) by conditioning the joint Gaussian of (x_s, x_t) given x_0."""
+    alpha = ab_t / ab_s
+    mean_s, mean_t = np.sqrt(ab_s) * x_0, np.sqrt(ab_t) * x_0
+    var_s, var_t = 1 - ab_s, 1 - ab_t
+    covariance = np.sqrt(alpha) * var_s
+    mean = mean_s + covariance / var_t * (x_t - mean_t)
+    return mean, var_s - covariance**2 / var_t
+
+
+@pytest.mark.parametrize("t, s", [(99, 98), (50, 20), (1, 0), (0, -1), (40, -1)])
+def test_posterior_is_bayes_rule(t, s):
+    alpha_bar = np.append(np.asarray(SCHEDULE.alpha_bar), 1.0)  # [-1] is 1
+    mean, variance = diffusion.q_posterior(
+        SCHEDULE,
+        x_0=jnp.float32(0.7),
+        x_t=jnp.float32(-1.3),
+        t=jnp.int32(t),
+        t_prev=jnp.int32(s),
+    )
+    expected = conditional_gaussian(alpha_bar[t], alpha_bar[s], 0.7, -1.3)
+    assert mean == pytest.approx(expected[0], abs=1e-4)
+    assert variance == pytest.approx(expected[1], abs=2e-5)
+
+
+@pytest.mark.parametrize("t", [0, 37, 99])
+def test_forward_process_keeps_alpha_bar_of_the_signal(t):
+    x_t = diffusion.q_sample(SCHEDULE, x_0=X_0, t=jnp.int32(t), eps=EPS)
+    ab = float(SCHEDULE.alpha_bar[t])
+    np.testing.assert_allclose(
+        x_t, np.sqrt(ab) * X_0 + np.sqrt(1 - ab) * EPS, rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("prediction", diffusion.PREDICTIONS)
+@pytest.mark.parametrize("t", [0, 37, 99])
+def test_x_0_comes_back_from_each_target(prediction, t):
+    t = jnp.int32(t)
+    x_t = diffusion.q_sample(SCHEDULE, x_0=X_0, t=t, eps=EPS)
+    target = diffusion.training_target(prediction, SCHEDULE, x_0=X_0, t=t, eps=EPS)
+    x_0 = diffusion.predict_x_0(prediction, SCHEDULE, output=target, x_t=x_t, t=t)
+    np.testing.assert_allclose(x_0, X_0, atol=2e-5)
+
+
+def test_v_is_the_velocity_on_the_circle():
+    t = jnp.int32(60)
+    v = diffusion.training_target("v", SCHEDULE, x_0=X_0, t=t, eps=EPS)
+    angle = np.arccos(np.sqrt(SCHEDULE.alpha_bar[60]))
+    np.testing.assert_allclose(
+        v, np.cos(angle) * EPS - np.sin(angle) * X_0, rtol=1e-4, atol=1e-5
+    )
+
+
+def network_error(prediction, weighting, error=0.01):
+    """The loss of a network whose x_0 estimate is off by `error` everywhere."""
+
+    def predict(x_t, t):
+        ab = SCHEDULE.at(t)
+        eps = (x_t - jnp.sqrt(ab) * X_0) / jnp.sqrt(1 - ab)
+        x_0 = X_0 + error
+        if prediction == "x_0":
+            return x_0
+        eps = eps - jnp.sqrt(ab / (1 - ab)) * error
+        if prediction == "eps":
+            return eps
+        return jnp.sqrt(ab) * eps - jnp.sqrt(1 - ab) * x_0
+
+    loss, metrics = diffusion.diffusion_loss(
+        predict,
+        SCHEDULE,
+        jax.random.key(3),
+        X_0,
+        prediction=prediction,
+        weighting=weighting,
+    )
+    t = jax.random.randint(jax.random.split(jax.random.key(3))[0], (), 0, 100)
+    return float(loss), float(metrics["mse"]), float(SCHEDULE.snr(t))
+
+
+@pytest.mark.parametrize("prediction", diffusion.PREDICTIONS)
+def test_min_snr_weighs_the_x_0_error_alike_for_every_prediction(prediction):
+    loss, _, snr = network_error(prediction, "min_snr")
+    assert loss == pytest.approx(min(snr, 5.0) * 1e-4, rel=2e-2)
+
+
+@pytest.mark.parametrize(
+    "prediction, factor",
+    [("x_0", lambda snr: 1.0), ("eps", lambda snr: snr), ("v", lambda snr: snr + 1)],
+)
+def test_uniform_loss_is_the_mean_square_of_the_target(prediction, factor):
+    loss, mse, snr = network_error(prediction, "uniform")
+    assert loss == pytest.approx(mse)
+    assert loss == pytest.approx(factor(snr) * 1e-4, rel=2e-2)

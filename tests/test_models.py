@@ -1,0 +1,118 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from l2d_jax.models import (
+    ConditionNetwork,
+    Decoder,
+    Encoder,
+    LatentDenoiser,
+    SeriesDenoiser,
+    TS2Vec,
+    from_patches,
+    to_patches,
+)
+
+
+def test_patches_hold_consecutive_steps():
+    x = jnp.arange(10.0).reshape(5, 2)
+    tokens = to_patches(x, 2)
+    assert tokens.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 0, 0]]
+    np.testing.assert_array_equal(from_patches(tokens, 5, 2), x)
+
+
+def test_a_crop_in_a_longer_array_is_encoded_as_if_alone():
+    """`inside` stands for the padding beyond the ends, at every layer."""
+    x = jax.random.normal(jax.random.key(0), (20, 3))
+    model = TS2Vec(features=6, width=5, depth=3)
+    params = model.init(jax.random.key(1), x)
+    alone = model.apply(params, x[:13])
+    inside = jnp.arange(20) < 13
+    np.testing.assert_allclose(
+        model.apply(params, x, inside=inside)[:13], alone, atol=1e-5
+    )
+    assert jnp.abs(model.apply(params, x)[:13] - alone).max() > 1e-3
+
+
+def test_a_step_with_nan_counts_as_hidden():
+    x = jax.random.normal(jax.random.key(0), (12, 3))
+    model = TS2Vec(features=6, width=5, depth=2)
+    params = model.init(jax.random.key(1), x)
+    visible = jnp.arange(12) != 4
+    with_nan = x.at[4, 1].set(jnp.nan)
+    np.testing.assert_array_equal(
+        model.apply(params, with_nan), model.apply(params, x, visible)
+    )
+
+
+def test_encoder_is_a_head_on_the_maximum_over_time():
+    x = jax.random.normal(jax.random.key(0), (12, 3))
+    model = Encoder(latent_dim=4, width=5, features=6, depth=2)
+    params = model.init(jax.random.key(1), x)
+    trunk = TS2Vec(features=6, width=5, depth=2)
+    pooled = trunk.apply({"params": params["params"]["ts2vec"]}, x).max(axis=0)
+    head = params["params"]["head"]
+    np.testing.assert_allclose(
+        model.apply(params, x), pooled @ head["kernel"] + head["bias"], rtol=1e-5
+    )
+
+
+def test_denoisers_start_from_zero():
+    """Zero-initialised heads: the first x_0 estimate is 0, the mean of the data."""
+    x, t = jax.random.normal(jax.random.key(0), (9, 3)), jnp.int32(5)
+    signal = jax.random.normal(jax.random.key(1), (5, 7))
+    model = SeriesDenoiser(patch=2, width=8, num_blocks=1)
+    params = model.init(jax.random.key(2), x, t, signal)
+    assert jnp.abs(model.apply(params, x, t, signal)).max() == 0.0
+    latent = LatentDenoiser(width=8, num_blocks=1)
+    params = latent.init(jax.random.key(2), x[:, 0], t)
+    assert jnp.abs(latent.apply(params, x[:, 0], t)).max() == 0.0
+
+
+def perturbed(params, seed=7):
+    leaves, treedef = jax.tree.flatten(params)
+    keys = [jax.random.fold_in(jax.random.key(seed), i) for i in range(len(leaves))]
+    noisy = [
+        leaf + 0.3 * jax.random.normal(key, leaf.shape)
+        for leaf, key in zip(leaves, keys, strict=True)
+    ]
+    return jax.tree.unflatten(treedef, noisy)
+
+
+@pytest.mark.parametrize("condition", ["add", "concat", "film"])
+@pytest.mark.parametrize("mixing", ["mlp", "attention"])
+@pytest.mark.parametrize("patch", [1, 4])
+def test_every_output_depends_on_every_step_on_t_and_on_the_signal(
+    condition, mixing, patch
+):
+    x = jax.random.normal(jax.random.key(0), (9, 2))
+    num_tokens = -(-9 // patch)
+    signal = jax.random.normal(jax.random.key(1), (num_tokens, 6))
+    model = SeriesDenoiser(patch, 8, 1, mixing, condition)
+    params = perturbed(model.init(jax.random.key(2), x, jnp.int32(5), signal))
+    jacobian = jax.jacobian(lambda x: model.apply(params, x, jnp.int32(5), signal))(x)
+    assert jnp.abs(jacobian).min() > 0
+    by_signal = jax.jacobian(lambda s: model.apply(params, x, jnp.int32(5), s))(signal)
+    assert (jnp.abs(by_signal).max(axis=(2, 3)) > 0).all()
+    other = model.apply(params, x, jnp.int32(6), signal)
+    assert jnp.abs(other - model.apply(params, x, jnp.int32(5), signal)).max() > 1e-3
+
+
+def test_condition_network_and_decoder_depend_on_all_of_r():
+    r = jax.random.normal(jax.random.key(0), (4,))
+    for model in (ConditionNetwork(5, 6, 5), Decoder(5, 2, 2, 6, 5)):
+        params = model.init(jax.random.key(1), r)
+        jacobian = jax.jacobian(lambda r, m=model, p=params: m.apply(p, r))(r)
+        assert (jnp.abs(jacobian).max(axis=(0, 1)) > 0).all()
+
+
+def test_bfloat16_stays_close_and_gives_float32():
+    x, t = jax.random.normal(jax.random.key(0), (9, 3)), jnp.int32(5)
+    model = SeriesDenoiser(width=8, num_blocks=2)
+    params = perturbed(model.init(jax.random.key(2), x, t))
+    half = SeriesDenoiser(width=8, num_blocks=2, dtype=jnp.bfloat16)
+    y, y_half = model.apply(params, x, t), half.apply(params, x, t)
+    assert y_half.dtype == jnp.float32
+    assert jnp.abs(y - y_half).max() < 0.1 * jnp.abs(y).max()
+    assert jnp.abs(y - y_half).max() > 0

@@ -1,0 +1,73 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from l2d_jax import parallel
+from l2d_jax.types import InputError
+
+DEVICES = jax.local_devices()
+
+
+def test_there_are_eight_devices():
+    assert parallel.num_devices() == 8
+    assert parallel.describe_devices().startswith("8 x cpu")
+
+
+@pytest.mark.parametrize("num_devices", [1, 2, 8])
+@pytest.mark.parametrize("num_rows", [1, 7, 64, 100])
+def test_every_row_is_mapped_once_in_order(num_devices, num_rows):
+    rows = np.arange(num_rows * 3.0).reshape(num_rows, 3).astype(np.float32)
+    parts = parallel.map_rows(
+        add_sum, jnp.float32(10.0), rows, batch_size=8, devices=DEVICES[:num_devices]
+    )
+    np.testing.assert_array_equal(np.concatenate(list(parts)), 10 + rows.sum(axis=1))
+
+
+def add_sum(params, row):
+    return params + row.sum()
+
+
+def test_rows_are_read_as_they_are_needed():
+    """Constant memory: a generator that is dropped early has not done all the work."""
+    calls = []
+
+    class Rows:
+        shape = (1000, 1)
+
+        def __getitem__(self, index):
+            calls.append(index)
+            return np.zeros((16, 1), np.float32)
+
+    parts = parallel.map_rows(
+        add_sum, jnp.float32(0), Rows(), batch_size=16, devices=DEVICES[:1]
+    )
+    next(parts)
+    assert len(calls) <= 3
+
+
+@pytest.mark.parametrize("num_devices", [1, 4, 8])
+def test_the_mean_over_devices_is_the_mean_over_the_batch(num_devices):
+    devices = DEVICES[:num_devices]
+
+    def update(state, batches):
+        def one(state, batch):
+            weights = parallel.positions(batch.shape[0]).astype(jnp.float32)
+            mean = parallel.mean(jnp.mean(weights * batch))
+            return state + mean, mean
+
+        return jax.lax.scan(one, state, batches)
+
+    program = parallel.train_program(update, devices)
+    batches = np.arange(3 * 16, dtype=np.float32).reshape(3, 16)
+    state, means = program(parallel.place(jnp.float32(1.0), devices), batches)
+    expected = (batches * np.arange(16)).mean(axis=1)
+    np.testing.assert_allclose(means, expected, rtol=1e-6)
+    assert state == pytest.approx(1.0 + expected.sum(), rel=1e-6)
+
+
+def test_batch_that_devices_can_not_share_is_refused():
+    parallel.check_batch_size(16, "--config.encoder.batch_size")
+    for size in (4, 12, 0):
+        with pytest.raises(InputError, match=f"encoder.batch_size={size} .*8 devices"):
+            parallel.check_batch_size(size, "--config.encoder.batch_size")

@@ -1,0 +1,276 @@
+"""Whole runs, in small: through the library, and as a user types them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import l2d_jax
+from l2d_jax import run
+from l2d_jax.cascade import VARIANTS
+from l2d_jax.checkpoints import load_model
+from l2d_jax.configs import base
+from l2d_jax.logbook import rows
+from l2d_jax.samples import read_npz
+from l2d_jax.types import InputError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def tiny(*arguments):
+    config = base.with_argument(base.get_config(), ",".join(("smoke", *arguments)))
+    for stage in (config.encoder, config.latent_stage, config.data_stage):
+        stage.num_steps, stage.batch_size = 10, 8
+    config.training.steps_per_call = config.training.checkpoint_every = 5
+    config.data_stage.num_diffusion_steps = config.latent_stage.num_diffusion_steps = 10
+    config.sampling.update(latent_num_steps=0, batch_size=16)
+    return config
+
+
+def waves(n=30, length=8, seed=0):
+    """Two channels, in units far from 1."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(length)[None] + rng.uniform(0, 6, (n, 1))
+    return np.stack([300 + 20 * np.sin(t), 1e-3 * np.cos(t)], -1).astype(np.float32)
+
+
+# --- the library ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_fit_and_load_give_the_same_model(tmp_path, variant):
+    x = waves()
+    model = l2d_jax.fit(x, workdir=tmp_path / "w", config=tiny(variant))
+    trained = {p.name for p in (tmp_path / "w" / "checkpoints").iterdir()}
+    assert trained == {*VARIANTS[variant].stages, "cascade"}
+    samples = model.sample(jax.random.key(0), 20)
+    # In data units: within ten standard deviations of the data.
+    distance = np.abs(samples - x.mean((0, 1))[None, None]) / x.std((0, 1))[None, None]
+    assert samples.shape == (20, 8, 2) and distance.max() < 10
+    loaded = l2d_jax.load(tmp_path / "w")
+    np.testing.assert_array_equal(loaded.sample(jax.random.key(0), 20), samples)
+    assert loaded.layout == model.layout
+
+
+def test_fit_takes_series_of_different_lengths(tmp_path):
+    x = [one[: 4 + i % 5] for i, one in enumerate(waves())]
+    model = l2d_jax.fit(x, workdir=tmp_path / "w", config=tiny())
+    samples = model.sample(jax.random.key(0), 20)
+    assert isinstance(samples, list)
+    assert {len(one) for one in samples} <= {4, 5, 6, 7, 8}
+    assert [len(one) for one in model.reconstruct(jax.random.key(0), x)]
+
+
+def test_a_run_leaves_all_that_it_promises_and_is_not_repeated(tmp_path):
+    path = tmp_path / "mine.csv"
+    table = waves(1, 60)[0]
+    lines = ["price,rate", *(f"{a},{b}" for a, b in table.tolist())]
+    path.write_text("\n".join(lines) + "\n")
+    config = tiny()
+    config.data.update(name="csv", path=str(path), window=8)
+    scores = run.run(config, tmp_path / "w")
+    workdir = tmp_path / "w"
+    for name in ("config.json", "metrics.jsonl", "samples.npz", "scores.json"):
+        assert (workdir / name).stat().st_size > 0
+    assert list(workdir.glob("events.out.tfevents*"))
+    page = (workdir / "report" / "index.html").read_text()
+    assert "price" in page and "rate" in page
+    score = scores["context_fid"]
+    assert score["interval"][0] < score["mean"] < score["interval"][1]
+    assert score["floor"]["num_samples"] == 53 // 2
+    examples, settings = read_npz(workdir / "samples.npz")
+    assert len(examples.series) == settings["num_samples"] == 64
+    expected = l2d_jax.load(workdir).sample(jax.random.key(0), 64)
+    np.testing.assert_array_equal(examples.series, expected)
+
+    before = {p: p.stat().st_mtime_ns for p in workdir.glob("s*.*")}
+    assert run.run(config, workdir) == scores
+    assert {p: p.stat().st_mtime_ns for p in workdir.glob("s*.*")} == before
+    config.sampling.num_samples = 20  # sampling may change on a finished workdir
+    assert run.run(config, workdir)["context_fid"]["num_samples"] == 20
+
+    config.data_stage.width = 24
+    with pytest.raises(InputError, match=r"data_stage\.width was 16 and is 24"):
+        run.run(config, workdir)
+
+
+@pytest.mark.parametrize(
+    "field, value, says",
+    [
+        ("variant", "half", "--config.variant='half': use one of full"),
+        ("data_stage.condition", "sum", "data_stage.condition='sum': use one of add"),
+        ("data_stage.mixing", "fft", "data_stage.mixing='fft': use one of mlp"),
+        ("latent_stage.schedule", "sqrt", "latent_stage.schedule='sqrt': use one of"),
+        ("data_stage.prediction", "x", "data_stage.prediction='x': use one of x_0"),
+        ("data_stage.batch_size", 4, "data_stage.batch_size=4 .*over 8 devices"),
+        ("encoder.mask_rate", 0.0, "encoder.mask_rate=0.0: use above 0"),
+        ("encoder.latent_dim", 0, "encoder.latent_dim=0: use 1 or more"),
+        ("training.compute_dtype", "int8", "compute_dtype='int8': use one of float32"),
+        ("evaluation.metrics", ("fid",), "evaluation.metrics='fid': use one of"),
+        ("sampling.solver", "euler", "solver='euler': use one of ancestral"),
+        ("sampling.num_steps", 11, "num_steps=11.* use 1 to 10"),
+        ("sampling.num_samples", -1, "num_samples=-1: use 0"),
+        ("data.name", "stocks", "did you mean 'stock'"),
+    ],
+)
+def test_values_that_can_not_be_are_refused_before_anything_is_written(
+    tmp_path, field, value, says
+):
+    config = tiny()
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(InputError, match=says):
+        run.run(config, tmp_path / "w")
+    assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize(
+    "series, says",
+    [
+        (np.zeros((4, 8)), r"\[4, 8\]: give \[N, L, C\]"),
+        ([], "no series"),
+        ([np.zeros((4, 2)), np.zeros((4, 3))], r"series 1 has shape \[4, 3\]"),
+        (np.full((4, 8, 2), np.nan), "series 0 holds NaN"),
+        (np.ones((4, 8, 2)), "channel 'channel_0' is 1 at every step"),
+        ("missing.csv", r"missing\.csv"),
+    ],
+)
+def test_series_that_can_not_be_used_are_named(series, says):
+    with pytest.raises(InputError, match=says):
+        l2d_jax.fit(series, config=tiny())
+
+
+def test_places_that_can_not_be_a_workdir(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"--workdir=.*file is a file: name a folder"):
+        run.make_workdir(tmp_path / "file")
+    with pytest.raises(InputError, match=r"--workdir=.*is a file"):
+        run.make_workdir(tmp_path / "file" / "below")
+    with pytest.raises(InputError, match=r"can't be written to \(.*\): name another"):
+        run.make_workdir("/proc/l2d")
+    with pytest.raises(InputError, match="no finished model there"):
+        l2d_jax.load(tmp_path)
+
+
+# --- the command line -----------------------------------------------------------------
+
+
+def command(*arguments):
+    return [sys.executable, str(ROOT / "main.py"), *map(str, arguments)]
+
+
+def l2d(*arguments):
+    return subprocess.run(command(*arguments), capture_output=True, text=True, cwd=ROOT)
+
+
+def error_of(*arguments):
+    """The one line that a refused command prints."""
+    done = l2d(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert done.stdout == ""
+    return done.stderr
+
+
+@pytest.mark.parametrize("name", ["japanese_vowels", "stock"])
+def test_every_config_runs_in_small(name, tmp_path, request):
+    if name != "japanese_vowels":
+        request.getfixturevalue("data_dir")
+    workdir = tmp_path / "w"
+    done = l2d(f"--config=configs/{name}.py:smoke", f"--workdir={workdir}")
+    assert done.returncode == 0, done.stderr
+    assert "context_fid: " in done.stdout and "index.html" in done.stdout
+    for stage in ("encoder", "latent", "data"):
+        assert f"{stage}: step 20 of 20, loss" in done.stderr
+    ran = json.loads((workdir / "config.json").read_text())
+    assert ran["config"]["encoder"]["num_steps"] == 20 and "jax" in ran["versions"]
+    if name == "stock":
+        return
+
+    out = tmp_path / "x.csv"
+    done = l2d(
+        "--mode=sample", f"--workdir={workdir}", f"--out={out}", "--num_samples=5",
+        "--num_steps=3", "--seed=7",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = out.read_text().splitlines()
+    expected = l2d_jax.load(workdir).sample(jax.random.key(7), 5, num_steps=3)
+    assert len(lines) == 1 + sum(len(one) for one in expected)
+    first = [float(value) for value in lines[1].split(",")[2:]]
+    np.testing.assert_allclose(first, expected[0][0], rtol=1e-4, atol=1e-5)
+
+    scores = (workdir / "scores.json").read_text()
+    (workdir / "scores.json").unlink()
+    assert "run --mode=evaluate first" in error_of(
+        "--mode=report", f"--workdir={workdir}"
+    )
+    assert l2d("--mode=evaluate", f"--workdir={workdir}").returncode == 0
+    again = (workdir / "scores.json").read_text()
+    assert json.loads(again)["context_fid"]["values"] == pytest.approx(
+        json.loads(scores)["context_fid"]["values"], rel=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        (["--config=configs/stock.py:smoke"], "--workdir is missing"),
+        (["--workdir=w"], "--config is missing"),
+        (["--config=stok", "--workdir=w"], "no such file; bundled configs: .*stock"),
+        (["--config=configs/stock.py:smok", "--workdir=w"], "'smok': use smoke"),
+        (
+            ["--config=configs/stock.py", "--workdir=w", "--config.data_stage.widht=3"],
+            'Did you mean "width"',
+        ),
+        (
+            ["--config=configs/stock.py", "--workdir=w", "--config.seed=1.5"],
+            "seed.*1.5|1.5.*seed",
+        ),
+        (["--mode=sample", "--workdir=none", "--out=x.npz"], "no finished model"),
+        (["--mode=sample", "--workdir=none"], "--out is missing"),
+        (["--wrkdir=w", "--config=configs/stock.py"], "wrkdir.*Did you mean: workdir"),
+    ],
+)
+def test_wrong_commands_get_one_line(arguments, says):
+    import re
+
+    message = error_of(*arguments)
+    assert re.search(says, message), message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["encoder", "latent", "data"])
+def test_killed_in_a_stage_equals_uninterrupted(stage, tmp_path):
+    def arguments(workdir):
+        return command(
+            "--config=configs/japanese_vowels.py:smoke",
+            f"--workdir={workdir}",
+            "--config.encoder.num_steps=600",
+            "--config.latent_stage.num_steps=3000",
+            "--config.data_stage.num_steps=600",
+        )
+
+    def weights(workdir):
+        arrays, _ = load_model(workdir / "checkpoints" / "cascade")
+        return jax.tree.leaves(arrays)
+
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": ROOT}
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert subprocess.run(arguments(whole), **quiet).returncode == 0
+    process = subprocess.Popen(arguments(cut), **quiet)
+    log, deadline = cut / "metrics.jsonl", time.monotonic() + 300
+    while not any(r["stage"] == stage and r["step"] >= 30 for r in rows(log)):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (cut / "checkpoints" / "cascade").exists(), "killed too late"
+    assert subprocess.run(arguments(cut), **quiet).returncode == 0
+    for one, other in zip(weights(whole), weights(cut), strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -1,0 +1,158 @@
+"""The oracle: for Gaussian data the ideal denoiser, and the exact answer, are known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from l2d_jax import diffusion
+from l2d_jax.sampling import SOLVERS, sample, solver_table, timesteps
+from l2d_jax.schedules import make_schedule
+from l2d_jax.types import InputError
+
+MU, VARIANCE = 3.0, 4.0
+
+
+def make(num_steps, name="linear"):
+    # At K = 1000 the betas of Ho et al.; at K = 100 the paper's.
+    last = 0.02 if num_steps == 1000 else 0.1
+    return make_schedule(name, num_steps=num_steps, beta_first=1e-4, beta_last=last)
+
+
+def ideal_denoiser(schedule):
+    """E[x_0 | x_t] for x_0 ~ N(MU, VARIANCE)."""
+
+    def denoise(x_t, t):
+        ab = schedule.at(t)
+        gain = jnp.sqrt(ab) * VARIANCE / (ab * VARIANCE + 1.0 - ab)
+        return MU + gain * (x_t - jnp.sqrt(ab) * MU)
+
+    return denoise
+
+
+def draw(schedule, n=20_000, **settings):
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), jnp.arange(n))
+    run = jax.jit(
+        jax.vmap(
+            lambda key: sample(ideal_denoiser(schedule), schedule, key, (), **settings)
+        )
+    )
+    return np.asarray(run(keys))
+
+
+@pytest.mark.parametrize(
+    "solver, num_diffusion_steps, name",
+    [
+        ("ancestral", 1000, "linear"),
+        ("ancestral", 1000, "cosine"),
+        ("ddim", 1000, "linear"),
+    ],
+)
+def test_ideal_denoiser_gives_the_data_distribution(solver, num_diffusion_steps, name):
+    x = draw(make(num_diffusion_steps, name), solver=solver, eta=1.0)
+    assert x.mean() == pytest.approx(MU, rel=0.03)
+    assert x.var() == pytest.approx(VARIANCE, rel=0.03)
+
+
+@pytest.mark.parametrize("solver, eta", [("ddim", 0.0), ("dpm_solver++", 1.0)])
+def test_deterministic_solvers_give_the_data_distribution(solver, eta):
+    x = draw(make(1000), solver=solver, eta=eta, num_steps=200)
+    assert x.mean() == pytest.approx(MU, rel=0.03)
+    assert x.var() == pytest.approx(VARIANCE, rel=0.03)
+
+
+def test_few_ancestral_steps_lose_variance_as_expected():
+    variance = draw(make(1000), num_steps=50).var()
+    assert 0.8 * VARIANCE < variance < 0.97 * VARIANCE
+
+
+def flow_error(solver, num_steps):
+    """Worst error against the exact probability-flow solution, from the same noise."""
+    schedule = make(1000)
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(1), jnp.arange(50))
+    run = jax.vmap(
+        lambda key: sample(
+            ideal_denoiser(schedule),
+            schedule,
+            key,
+            (),
+            solver=solver,
+            num_steps=num_steps,
+            eta=0.0,
+        )
+    )
+    start = jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, 0)))(keys)
+    ab = schedule.alpha_bar[-1]
+    std_t = np.sqrt(ab * VARIANCE + 1 - ab)
+    # On the flow, the standardised value never changes.
+    exact = MU + np.sqrt(VARIANCE) * (np.asarray(start) - np.sqrt(ab) * MU) / std_t
+    return np.abs(np.asarray(run(keys)) - exact).max()
+
+
+def test_dpm_solver_is_of_second_order_and_ddim_of_first():
+    ddim = flow_error("ddim", 50) / flow_error("ddim", 100)
+    dpm = flow_error("dpm_solver++", 50) / flow_error("dpm_solver++", 100)
+    assert 1.6 < ddim < 2.6
+    assert dpm > 3.0
+    assert flow_error("dpm_solver++", 50) < flow_error("ddim", 50) / 5
+
+
+def test_ddim_with_full_noise_is_the_ancestral_sampler():
+    schedule = make(100)
+    for num_steps in (100, 10):
+        steps = timesteps(100, num_steps)
+        np.testing.assert_allclose(
+            solver_table("ddim", schedule, steps, eta=1.0),
+            solver_table("ancestral", schedule, steps, eta=0.0),
+            atol=1e-12,
+        )
+
+
+def test_ancestral_table_is_the_posterior():
+    schedule, x_0, x_t = make(100), jnp.float32(0.3), jnp.float32(-0.8)
+    steps = timesteps(100, 7)
+    table = solver_table("ancestral", schedule, steps, eta=1.0)
+    for (a, b, _, s), t, t_prev in zip(table, steps, [*steps[1:], -1], strict=True):
+        mean, variance = diffusion.q_posterior(
+            schedule, x_0=x_0, x_t=x_t, t=jnp.int32(t), t_prev=jnp.int32(t_prev)
+        )
+        assert a * x_t + b * x_0 == pytest.approx(float(mean), abs=1e-5)
+        assert s**2 == pytest.approx(float(variance), abs=1e-5)
+
+
+@pytest.mark.parametrize("solver", ["ddim", "dpm_solver++"])
+def test_noiseless_step_with_the_true_x_0_stays_on_the_path(solver):
+    """From q_sample(t), the step must land exactly on q_sample(t_prev), same eps."""
+    schedule, x_0, eps = make(100), jnp.float32(0.4), jnp.float32(1.7)
+    steps = timesteps(100, 9)
+    table = solver_table(solver, schedule, steps, eta=0.0)
+    for (a, b, c, s), t, t_prev in zip(table, steps, [*steps[1:], -1], strict=True):
+        x_t = diffusion.q_sample(schedule, x_0=x_0, t=jnp.int32(t), eps=eps)
+        expected = diffusion.q_sample(schedule, x_0=x_0, t=jnp.int32(t_prev), eps=eps)
+        assert a * x_t + (b + c) * x_0 == pytest.approx(float(expected), abs=1e-5)
+        assert s == 0.0
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("num_steps", [1, 2, 3, 5, 100])
+def test_the_last_step_leaves_the_estimate_itself(solver, num_steps):
+    schedule = make(100)
+    table = solver_table(solver, schedule, timesteps(100, num_steps), eta=1.0)
+    np.testing.assert_allclose(table[-1], [0, 1, 0, 0], atol=1e-12)
+    assert np.isfinite(table).all()
+
+
+@pytest.mark.parametrize("num_diffusion_steps", [2, 7, 100])
+def test_timesteps_start_at_the_top_and_end_at_0(num_diffusion_steps):
+    for num_steps in range(2, num_diffusion_steps + 1):
+        steps = timesteps(num_diffusion_steps, num_steps)
+        assert len(steps) == num_steps
+        assert steps[0] == num_diffusion_steps - 1 and steps[-1] == 0
+        assert (np.diff(steps) < 0).all()
+    assert timesteps(num_diffusion_steps, 1).tolist() == [num_diffusion_steps - 1]
+
+
+@pytest.mark.parametrize("num_steps", [0, -1, 101])
+def test_steps_out_of_range_are_refused(num_steps):
+    with pytest.raises(InputError, match=f"num_steps={num_steps}.*use 1 to 100"):
+        timesteps(100, num_steps)

@@ -1,0 +1,63 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from l2d_jax.schedules import SCHEDULES, make_schedule
+from l2d_jax.types import InputError
+
+PAPER = dict(num_steps=100, beta_first=1e-4, beta_last=0.1)
+
+
+def test_linear_is_the_product_of_one_minus_beta():
+    alpha_bar = make_schedule("linear", **PAPER).alpha_bar
+    expected, product = [], 1.0
+    for i in range(100):
+        product *= 1.0 - (1e-4 + (0.1 - 1e-4) * i / 99)
+        expected.append(product)
+    np.testing.assert_allclose(alpha_bar, expected, rtol=1e-12)
+
+
+def test_papers_defaults_end_in_noise():
+    assert make_schedule("linear", **PAPER).alpha_bar[-1] == pytest.approx(
+        0.0056, abs=1e-4
+    )
+
+
+def test_cosine_follows_the_squared_cosine_until_the_cap():
+    alpha_bar = make_schedule("cosine", **PAPER).alpha_bar
+    u = np.arange(1, 101) / 100
+    f = np.cos((u + 0.008) / 1.008 * np.pi / 2) ** 2
+    f_0 = np.cos(0.008 / 1.008 * np.pi / 2) ** 2
+    np.testing.assert_allclose(alpha_bar[:-1], (f / f_0)[:-1], rtol=1e-9)
+    assert alpha_bar[-1] == pytest.approx(alpha_bar[-2] * 1e-3)  # beta capped at .999
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("num_steps", [2, 10, 1000])
+def test_alpha_bar_decreases_within_0_and_1(name, num_steps):
+    schedule = make_schedule(name, **PAPER | {"num_steps": num_steps})
+    alpha_bar = np.asarray(schedule.alpha_bar)
+    assert schedule.num_steps == num_steps
+    assert (np.diff(alpha_bar) < 0).all()
+    assert 0 < alpha_bar[-1] < alpha_bar[0] < 1
+
+
+def test_before_the_first_step_nothing_is_noise():
+    schedule = make_schedule("linear", **PAPER)
+    assert schedule.at(jnp.int32(-1)) == 1.0
+    assert schedule.at(jnp.int32(0)) == pytest.approx(1 - 1e-4)
+    assert schedule.snr(jnp.int32(0)) == pytest.approx((1 - 1e-4) / 1e-4, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "wrong, says",
+    [
+        ({"num_steps": 1}, "num_diffusion_steps=1"),
+        ({"beta_first": 0.0}, "beta_first=0.0"),
+        ({"beta_last": 1.0}, "beta_last=1.0"),
+        ({"beta_first": 0.2}, "beta_first <= beta_last"),
+    ],
+)
+def test_impossible_values_are_refused(wrong, says):
+    with pytest.raises(InputError, match=says):
+        make_schedule("linear", **PAPER | wrong)

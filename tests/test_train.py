@@ -1,0 +1,214 @@
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from l2d_jax import parallel, train
+from l2d_jax.checkpoints import Checkpoints
+from l2d_jax.configs import base, resolve
+from l2d_jax.data.sampler import chunk_indices
+from l2d_jax.logbook import Logbook, clock, read_losses
+from l2d_jax.stages import STAGES, Stage
+
+SHAPE = (6, 2)
+
+
+def settings(**changes):
+    c = base.get_config().encoder
+    c.update(num_steps=12, batch_size=8, warmup_steps=3, learning_rate=0.1, **changes)
+    return c
+
+
+def line_stage(loss=None):
+    """Fits w to x by (w - x)^2: gradients are known."""
+
+    def square(params, key, x):
+        del key
+        error = jnp.mean(jnp.square(params["w"] - x))
+        return error, {"mse": error}
+
+    return Stage(
+        "line",
+        lambda key: {"w": jnp.zeros((3,))},
+        lambda upstream, series: series,
+        loss or square,
+        lambda params, series: params,
+    )
+
+
+ROWS = np.asarray(jax.random.normal(jax.random.key(0), (20, 3))) + 2.0
+
+
+def fit(workdir, stage=None, c=None, rows=ROWS, steps_per_call=2, every=4, seed=0):
+    c = c or settings()
+    with Checkpoints(workdir / "line", {"seed": seed}) as checkpoints:
+        return train.fit(
+            stage or line_stage(),
+            rows,
+            c,
+            seed=seed,
+            steps_per_call=steps_per_call,
+            checkpoint_every=every,
+            checkpoints=checkpoints,
+            open_logbook=lambda first: Logbook(
+                workdir, "line", first_step=first, num_steps=c.num_steps, batch=8
+            ),
+        )
+
+
+def adamw_by_hand(c, seed=0):
+    """The whole training in numpy: batches, clipping, AdamW, schedule, EMA."""
+    w = ema = np.zeros(3)
+    m = v = np.zeros(3)
+    for step in range(c.num_steps):
+        index = chunk_indices(seed, step, 1, num_examples=len(ROWS), batch_size=8)[0]
+        g = (2 * (w - ROWS[index]) / 3).mean(axis=0)
+        g = g * min(1.0, c.clip_norm / np.linalg.norm(g))
+        m, v = 0.9 * m + 0.1 * g, c.beta_2 * v + (1 - c.beta_2) * g**2
+        m_hat, v_hat = m / (1 - 0.9 ** (step + 1)), v / (1 - c.beta_2 ** (step + 1))
+        if step < c.warmup_steps:
+            rate = c.learning_rate * step / c.warmup_steps
+        else:
+            phase = (step - c.warmup_steps) / (c.num_steps - c.warmup_steps)
+            rate = c.learning_rate * (1 + np.cos(np.pi * phase)) / 2
+        w = w - rate * (m_hat / (np.sqrt(v_hat) + 1e-8) + c.weight_decay * w)
+        decay = min(c.ema_decay, (1 + step) / (10 + step))
+        ema = decay * ema + (1 - decay) * w
+    return ema
+
+
+def test_fit_equals_the_training_written_by_hand(tmp_path):
+    c = settings()
+    np.testing.assert_allclose(fit(tmp_path, c=c)["w"], adamw_by_hand(c), rtol=1e-4)
+
+
+@pytest.mark.parametrize("steps_per_call, every", [(1, 1), (5, 5), (100, 7)])
+def test_chunks_and_checkpoints_do_not_change_the_result(
+    tmp_path, steps_per_call, every
+):
+    c = settings()
+    w = fit(tmp_path, c=c, steps_per_call=steps_per_call, every=every)["w"]
+    np.testing.assert_allclose(w, adamw_by_hand(c), rtol=1e-4)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("killed_at", [3, 6, 11])
+def test_interrupted_equals_uninterrupted(tmp_path, killed_at, monkeypatch):
+    whole = fit(tmp_path / "whole")
+    take, calls = train.take, []
+
+    def dying_take(examples, index):
+        calls.append(index)
+        if len(calls) * 2 > killed_at:
+            raise Killed
+        return take(examples, index)
+
+    monkeypatch.setattr(train, "take", dying_take)
+    with pytest.raises(Killed):
+        fit(tmp_path / "cut")
+    monkeypatch.setattr(train, "take", take)
+    resumed = fit(tmp_path / "cut")
+    np.testing.assert_array_equal(resumed["w"], whole["w"])
+    steps = read_losses(tmp_path / "cut" / "metrics.jsonl")["line"][0]
+    assert steps.tolist() == [2, 4, 6, 8, 10, 12]
+
+
+def test_a_finished_stage_is_only_restored(tmp_path, monkeypatch):
+    w = fit(tmp_path)["w"]
+    monkeypatch.setattr(train, "make_program", None)  # calling it would fail
+    np.testing.assert_array_equal(fit(tmp_path)["w"], w)
+
+
+@pytest.mark.parametrize("name", ["encoder", "latent", "data"])
+def test_one_device_trains_as_eight(name):
+    config = resolve(base.with_argument(base.get_config(), "smoke"))
+    stage = STAGES[name](config, SHAPE)
+    c = {"encoder": config.encoder, "latent": config.latent_stage}.get(
+        name, config.data_stage
+    )
+    rows = np.asarray(jax.random.normal(jax.random.key(3), (3, 16, *SHAPE)))
+    latents = rows[:, :, 0, :1].repeat(8, axis=2)
+    batches = {
+        "encoder": rows,
+        "latent": latents,
+        "data": {"x_0": rows, "r_0": latents},
+    }[name]
+    results = []
+    for devices in (jax.local_devices()[:1], jax.local_devices()):
+        state = parallel.place(train.init_state(stage, c, seed=0), devices)
+        program = train.make_program(stage, c, seed=0, devices=devices)
+        state, metrics = program(state, batches)
+        results.append((state.params, metrics["loss"]))
+    for one, eight in zip(*map(jax.tree.leaves, results), strict=True):
+        np.testing.assert_allclose(np.asarray(one), np.asarray(eight), atol=1e-6)
+
+
+def test_each_example_has_its_own_noise():
+    """The loss sees one key per position of the batch, another at every step."""
+    seen = line_stage(
+        lambda params, key, x: (jax.random.uniform(key) + 0 * params["w"][0], {})
+    )
+    c = settings()
+    state = parallel.place(train.init_state(seen, c, seed=0))
+    program = train.make_program(seen, c, seed=0)
+    _, metrics = program(state, np.zeros((5, 8, 3), np.float32))
+    expected = [
+        np.mean([jax.random.uniform(jax.random.fold_in(key, i)) for i in range(8)])
+        for key in (
+            jax.random.fold_in(train.stream(0, "line/train"), step) for step in range(5)
+        )
+    ]
+    np.testing.assert_allclose(metrics["loss"], expected, rtol=1e-5)
+
+
+def test_a_loss_that_is_not_finite_names_step_stage_and_checkpoint(tmp_path):
+    def explosive(params, key, x):
+        del key
+        error = jnp.mean(jnp.square(params["w"] - x))
+        return error + jnp.log(x[0]), {"mse": error}
+
+    c = settings()
+    index = chunk_indices(0, 0, 12, num_examples=100, batch_size=8)
+    first = 7  # the first step that sees the example that breaks the loss
+    late = next(i for i in index[first] if i not in index[:first])
+    rows = np.abs(np.asarray(jax.random.normal(jax.random.key(0), (100, 3)))) + 0.1
+    rows[late, 0] = -1.0
+    with pytest.raises(train.TrainingDiverged) as error:
+        fit(tmp_path, line_stage(explosive), c, rows, steps_per_call=1, every=2)
+    message = str(error.value)
+    assert "stage 'line'" in message and f"at step {first}." in message
+    last_good = first - first % 2
+    assert str(tmp_path / "line" / str(last_good)) in message
+    assert "learning_rate" in message
+    assert not (tmp_path / "line" / str(last_good + 2)).exists()
+
+
+def test_metrics_are_logged_per_chunk(tmp_path):
+    fit(tmp_path, steps_per_call=5)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [row["step"] for row in rows] == [5, 10, 12]
+    assert rows[0]["loss"] > rows[-1]["loss"]
+    assert {"gradient_norm", "learning_rate", "series_per_second"} <= set(rows[0])
+    assert list(tmp_path.glob("events.out.tfevents*"))
+
+
+def test_half_a_last_line_is_left_out(tmp_path):
+    fit(tmp_path, steps_per_call=5)
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(path.read_text() + '{"stage": "line", "st')
+    assert read_losses(path)["line"][0].tolist() == [5, 10, 12]
+
+
+def test_clock():
+    assert [clock(s) for s in (0.4, 12, 61, 6000)] == [
+        "0:00",
+        "0:12",
+        "1:01",
+        "1:40:00",
+    ]
