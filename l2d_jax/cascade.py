@@ -318,6 +318,12 @@ def with_sampling(
     s = config.sampling
     stages.check_choice(s.solver, sampling.SOLVERS, "solver")
     stages.check_choice(s.latent_solver, sampling.SOLVERS, "latent_solver")
+    for c, num_steps in (
+        (config.data_stage, s.num_steps),
+        (config.latent_stage, s.latent_num_steps),
+    ):
+        if num_steps:  # 0: all
+            sampling.timesteps(c.num_diffusion_steps, num_steps)
     if s.guidance != 1.0 and not config.data_stage.condition_dropout:
         raise InputError(
             f"guidance={s.guidance} needs a model that was also trained without the "

@@ -534,8 +534,10 @@ def summary(workdir: Path, scores: Mapping[str, Any]) -> str:
     for name, value in scores.items():
         if name == "settings":
             continue
-        low, high = value["interval"]
-        line = f"{name}: {value['mean']:.4f} (95 % {low:.4f} to {high:.4f})"
+        line = f"{name}: {value['mean']:.4f}"
+        if value["interval"]:
+            low, high = value["interval"]
+            line += f" (95 % {low:.4f} to {high:.4f})"
         if "floor" in value:
             line += f", real against real {value['floor']['mean']:.4f}"
         lines.append(line)

@@ -374,7 +374,7 @@ def test_interval_is_that_of_student():
     reach = 2.776445 * math.sqrt(2.5) / math.sqrt(5)  # t(.975, 4), from a table
     assert score["mean"] == 3.0 and score["num_samples"] == 7
     assert score["interval"] == pytest.approx([3 - reach, 3 + reach], rel=1e-6)
-    assert np.isnan(summary([1.0], num_samples=7)["interval"]).all()
+    assert summary([1.0], num_samples=7)["interval"] is None
 
 
 @pytest.fixture
@@ -464,10 +464,12 @@ def test_one_run_is_near_the_reference(cases):
     score = context_fid(real, generated["noise_0.1"], num_repeats=1)
     assert score["mean"] == pytest.approx(means["noise_0.1"], rel=0.25)
     # Half of the real series against half, where the reference has all against all of
-    # another half: twice the bias.
+    # another half: twice the bias. Most of it is the distance of two means along few
+    # directions, a chi-squared variable of few degrees, so one draw says little more
+    # than the magnitude.
     floor = score["floor"]
     assert floor["num_samples"] == 750
-    assert floor["mean"] == pytest.approx(2 * means["other_half"], rel=0.5)
+    assert 1 / 3 < floor["mean"] / (2 * means["other_half"]) < 3
 
 
 @pytest.mark.slow

@@ -165,8 +165,14 @@ def command(*arguments):
     return [sys.executable, str(ROOT / "main.py"), *map(str, arguments)]
 
 
-def l2d(*arguments):
-    return subprocess.run(command(*arguments), capture_output=True, text=True, cwd=ROOT)
+def l2d(*arguments, **environment):
+    return subprocess.run(
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+    )
 
 
 def error_of(*arguments):
@@ -180,10 +186,13 @@ def error_of(*arguments):
 
 @pytest.mark.parametrize("name", ["japanese_vowels", "stock"])
 def test_every_config_runs_in_small(name, tmp_path, request):
+    environment = {}
     if name != "japanese_vowels":
-        request.getfixturevalue("data_dir")
+        environment["L2D_DATA_DIR"] = str(request.getfixturevalue("data_dir"))
     workdir = tmp_path / "w"
-    done = l2d(f"--config=configs/{name}.py:smoke", f"--workdir={workdir}")
+    done = l2d(
+        f"--config=configs/{name}.py:smoke", f"--workdir={workdir}", **environment
+    )
     assert done.returncode == 0, done.stderr
     assert "context_fid: " in done.stdout and "index.html" in done.stdout
     for stage in ("encoder", "latent", "data"):

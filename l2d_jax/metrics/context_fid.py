@@ -57,13 +57,13 @@ def context_fid(
     Returns:
       "mean", "interval", "values" (one a repeat) and "num_samples"; the same four
       under "floor" and "at_floor_size"; "seed" and "num_repeats". "interval" is the
-      95 % interval of the mean by Student's t, [nan, nan] for a single repeat. It
+      95 % interval of the mean by Student's t, None for a single repeat. It
       covers the choice of the encoder, and for the two scores at half size that of
       the halves, not the making of `generated`.
     """
     encoders = train_encoders(real, num_repeats=num_repeats, seed=seed)
     n = min(len(real), len(generated))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng((seed, 1))
     pairs = zip(
         encode(encoders, choose(rng, real, n)),
         encode(encoders, choose(rng, generated, n)),
@@ -106,17 +106,18 @@ def distances(
 
 
 def summary(values: Sequence[float], *, num_samples: int) -> dict[str, Any]:
-    """Mean of the repeats and its interval, mean -+ t(.975, repeats - 1) SEM."""
+    """Mean of the repeats and its interval, mean -+ t(.975, repeats - 1) SEM; None for one."""
     from scipy import stats  # takes a second to import
 
     n = len(values)
-    mean, reach = float(np.mean(values)), float("nan")
+    mean, interval = float(np.mean(values)), None
     if n > 1:
         sem = np.std(values, ddof=1) / np.sqrt(n)
         reach = float(stats.t.ppf(0.975, n - 1) * sem)
+        interval = [mean - reach, mean + reach]
     return {
         "mean": mean,
-        "interval": [mean - reach, mean + reach],
+        "interval": interval,
         "values": list(values),
         "num_samples": num_samples,
     }
@@ -136,7 +137,9 @@ def train_encoders(real: SeriesBatch, *, num_repeats: int, seed: int) -> Params:
     series = training_series(real)
     repeats = range(num_repeats)
     rows = [
-        batch_rows(np.random.default_rng((seed, repeat)), len(series), num_iterations)
+        batch_rows(
+            np.random.default_rng((seed, 0, repeat)), len(series), num_iterations
+        )
         for repeat in repeats
     ]
     keys = jax.vmap(jax.random.fold_in, (None, 0))(
@@ -292,8 +295,8 @@ class Crops(NamedTuple):
 
     first: Int[Array, " B"]  # where the first crop of each series starts
     second: Int[Array, " B"]  # where the second starts: not before the first
-    first_length: Count  # both crops end with the overlap, or after it
-    second_length: Count
+    first_length: Count  # the first crop ends with the overlap
+    second_length: Count  # the second ends there or later
     overlap: Count  # steps from the second's start to the first's end
 
 
