@@ -20,8 +20,9 @@ from l2d_jax.data import load_splits
 from l2d_jax.metrics import of_one_shape, scaled
 from l2d_jax.metrics.context_fid import encode, train_encoders
 from l2d_jax.metrics.frechet import frechet_distance
-from l2d_jax.run import comparable, library_version
+from l2d_jax.results import comparable
 from l2d_jax.types import tree_size
+from l2d_jax.workdir import library_version
 
 SETTINGS = {
     "100 + 100 ancestral (the paper's)": dict(

@@ -8,6 +8,13 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 MODES = ("run", "sample", "evaluate", "report")
+USAGE = """Train, sample and score a cascade.
+
+  python main.py --config=configs/stock.py --workdir=runs/stock
+  python main.py --mode=sample --workdir=runs/stock --num_samples=1000 --out=x.csv
+
+Any field of configs/base.py is a flag too: --config.data_stage.width=64.
+"""
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -28,6 +35,9 @@ _NUM_STEPS = flags.DEFINE_integer("num_steps", None, "Solver steps of the data c
 def main() -> None:
     """Entry point of `main.py` and of the console command `l2d`."""
     logging.set_verbosity(logging.WARNING)
+    if {"--help", "-h"} & set(sys.argv):
+        print(USAGE + flags.FLAGS.module_help(__name__))
+        return
     from l2d_jax.types import InputError
 
     try:
@@ -40,6 +50,11 @@ def main() -> None:
         app.run(lambda _: dispatch(), argv=argv[:1])
     except InputError as error:
         fail(str(error))
+    except OSError as error:  # a full disk, a folder taken away
+        fail(f"{error}: see to it, and the same command goes on where it was")
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on where it was", file=sys.stderr)
+        sys.exit(130)
 
 
 def with_config_path(argv: list[str]) -> list[str]:
@@ -56,22 +71,22 @@ def with_config_path(argv: list[str]) -> list[str]:
 
 def dispatch() -> None:
     """Runs what the flags ask for."""
-    from l2d_jax import run
+    from l2d_jax import results, run, workdir
     from l2d_jax.types import InputError
 
     if not _WORKDIR.value:
         raise InputError("--workdir is missing: name the folder of the run")
-    workdir = Path(_WORKDIR.value)
+    folder = Path(_WORKDIR.value)
     if _MODE.value == "run":
         if _CONFIG.value is None:
             raise InputError("--config is missing: as --config=configs/stock.py")
-        scores = run.run(_CONFIG.value, workdir)
-        print(run.summary(workdir, scores))
+        scores = run.run(_CONFIG.value, folder)
+        print(results.summary(folder, scores))
     elif _MODE.value == "sample":
         if not _OUT.value:
             raise InputError("--out is missing: name a file, as --out=samples.npz")
-        path = run.sample_to_file(
-            run.load(workdir),
+        path = results.sample_to_file(
+            workdir.load(folder),
             Path(_OUT.value),
             n=_NUM_SAMPLES.value,
             seed=_SEED.value,
@@ -80,10 +95,10 @@ def dispatch() -> None:
         )
         print(f"{_NUM_SAMPLES.value:,} series written to {path}")
     else:
-        scores = run.rescore(
-            workdir, _CONFIG.value, report_only=_MODE.value == "report"
+        scores = results.rescore(
+            folder, _CONFIG.value, report_only=_MODE.value == "report"
         )
-        print(run.summary(workdir, scores))
+        print(results.summary(folder, scores))
 
 
 def fail(message: str) -> NoReturn:

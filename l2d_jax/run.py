@@ -5,44 +5,28 @@ interruption.
 """
 
 import json
-import platform
-import shlex
-import subprocess
-import sys
 import tempfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
-from tqdm import tqdm
 
-from l2d_jax import configs, parallel
+from l2d_jax import configs
 from l2d_jax.cascade import VARIANTS, Cascade, Layout
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model, write_text
 from l2d_jax.configs import SECTIONS, resolve
-from l2d_jax.data import (
-    Normalizer,
-    from_list,
-    load_splits,
-    to_list,
-    to_model_space,
-)
-from l2d_jax.logbook import Logbook, read_losses, read_seconds
-from l2d_jax.metrics import evaluate
-from l2d_jax.report import write_report
-from l2d_jax.samples import check_out, read_npz, write_samples
+from l2d_jax.data import Normalizer, from_list, load_splits, to_list, to_model_space
+from l2d_jax.logbook import Logbook
+from l2d_jax.results import generate, report, score
 from l2d_jax.stages import STAGES, standard_latents
 from l2d_jax.train import fit as fit_stage
-from l2d_jax.types import Examples, InputError, Splits, is_ragged, tree_size
-
-LIBRARIES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
-
+from l2d_jax.types import Examples, InputError, Splits, is_ragged
+from l2d_jax.workdir import as_json, describe, load, make_workdir
 
 # --- the whole program ----------------------------------------------------------------
 
@@ -56,7 +40,6 @@ def run(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
     config = resolve(config)
     task = prepare(config, load_splits(config.data))
     workdir = make_workdir(workdir)
-    write_text(workdir / "config.json", as_json(describe(config)))
     model = train(task, workdir)
     generate(model, workdir)
     scores = score(workdir, config, task.splits)
@@ -104,96 +87,6 @@ def fit(
         return train(task, make_workdir(workdir))
     with tempfile.TemporaryDirectory() as folder:
         return train(task, Path(folder))
-
-
-def load(workdir: str | Path) -> Cascade:
-    """The trained model of a finished workdir: weights, config and normaliser.
-
-    Raises:
-      InputError: there is no finished model in the workdir, or it can't be read.
-    """
-    arrays, facts = load_model(Path(workdir) / "checkpoints" / "cascade")
-    layout: dict[str, Any] = dict(facts["layout"])
-    layout["channels"] = tuple(layout["channels"])
-    return Cascade(
-        params=arrays["params"],
-        normalizer=Normalizer(**arrays["normalizer"]),
-        config=FrozenConfigDict(with_tuples(facts["config"])),
-        layout=Layout(**layout),
-    )
-
-
-# --- the workdir ---------------------------------------------------------------------
-
-
-def describe(config: ConfigDict) -> dict[str, Any]:
-    """The config with the versions and the commit that it ran with."""
-    return {
-        "config": config.to_dict(),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: library_version(name) for name in ("l2d_jax", *LIBRARIES)},
-        },
-        "git_commit": git_commit(),
-        "command": shlex.join(["python", *sys.argv]),
-        "device": parallel.describe_devices(),
-    }
-
-
-def library_version(name: str) -> str:
-    """Of an installed distribution."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def git_commit() -> str:
-    """Of the checkout that this package lies in; "unknown" elsewhere."""
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    try:
-        done = subprocess.run(
-            command,
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=5,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    return done.stdout.strip() or "unknown"
-
-
-def make_workdir(workdir: str | Path) -> Path:
-    """The folder, made if it is missing.
-
-    Raises:
-      InputError: it is a file, or can't be written to.
-    """
-    workdir = Path(workdir).absolute()
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=workdir):
-            return workdir
-    except (FileExistsError, NotADirectoryError):
-        raise InputError(f"--workdir={workdir} is a file: name a folder") from None
-    except OSError as error:
-        raise InputError(
-            f"--workdir={workdir} can't be written to ({error.strerror}): name another "
-            "folder"
-        ) from None
-
-
-def as_json(value: Any) -> str:
-    """For people to read; what json has no word for becomes its name."""
-    return json.dumps(value, indent=2, default=str) + "\n"
-
-
-def with_tuples(value: Any) -> Any:
-    """Lists back to tuples, as configs had them before they went through json."""
-    if isinstance(value, Mapping):
-        return {name: with_tuples(item) for name, item in value.items()}
-    return tuple(value) if isinstance(value, list) else value
 
 
 # --- data -----------------------------------------------------------------------------
@@ -266,6 +159,7 @@ def channel_names(series: np.ndarray | list[np.ndarray]) -> tuple[str, ...]:
 def train(task: Task, workdir: Path) -> Cascade:
     """The stages of the variant in order, each from where it was; then the model."""
     config, params = task.config, {}
+    write_text(workdir / "config.json", as_json(describe(config)))
     names = VARIANTS[config.variant].stages
     facts = {name: stage_facts(task, name) for name in names}
     if model := finished(workdir, facts):
@@ -342,203 +236,3 @@ def stage_facts(task: Task, name: str) -> dict[str, Any]:
     if name == "data":
         facts["with a latent"] = config.variant != "data_only"
     return facts
-
-
-# --- samples, scores, report ----------------------------------------------------------
-
-
-def generate(model: Cascade, workdir: Path) -> Path:
-    """workdir/samples.npz, by the settings of the config; skipped if it is there."""
-    config, path = model.config, workdir / "samples.npz"
-    n = config.sampling.num_samples or model.layout.num_series
-    if path.exists():
-        try:
-            if read_npz(path)[1] == sample_settings(model, n=n, seed=config.seed):
-                return path
-        except InputError:  # unreadable: made again
-            pass
-    return sample_to_file(model, path, n=n, seed=config.seed)
-
-
-def sample_to_file(
-    model: Cascade, path: Path, *, n: int, seed: int, **settings: str | int | None
-) -> Path:
-    """n series of `model.sample(jax.random.key(seed), n, **settings)`, on disk.
-
-    Raises:
-      InputError: n below 1, settings out of range, or a path that can't be written.
-    """
-    check_out(path)
-    model = model.with_sampling(**settings)
-    batches = model.sample_batches(jax.random.key(seed), n)
-    with tqdm(total=n, desc="sample", unit="series", disable=None) as bar:
-
-        def counted():
-            for batch in batches:
-                bar.update(len(batch.series))
-                yield batch
-
-        write_samples(
-            path,
-            counted(),
-            n=n,
-            channels=model.layout.channels,
-            settings=sample_settings(model, n=n, seed=seed),
-        )
-    return path
-
-
-def sample_settings(model: Cascade, *, n: int, seed: int) -> dict[str, Any]:
-    """What the samples are a function of."""
-    leaves = [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(model.params)]
-    return {
-        "num_samples": n,
-        "seed": seed,
-        "variant": model.config.variant,
-        **model.config.sampling.to_dict(),
-        "digest of the weights": zlib.crc32(b"".join(leaves)),
-    }
-
-
-def score(workdir: Path, config: ConfigDict, splits: Splits) -> dict[str, Any]:
-    """workdir/scores.json: samples.npz against the real series; skipped if done."""
-    samples, settings = read_npz(workdir / "samples.npz")
-    c, path = config.evaluation, workdir / "scores.json"
-    settings = {"samples": settings, "evaluation": json.loads(json.dumps(c.to_dict()))}
-    if path.exists():
-        try:
-            scores = json.loads(path.read_text())
-            if scores.get("settings") == settings:
-                return scores
-        except json.JSONDecodeError:  # made again
-            pass
-    scores = evaluate(
-        comparable(some(splits.train, c.num_series, seed=c.seed)),
-        comparable(samples),
-        metrics=tuple(c.metrics),
-        num_repeats=c.num_repeats,
-        seed=c.seed,
-    )
-    scores["settings"] = settings
-    write_text(path, as_json(scores))
-    return scores
-
-
-def some(examples: Examples, n: int, *, seed: int) -> Examples:
-    """n of the series, drawn without replacement; all of them for n = 0."""
-    if not 0 < n < len(examples.series):
-        return examples
-    index = np.random.default_rng(seed).permutation(len(examples.series))[:n]
-    labels = None if examples.labels is None else examples.labels[index]
-    return Examples(examples.series[index], examples.lengths[index], labels)
-
-
-def comparable(examples: Examples) -> np.ndarray | list[np.ndarray]:
-    """As `evaluate` takes them: an array, or a list where lengths differ."""
-    if is_ragged(examples):
-        return to_list(examples.series, examples.lengths)
-    return examples.series
-
-
-def report(workdir: Path, config: ConfigDict, splits: Splits) -> Path:
-    """workdir/report/index.html from what the workdir holds."""
-    samples, settings = read_npz(workdir / "samples.npz")
-    scores = json.loads((workdir / "scores.json").read_text())
-    scores.pop("settings", None)
-    return write_report(
-        workdir,
-        real=splits.train.series,
-        generated=samples.series,
-        labels=splits.train.labels,
-        classes=splits.classes,
-        channels=splits.channels,
-        scores=scores,
-        facts=facts_of(workdir, config, settings),
-        losses=read_losses(workdir / "metrics.jsonl"),
-    )
-
-
-def facts_of(
-    workdir: Path, config: ConfigDict, settings: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What was run, for the report."""
-    ran = json.loads((workdir / "config.json").read_text())
-    params = load(workdir).params
-    parts = {
-        "encoder": ("encoder", "decoder"),
-        "latent": ("latent_denoiser",),
-        "data": ("series_denoiser",),
-    }
-    seconds = read_seconds(workdir / "metrics.jsonl")
-    facts = {
-        "data set": config.data.name,
-        "variant": config.variant,
-        "command": ran["command"],
-        "seed": config.seed,
-        "device": ran["device"],
-    }
-    for stage in VARIANTS[config.variant].stages:
-        count = sum(tree_size(params[part]) for part in parts[stage])
-        c = config[SECTIONS[stage]]
-        facts[f"stage {stage}"] = (
-            f"{count:,} parameters, {c.num_steps:,} steps of {c.batch_size}, "
-            f"{seconds.get(stage, 0.0):.0f} s"
-        )
-    facts["samples"] = f"{settings['num_samples']:,}, seed {settings['seed']}"
-    facts["data chain"] = chain(
-        settings["solver"], settings["num_steps"], config.data_stage
-    )
-    facts["latent chain"] = chain(
-        settings["latent_solver"], settings["latent_num_steps"], config.latent_stage
-    )
-    facts |= ran["versions"]
-    facts["git commit"] = ran["git_commit"]
-    return facts
-
-
-def chain(solver: str, num_steps: int, c: ConfigDict) -> str:
-    """A solver and its steps, in words."""
-    return f"{solver}, {num_steps or c.num_diffusion_steps} steps"
-
-
-def rescore(
-    workdir: Path, config: ConfigDict | None, *, report_only: bool
-) -> dict[str, Any]:
-    """Scores (unless `report_only`) and report of a finished workdir.
-
-    `config`: its section `evaluation` replaces the one that the model was trained with.
-
-    Raises:
-      InputError: something that is needed is missing from the workdir.
-    """
-    model = load(workdir)
-    used = ConfigDict(model.config.to_dict())
-    if config is not None:
-        used.evaluation = config.evaluation
-    splits = load_splits(used.data)
-    scores_path = workdir / "scores.json"
-    if not report_only:
-        generate(model, workdir)
-        scores = score(workdir, used, splits)
-    elif scores_path.exists():
-        scores = json.loads(scores_path.read_text())
-    else:
-        raise InputError(f"{scores_path} is missing: run --mode=evaluate first")
-    report(workdir, used, splits)
-    return scores
-
-
-def summary(workdir: Path, scores: Mapping[str, Any]) -> str:
-    """The scores in a line each, and where the report lies."""
-    lines = []
-    for name, value in scores.items():
-        if name == "settings":
-            continue
-        line = f"{name}: {value['mean']:.4f}"
-        if value["interval"]:
-            low, high = value["interval"]
-            line += f" (95 % {low:.4f} to {high:.4f})"
-        if "floor" in value:
-            line += f", real against real {value['floor']['mean']:.4f}"
-        lines.append(line)
-    return "\n".join([*lines, f"report: {workdir / 'report' / 'index.html'}"])

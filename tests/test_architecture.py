@@ -28,6 +28,8 @@ ORDER = (
     "logbook",
     "train",
     "configs",
+    "workdir",
+    "results",
     "run",
     "cli",
 )
@@ -44,6 +46,8 @@ USERS = {
     "cascade": {"data"},
     "train": {"data"},
     "configs": {"data", "metrics"},
+    "workdir": {"data"},
+    "results": set(BESIDE),
     "run": set(BESIDE),
 }
 MAY_IMPORT = BESIDE | {

@@ -20,6 +20,7 @@ from l2d_jax.configs import base
 from l2d_jax.logbook import rows
 from l2d_jax.samples import read_npz
 from l2d_jax.types import InputError
+from l2d_jax.workdir import make_workdir
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -149,11 +150,11 @@ def test_series_that_can_not_be_used_are_named(series, says):
 def test_places_that_can_not_be_a_workdir(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"--workdir=.*file is a file: name a folder"):
-        run.make_workdir(tmp_path / "file")
+        make_workdir(tmp_path / "file")
     with pytest.raises(InputError, match=r"--workdir=.*is a file"):
-        run.make_workdir(tmp_path / "file" / "below")
+        make_workdir(tmp_path / "file" / "below")
     with pytest.raises(InputError, match=r"can't be written to \(.*\): name another"):
-        run.make_workdir("/proc/l2d")
+        make_workdir("/proc/l2d")
     with pytest.raises(InputError, match="no finished model there"):
         l2d_jax.load(tmp_path)
 
@@ -251,6 +252,13 @@ def test_wrong_commands_get_one_line(arguments, says):
 
     message = error_of(*arguments)
     assert re.search(says, message), message
+
+
+def test_help_names_every_flag():
+    done = l2d("--help")
+    assert done.returncode == 0
+    for flag in ("config", "workdir", "mode", "num_samples", "out", "seed", "solver"):
+        assert f"--{flag}" in done.stdout or f"--[no]{flag}" in done.stdout
 
 
 @pytest.mark.slow

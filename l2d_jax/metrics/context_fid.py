@@ -106,7 +106,7 @@ def distances(
 
 
 def summary(values: Sequence[float], *, num_samples: int) -> dict[str, Any]:
-    """Mean of the repeats and its interval, mean -+ t(.975, repeats - 1) SEM; None for one."""
+    """Mean and interval, mean -+ t(.975, repeats - 1) SEM; None for one repeat."""
     from scipy import stats  # takes a second to import
 
     n = len(values)

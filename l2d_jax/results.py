@@ -1,0 +1,234 @@
+"""What comes of a trained model in its workdir: samples, scores and the report.
+
+Each is skipped where it is already there, made with the same settings.
+"""
+
+import json
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from l2d_jax.cascade import VARIANTS, Cascade
+from l2d_jax.checkpoints import write_text
+from l2d_jax.configs import SECTIONS
+from l2d_jax.data import load_splits, to_list
+from l2d_jax.logbook import read_losses, read_seconds
+from l2d_jax.metrics import evaluate
+from l2d_jax.report import write_report
+from l2d_jax.samples import check_out, read_npz, write_samples
+from l2d_jax.types import Examples, InputError, Splits, is_ragged, tree_size
+from l2d_jax.workdir import as_json, load
+
+# --- samples --------------------------------------------------------------------------
+
+
+def generate(model: Cascade, workdir: Path) -> Path:
+    """workdir/samples.npz, by the settings of the config; skipped if it is there."""
+    config, path = model.config, workdir / "samples.npz"
+    n = config.sampling.num_samples or model.layout.num_series
+    if path.exists():
+        try:
+            if read_npz(path)[1] == sample_settings(model, n=n, seed=config.seed):
+                return path
+        except InputError:  # unreadable: made again
+            pass
+    return sample_to_file(model, path, n=n, seed=config.seed)
+
+
+def sample_to_file(
+    model: Cascade, path: Path, *, n: int, seed: int, **settings: str | int | None
+) -> Path:
+    """n series of `model.sample(jax.random.key(seed), n, **settings)`, on disk.
+
+    Raises:
+      InputError: n below 1, settings out of range, or a path that can't be written.
+    """
+    check_out(path)
+    model = model.with_sampling(**settings)
+    batches = model.sample_batches(jax.random.key(seed), n)
+    with tqdm(total=n, desc="sample", unit="series", disable=None) as bar:
+
+        def counted():
+            for batch in batches:
+                bar.update(len(batch.series))
+                yield batch
+
+        write_samples(
+            path,
+            counted(),
+            n=n,
+            channels=model.layout.channels,
+            settings=sample_settings(model, n=n, seed=seed),
+        )
+    return path
+
+
+def sample_settings(model: Cascade, *, n: int, seed: int) -> dict[str, Any]:
+    """What the samples are a function of."""
+    leaves = [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(model.params)]
+    return {
+        "num_samples": n,
+        "seed": seed,
+        "variant": model.config.variant,
+        **model.config.sampling.to_dict(),
+        "digest of the weights": zlib.crc32(b"".join(leaves)),
+    }
+
+
+# --- scores ---------------------------------------------------------------------------
+
+
+def score(workdir: Path, config: ConfigDict, splits: Splits) -> dict[str, Any]:
+    """workdir/scores.json: samples.npz against the real series; skipped if done."""
+    samples, settings = read_npz(workdir / "samples.npz")
+    c, path = config.evaluation, workdir / "scores.json"
+    settings = {"samples": settings, "evaluation": json.loads(json.dumps(c.to_dict()))}
+    if path.exists():
+        try:
+            scores = json.loads(path.read_text())
+            if scores.get("settings") == settings:
+                return scores
+        except json.JSONDecodeError:  # made again
+            pass
+    scores = evaluate(
+        comparable(some(splits.train, c.num_series, seed=c.seed)),
+        comparable(samples),
+        metrics=tuple(c.metrics),
+        num_repeats=c.num_repeats,
+        seed=c.seed,
+    )
+    scores["settings"] = settings
+    write_text(path, as_json(scores))
+    return scores
+
+
+def some(examples: Examples, n: int, *, seed: int) -> Examples:
+    """n of the series, drawn without replacement; all of them for n = 0."""
+    if not 0 < n < len(examples.series):
+        return examples
+    index = np.random.default_rng(seed).permutation(len(examples.series))[:n]
+    labels = None if examples.labels is None else examples.labels[index]
+    return Examples(examples.series[index], examples.lengths[index], labels)
+
+
+def comparable(examples: Examples) -> np.ndarray | list[np.ndarray]:
+    """As `evaluate` takes them: an array, or a list where lengths differ."""
+    if is_ragged(examples):
+        return to_list(examples.series, examples.lengths)
+    return examples.series
+
+
+def summary(workdir: Path, scores: Mapping[str, Any]) -> str:
+    """The scores in a line each, and where the report lies."""
+    lines = []
+    for name, value in scores.items():
+        if name == "settings":
+            continue
+        line = f"{name}: {value['mean']:.4f}"
+        if value["interval"]:
+            low, high = value["interval"]
+            line += f" (95 % {low:.4f} to {high:.4f})"
+        if "floor" in value:
+            line += f", real against real {value['floor']['mean']:.4f}"
+        lines.append(line)
+    return "\n".join([*lines, f"report: {workdir / 'report' / 'index.html'}"])
+
+
+# --- report ---------------------------------------------------------------------------
+
+
+def report(workdir: Path, config: ConfigDict, splits: Splits) -> Path:
+    """workdir/report/index.html from what the workdir holds."""
+    samples, settings = read_npz(workdir / "samples.npz")
+    scores = json.loads((workdir / "scores.json").read_text())
+    scores.pop("settings", None)
+    return write_report(
+        workdir,
+        real=splits.train.series,
+        generated=samples.series,
+        labels=splits.train.labels,
+        classes=splits.classes,
+        channels=splits.channels,
+        scores=scores,
+        facts=facts_of(workdir, config, settings),
+        losses=read_losses(workdir / "metrics.jsonl"),
+    )
+
+
+def facts_of(
+    workdir: Path, config: ConfigDict, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What was run, for the report."""
+    ran = json.loads((workdir / "config.json").read_text())
+    params = load(workdir).params
+    parts = {
+        "encoder": ("encoder", "decoder"),
+        "latent": ("latent_denoiser",),
+        "data": ("series_denoiser",),
+    }
+    seconds = read_seconds(workdir / "metrics.jsonl")
+    facts = {
+        "data set": config.data.name,
+        "variant": config.variant,
+        "command": ran["command"],
+        "seed": config.seed,
+        "device": ran["device"],
+    }
+    for stage in VARIANTS[config.variant].stages:
+        count = sum(tree_size(params[part]) for part in parts[stage])
+        c = config[SECTIONS[stage]]
+        facts[f"stage {stage}"] = (
+            f"{count:,} parameters, {c.num_steps:,} steps of {c.batch_size}, "
+            f"{seconds.get(stage, 0.0):.0f} s"
+        )
+    facts["samples"] = f"{settings['num_samples']:,}, seed {settings['seed']}"
+    facts["data chain"] = chain(
+        settings["solver"], settings["num_steps"], config.data_stage
+    )
+    facts["latent chain"] = chain(
+        settings["latent_solver"], settings["latent_num_steps"], config.latent_stage
+    )
+    facts |= ran["versions"]
+    facts["git commit"] = ran["git_commit"]
+    return facts
+
+
+def chain(solver: str, num_steps: int, c: ConfigDict) -> str:
+    """A solver and its steps, in words."""
+    return f"{solver}, {num_steps or c.num_diffusion_steps} steps"
+
+
+# --- again, on a finished workdir -----------------------------------------------------
+
+
+def rescore(
+    workdir: Path, config: ConfigDict | None, *, report_only: bool
+) -> dict[str, Any]:
+    """Scores (unless `report_only`) and report of a finished workdir.
+
+    `config`: its section `evaluation` replaces the one that the model was trained with.
+
+    Raises:
+      InputError: something that is needed is missing from the workdir.
+    """
+    model = load(workdir)
+    used = ConfigDict(model.config.to_dict())
+    if config is not None:
+        used.evaluation = config.evaluation
+    splits = load_splits(used.data)
+    scores_path = workdir / "scores.json"
+    if not report_only:
+        generate(model, workdir)
+        scores = score(workdir, used, splits)
+    elif scores_path.exists():
+        scores = json.loads(scores_path.read_text())
+    else:
+        raise InputError(f"{scores_path} is missing: run --mode=evaluate first")
+    report(workdir, used, splits)
+    return scores
