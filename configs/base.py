@@ -17,12 +17,17 @@ def get_config() -> ConfigDict:
     config.variant = "full"  # full, latent_only, data_only or oracle_latent
 
     config.data = ConfigDict()
-    config.data.name = "stock"  # a key of l2d_jax.data.DATASETS
-    config.data.path = ""  # the user's file, for name = "csv"
-    config.data.window = 24  # L, steps of a window of a recording
-    config.data.stride = 1  # steps between the starts of two windows
+    config.data.name = "stock"  # python -m l2d_jax.data --list, or file
+    config.data.path = ""  # the user's file, for name = "file"
+    config.data.protocol = "published"  # all for training; held_out: a part for tests
+    config.data.channels = ""  # which, and in which order, joined by commas; "": all
+    config.data.time_column = ""  # of a user's table; "": recognised
+    config.data.id_column = ""  # that tells its series apart; "": recognised
+    config.data.label_column = ""  # class of each series; "": recognised
+    config.data.window = 0  # L, steps of a window; 0: chosen, or series as they are
+    config.data.stride = 0  # steps between the starts of two windows; 0: chosen, or 1
     config.data.length = 0  # steps that ragged series are padded to; 0: the longest
-    config.data.scaler = "min_max"  # per channel: min_max to [-1, 1], or standard
+    config.data.scaler = "min_max"  # per channel: to [-1, 1]; standard, or auto
 
     config.encoder = ConfigDict()  # stage 1: E and D
     config.encoder.latent_dim = 8  # d, dimensions of r
@@ -116,6 +121,10 @@ def smoke(config: ConfigDict) -> None:
         stage.width = 16
     config.encoder.depth = 2
     config.encoder.features = 16
+    config.encoder.decoder_layers = 1
+    config.latent_stage.num_blocks = 1
+    config.data_stage.num_blocks = 1
+    config.data_stage.condition_layers = 1
     config.training.steps_per_call = 10
     config.training.checkpoint_every = 10
     config.sampling.num_samples = 64

@@ -16,7 +16,7 @@ def get_config(argument: str = ""):
     config.data.name = "japanese_vowels"
     config.encoder.num_steps = 1_500
     config.encoder.batch_size = 64
-    config.encoder.depth = 5  # a receptive field of 125 steps: enough for 29
+    config.encoder.depth = 5  # a receptive field of 253 steps: enough for 29
     config.latent_stage.num_steps = 4_000
     config.data_stage.num_steps = 2_500
     return base.with_argument(config, argument)

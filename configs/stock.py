@@ -18,5 +18,6 @@ def get_config(argument: str = ""):
     """Differences from configs/base.py."""
     config = base.get_config()
     config.data.name = "stock"
+    config.data.window = 24
     config.latent_stage.prediction = "v"
     return base.with_argument(config, argument)

@@ -20,8 +20,10 @@ from l2d_jax.data.normalizer import Normalizer
 from l2d_jax.data.ragged import from_model_space, to_list, to_model_space
 from l2d_jax.types import (
     Examples,
+    Form,
     InputError,
     Latent,
+    Lengths,
     Params,
     RandomKey,
     Series,
@@ -159,6 +161,7 @@ class Layout(NamedTuple):
     ragged: bool = False  # series of different lengths: one more channel, the validity
     min_length: int = 1  # of a generated series, where ragged
     num_series: int = 0  # N of the training set
+    form: Form | None = None  # of the user's file
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -266,9 +269,13 @@ class Cascade:
 
     def _in_data_units(self, z: np.ndarray) -> Examples:
         layout = self.layout
-        return Examples(
-            *from_model_space(z, self.normalizer, layout.ragged, layout.min_length)
+        series, lengths = from_model_space(
+            z, self.normalizer, layout.ragged, layout.min_length
         )
+        if layout.form is not None:
+            whole = np.array(layout.form.integers)
+            series[:, :, whole] = np.rint(series[:, :, whole])
+        return Examples(series, lengths)
 
     def _examples(self, x) -> Examples:
         length, channels = self.layout.length, len(self.layout.channels)
@@ -279,11 +286,17 @@ class Cascade:
                 f"series of shape {list(x.shape)}: this model takes "
                 f"[N, {length}, {channels}]"
             )
-        lengths = (~np.isnan(x).all(axis=2)).sum(axis=1)
+        lengths = ends(x) if self.layout.ragged else np.full(len(x), length)
         return Examples(np.asarray(x, np.float32), lengths)
 
 
 FAST_LATENT_STEPS = 20
+
+
+def ends(x: SeriesBatch) -> Lengths:
+    """Length of each series: up to its last step that has a value, at least 1."""
+    known = np.any(~np.isnan(x), axis=2)
+    return np.maximum(x.shape[1] - np.argmax(known[:, ::-1], axis=1), 1)
 
 
 def pad(

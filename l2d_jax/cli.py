@@ -26,7 +26,9 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 _MODE = flags.DEFINE_enum("mode", "run", MODES, "run: train, sample, evaluate, report.")
 _NUM_SAMPLES = flags.DEFINE_integer("num_samples", 1000, "Series, for --mode=sample.")
-_OUT = flags.DEFINE_string("out", None, "File of samples: .npz, .npy or .csv.")
+_OUT = flags.DEFINE_string(
+    "out", None, "File of samples: .npz, .npy, .csv, .parquet or .ts."
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the samples, for --mode=sample.")
 _SOLVER = flags.DEFINE_string("solver", None, "ancestral, ddim or dpm_solver++.")
 _NUM_STEPS = flags.DEFINE_integer("num_steps", None, "Solver steps of the data chain.")

@@ -9,6 +9,8 @@ from ml_collections import ConfigDict
 
 from l2d_jax import parallel
 from l2d_jax.cascade import VARIANTS, with_sampling
+from l2d_jax.data.normalizer import SCALERS
+from l2d_jax.data.protocols import PROTOCOLS
 from l2d_jax.diffusion import PREDICTIONS, WEIGHTINGS
 from l2d_jax.metrics import METRICS
 from l2d_jax.models import CONDITIONS, MIXERS
@@ -38,7 +40,8 @@ def find(name: str) -> str:
     raise InputError(f"--config={name}: no such file; bundled configs: {known}")
 
 
-def _load(name: str) -> ModuleType:
+def load(name: str) -> ModuleType:
+    """A bundled config file, by its name without the ending."""
     spec = importlib.util.spec_from_file_location(
         f"l2d_jax.bundled_configs.{name}", folder() / f"{name}.py"
     )
@@ -48,7 +51,8 @@ def _load(name: str) -> ModuleType:
     return module
 
 
-base = _load("base")
+base = load("base")
+own = load("own")
 
 
 def resolve(config: ConfigDict) -> ConfigDict:
@@ -63,6 +67,8 @@ def resolve(config: ConfigDict) -> ConfigDict:
     check_choice(config.variant, VARIANTS, "--config.variant")
     data, training = config.data_stage, config.training
     choices: dict[str, tuple[str, Iterable[str]]] = {
+        "data.protocol": (config.data.protocol, PROTOCOLS),
+        "data.scaler": (config.data.scaler, (*SCALERS, "auto")),
         "training.compute_dtype": (training.compute_dtype, ("float32", "bfloat16")),
         "data_stage.condition": (data.condition, CONDITIONS),
         "data_stage.mixing": (data.mixing, MIXERS),

@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from l2d_jax.schedules import NoiseSchedule
 from l2d_jax.types import Metrics, RandomKey, Scalar, Step
@@ -99,12 +99,25 @@ def diffusion_loss(
     *,
     prediction: str,
     weighting: str,
+    observed: Bool[Array, "..."] | None = None,
 ) -> tuple[Scalar, Metrics]:
-    """w(t) mean((target - predict(x_t, t))^2) at one random t, eq. (4)."""
+    """w(t) mean((target - predict(x_t, t))^2) at one random t, eq. (4).
+
+    The mean is over the values that were `observed`, by default all of them.
+    """
     key_t, key_eps = jax.random.split(key)
     t = jax.random.randint(key_t, (), 0, schedule.num_steps)
     eps = jax.random.normal(key_eps, x_0.shape)
     x_t = q_sample(schedule, x_0=x_0, t=t, eps=eps)
     target = training_target(prediction, schedule, x_0=x_0, t=t, eps=eps)
-    error = jnp.mean(jnp.square(target - predict(x_t, t)))
+    error = masked_mean(jnp.square(target - predict(x_t, t)), observed)
     return WEIGHTINGS[weighting](prediction, schedule.snr(t)) * error, {"mse": error}
+
+
+def masked_mean(
+    x: Float[Array, "*shape"], mask: Bool[Array, "*shape"] | None
+) -> Scalar:
+    """Mean of x where the mask is True, 0 if it is nowhere; of all x without a mask."""
+    if mask is None:
+        return jnp.mean(x)
+    return jnp.sum(jnp.where(mask, x, 0.0)) / jnp.maximum(mask.sum(), 1)

@@ -8,16 +8,14 @@ leading device axis to strip, and the gradient mean is the only communication.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from l2d_jax.types import InputError, Params
+from l2d_jax.types import InputError, Params, Rows
 
-Rows: TypeAlias = Any  # [N, ...]: an array, or what can be sliced and has a shape
 AXIS = "devices"
 
 
@@ -77,6 +75,16 @@ def check_batch_size(batch_size: int, field: str) -> None:
             f"{field}={batch_size} can't be split over {num_devices()} devices: "
             f"use a multiple of {num_devices()}"
         )
+
+
+def local_part(
+    batch_size: int, process: int | None = None, num_processes: int | None = None
+) -> slice:
+    """The examples of a global batch that this process reads: no other one does."""
+    process = jax.process_index() if process is None else process
+    count = jax.process_count() if num_processes is None else num_processes
+    share = batch_size // count
+    return slice(process * share, (process + 1) * share)
 
 
 def place(tree: Params, devices: Sequence[jax.Device] | None = None) -> Params:

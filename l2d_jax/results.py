@@ -14,15 +14,19 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from l2d_jax import parallel
 from l2d_jax.cascade import VARIANTS, Cascade
 from l2d_jax.checkpoints import write_text
 from l2d_jax.configs import SECTIONS
 from l2d_jax.data import load_splits, to_list
+from l2d_jax.data.normalizer import inside
+from l2d_jax.data.protocols import take
 from l2d_jax.logbook import read_losses, read_seconds
 from l2d_jax.metrics import evaluate
 from l2d_jax.report import write_report
 from l2d_jax.samples import check_out, read_npz, write_samples
-from l2d_jax.types import Examples, InputError, Splits, is_ragged, tree_size
+from l2d_jax.stages import fill_missing
+from l2d_jax.types import Examples, InputError, Series, Splits, is_ragged, tree_size
 from l2d_jax.workdir import as_json, load
 
 # --- samples --------------------------------------------------------------------------
@@ -32,13 +36,20 @@ def generate(model: Cascade, workdir: Path) -> Path:
     """workdir/samples.npz, by the settings of the config; skipped if it is there."""
     config, path = model.config, workdir / "samples.npz"
     n = config.sampling.num_samples or model.layout.num_series
-    if path.exists():
+    if config.evaluation.num_series and not config.sampling.num_samples:
+        n = min(n, config.evaluation.num_series)
+    form, paths = model.layout.form, [path]
+    if form is not None and form.suffix != path.suffix:
+        paths.append(path.with_suffix(form.suffix))  # as the user's own file
+    if all(one.exists() for one in paths):
         try:
             if read_npz(path)[1] == sample_settings(model, n=n, seed=config.seed):
                 return path
         except InputError:  # unreadable: made again
             pass
-    return sample_to_file(model, path, n=n, seed=config.seed)
+    for one in reversed(paths):  # the one with the settings last
+        sample_to_file(model, one, n=n, seed=config.seed)
+    return path
 
 
 def sample_to_file(
@@ -64,6 +75,7 @@ def sample_to_file(
             counted(),
             n=n,
             channels=model.layout.channels,
+            form=model.layout.form,
             settings=sample_settings(model, n=n, seed=seed),
         )
     return path
@@ -97,7 +109,7 @@ def score(workdir: Path, config: ConfigDict, splits: Splits) -> dict[str, Any]:
         except json.JSONDecodeError:  # made again
             pass
     scores = evaluate(
-        comparable(some(splits.train, c.num_series, seed=c.seed)),
+        comparable(real_series(splits, config)),
         comparable(samples),
         metrics=tuple(c.metrics),
         num_repeats=c.num_repeats,
@@ -108,13 +120,32 @@ def score(workdir: Path, config: ConfigDict, splits: Splits) -> dict[str, Any]:
     return scores
 
 
-def some(examples: Examples, n: int, *, seed: int) -> Examples:
-    """n of the series, drawn without replacement; all of them for n = 0."""
-    if not 0 < n < len(examples.series):
+def real_series(splits: Splits, config: ConfigDict) -> Examples:
+    """What generated series are compared with: held-out ones where there are any.
+
+    Missing values are filled by interpolation along time.
+    """
+    c = config.evaluation
+    real = some(splits.train if splits.test is None else splits.test, c)
+    within = inside(real.lengths, real.series.shape[1])
+    if not np.isnan(real.series[within]).any():
+        return real
+    filled = parallel.map_all(interpolated, (), real.series, batch_size=256)
+    filled[~within] = np.nan
+    return real._replace(series=filled)
+
+
+def interpolated(_: tuple[()], series: Series) -> Series:
+    """Without missing values."""
+    return fill_missing(series)[0]
+
+
+def some(examples: Examples, c: ConfigDict) -> Examples:
+    """`c.num_series` of them, drawn without replacement; all of them for 0."""
+    if not 0 < c.num_series < len(examples.series):
         return examples
-    index = np.random.default_rng(seed).permutation(len(examples.series))[:n]
-    labels = None if examples.labels is None else examples.labels[index]
-    return Examples(examples.series[index], examples.lengths[index], labels)
+    index = np.random.default_rng(c.seed).permutation(len(examples.series))
+    return take(examples, np.sort(index[: c.num_series]))
 
 
 def comparable(examples: Examples) -> np.ndarray | list[np.ndarray]:
@@ -148,11 +179,12 @@ def report(workdir: Path, config: ConfigDict, splits: Splits) -> Path:
     samples, settings = read_npz(workdir / "samples.npz")
     scores = json.loads((workdir / "scores.json").read_text())
     scores.pop("settings", None)
+    real = real_series(splits, config)
     return write_report(
         workdir,
-        real=splits.train.series,
+        real=real.series,
         generated=samples.series,
-        labels=splits.train.labels,
+        labels=real.labels,
         classes=splits.classes,
         channels=splits.channels,
         scores=scores,
@@ -175,6 +207,7 @@ def facts_of(
     seconds = read_seconds(workdir / "metrics.jsonl")
     facts = {
         "data set": config.data.name,
+        "protocol": config.data.protocol,
         "variant": config.variant,
         "command": ran["command"],
         "seed": config.seed,

@@ -20,19 +20,24 @@ from l2d_jax import configs
 from l2d_jax.cascade import VARIANTS, Cascade, Layout
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model, write_text
 from l2d_jax.configs import SECTIONS, resolve
-from l2d_jax.data import Normalizer, from_list, load_splits, to_list, to_model_space
+from l2d_jax.data import ModelSpace, Normalizer, load_splits, read_array, split
+from l2d_jax.data.normalizer import choose_scaler, moments
 from l2d_jax.logbook import Logbook
 from l2d_jax.results import generate, report, score
 from l2d_jax.stages import STAGES, standard_latents
 from l2d_jax.train import fit as fit_stage
-from l2d_jax.types import Examples, InputError, Splits, is_ragged
+from l2d_jax.types import InputError, Splits, is_ragged
 from l2d_jax.workdir import as_json, describe, load, make_workdir
+
+DIGEST_ROWS = 4_096
 
 # --- the whole program ----------------------------------------------------------------
 
 
 def run(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
     """Trains, samples, scores and reports; returns what scores.json holds.
+
+    Prints what was recognised in the data and chosen for it.
 
     Raises:
       InputError: the config, the data or the workdir can't be used.
@@ -48,19 +53,21 @@ def run(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
 
 
 def fit(
-    series: np.ndarray | list[np.ndarray] | str | Path,
+    series: Any,
     *,
     workdir: str | Path | None = None,
     config: ConfigDict | None = None,
 ) -> Cascade:
-    """Trains a cascade on your own series.
+    """Trains a cascade on your own series, and prints what it found in them.
 
     Args:
-      series: float array [N, L, C] in any units; a list of [L_i, C] arrays of different
-        lengths; or the path of a csv that holds one recording (columns are channels).
+      series: a set of series, [N, L, C] in any units, or a list of [L_i, C] of
+        different lengths; a recording, [T, C] or [T], that is cut into windows; a
+        pandas table; or the path of a file, as for configs/own.py. Missing values are
+        NaN; in an array [N, L, C], NaN after the last value of a series is its end.
       workdir: where checkpoints and metrics go, and where training goes on from; by
         default a temporary folder.
-      config: as from `l2d_jax.configs.base.get_config()`; by default that.
+      config: as from `l2d_jax.configs.own.get_config()`; by default that.
 
     Raises:
       InputError: the series or the config can't be used.
@@ -69,19 +76,16 @@ def fit(
       model = l2d_jax.fit(np.load("mine.npy"), workdir="runs/mine")
       x = model.sample(jax.random.key(0), 1000)
     """
-    config = (
-        configs.base.get_config()
-        if config is None
-        else config.copy_and_resolve_references()
-    )
+    config = configs.own.get_config() if config is None else config
+    config = config.copy_and_resolve_references()
     if isinstance(series, str | Path):
-        config.data.update(name="csv", path=str(series))
+        config.data.update(name="file", path=str(series))
         config = resolve(config)
         splits = load_splits(config.data)
     else:
         config.data.update(name="array", path="")
         config = resolve(config)
-        splits = Splits(as_examples(series), None, channel_names(series))
+        splits = split(read_array(series, config.data), config.data)
     task = prepare(config, splits)
     if workdir is not None:
         return train(task, make_workdir(workdir))
@@ -100,57 +104,29 @@ class Task:
     splits: Splits
     normalizer: Normalizer
     layout: Layout
-    series: np.ndarray  # [N, L, C] float32 in model space
+    series: ModelSpace  # [N, L, C] in model space, made when it is taken
 
 
 def prepare(config: ConfigDict, splits: Splits) -> Task:
-    """Fits the normaliser on the training series and takes them to model space."""
+    """Fits the normaliser on the training series; prints what there is to say."""
     train_set, channels = splits.train, splits.channels
+    values, notes = moments(train_set), list(splits.notes)
+    if config.data.scaler == "auto":
+        notes.append(f"scaler {choose_scaler(values)}: --config.data.scaler")
+    for note in notes:
+        print(f"data: {note}")
     ragged = is_ragged(train_set)
-    normalizer = Normalizer.fit(train_set, config.data.scaler, channels)
-    length = train_set.series.shape[1]
-    min_length = int(train_set.lengths.min())
-    layout = Layout(length, channels, ragged, min_length, len(train_set.lengths))
-    series = to_model_space(train_set, normalizer, ragged)
+    normalizer = Normalizer.from_moments(values, config.data.scaler, channels)
+    layout = Layout(
+        length=train_set.series.shape[1],
+        channels=channels,
+        ragged=ragged,
+        min_length=int(train_set.lengths.min()),
+        num_series=len(train_set.lengths),
+        form=splits.form,
+    )
+    series = ModelSpace(train_set, normalizer, ragged)
     return Task(config, splits, normalizer, layout, series)
-
-
-def as_examples(series: np.ndarray | list[np.ndarray]) -> Examples:
-    """A user's array or list of series.
-
-    Raises:
-      InputError: another number of axes, channels that differ, or values that are not
-        finite.
-    """
-    if isinstance(series, list):
-        if not series:
-            raise InputError("no series: give one or more")
-        series = [np.asarray(one, np.float32) for one in series]
-        channels = series[0].shape[-1]
-        for i, one in enumerate(series):
-            if one.ndim != 2 or one.shape[1] != channels or not len(one):
-                raise InputError(
-                    f"series {i} has shape {list(one.shape)}: give [L_i, {channels}]"
-                )
-        examples = from_list(series)
-    else:
-        series = np.asarray(series, np.float32)
-        if series.ndim != 3 or 0 in series.shape:
-            raise InputError(
-                f"series of shape {list(series.shape)}: give [N, L, C], or a list of "
-                "[L_i, C]"
-            )
-        examples = Examples(series, np.full(len(series), series.shape[1]))
-    for i, one in enumerate(to_list(examples.series, examples.lengths)):
-        if not np.isfinite(one).all():
-            raise InputError(f"series {i} holds NaN or inf: fill or drop it")
-    return examples
-
-
-def channel_names(series: np.ndarray | list[np.ndarray]) -> tuple[str, ...]:
-    """channel_0, channel_1, ..."""
-    count = np.shape(series[0])[-1]
-    return tuple(f"channel_{i}" for i in range(count))
 
 
 # --- training -------------------------------------------------------------------------
@@ -198,11 +174,17 @@ def train(task: Task, workdir: Path) -> Cascade:
         {"params": params, "normalizer": vars(task.normalizer)},
         {
             "config": config.to_dict(),
-            "layout": task.layout._asdict(),
+            "layout": as_facts(task.layout),
             "stages": facts,
         },
     )
     return model
+
+
+def as_facts(layout: Layout) -> dict[str, Any]:
+    """For json, which would make a list of a named tuple."""
+    form = layout.form and layout.form._asdict()
+    return {**layout._asdict(), "form": form}
 
 
 def finished(workdir: Path, facts: Mapping[str, Any]) -> Cascade | None:
@@ -231,8 +213,16 @@ def stage_facts(task: Task, name: str) -> dict[str, Any]:
         "training.compute_dtype": config.training.compute_dtype,
         "data.scaler": config.data.scaler,
         "training series": list(task.series.shape),
-        "digest of the training series": zlib.crc32(task.series.tobytes()),
+        "digest of the training series": digest(task.series),
     }
     if name == "data":
         facts["with a latent"] = config.variant != "data_only"
     return facts
+
+
+def digest(series: ModelSpace) -> int:
+    """A checksum of all series, made piece by piece."""
+    crc = 0
+    for start in range(0, series.shape[0], DIGEST_ROWS):
+        crc = zlib.crc32(series[start : start + DIGEST_ROWS].tobytes(), crc)
+    return crc

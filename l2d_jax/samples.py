@@ -1,21 +1,65 @@
-"""Generated series on disk: .npz, .npy or .csv, written batch by batch.
+"""Generated series on disk, written batch by batch, in the form of the user's file.
 
 A file appears under its name only when it is whole, and memory doesn't depend on n.
 """
 
+import csv
 import json
 import os
+import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
-from l2d_jax.types import Examples, InputError
+from l2d_jax.types import Examples, Form, InputError
 
-Writer = Callable[[Path, Iterator[Examples], int, tuple[str, ...], Mapping], None]
+STAMP = "%Y-%m-%dT%H:%M:%S.%f"  # of times that a file holds as such, not as text
+
+
+class Plan(NamedTuple):
+    """What all writers need to know."""
+
+    n: int  # series in all
+    channels: tuple[str, ...]
+    settings: Mapping[str, Any]
+    form: Form
+
+    @property
+    def id_column(self) -> str:
+        """The user's; a recording has none, but there are many samples of it."""
+        return self.form.id_column or self.free("sample_id")
+
+    @property
+    def time_column(self) -> str:
+        """The user's, "" if their table has none; elsewhere the step is counted."""
+        return self.form.time_column or ("" if self.form.columns else self.free("t"))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of a table."""
+        columns = self.form.columns or (self.time_column, *self.channels)
+        return columns if self.form.id_column else (self.id_column, *columns)
+
+    def free(self, name: str) -> str:
+        """The name, with underscores until no column is called so."""
+        while name in (*self.form.columns, *self.channels):
+            name += "_"
+        return name
+
+    @property
+    def dtypes(self) -> dict[str, np.dtype]:
+        """Channel -> type."""
+        names = map(np.dtype, self.form.dtypes)
+        return dict(zip(self.channels, names, strict=True))
+
+
+Writer = Callable[[Path, Iterator[Examples], Plan], None]
 
 
 def write_samples(
@@ -25,20 +69,28 @@ def write_samples(
     n: int,
     channels: tuple[str, ...],
     settings: Mapping[str, Any],
+    form: Form | None = None,
 ) -> None:
-    """Writes n series; the ending of `path` picks the form.
+    """Writes n series, in data units; the ending of `path` picks the kind of file.
 
     .npz: `series` [n, L, C] (NaN after the end of shorter series), `lengths` [n],
-    `channels` [C], `settings` (json: what made them). .npy: `series` alone. .csv: one
-    row per step, `sample_id, t, <channels>`.
+    `channels` [C], `settings` (json: what made them). .npy: `series` alone. Both hold
+    whole numbers if all channels do, and no series is shorter.
+    .csv and .parquet: a row per step, `sample_id, t, <channels>`; with a form, the
+    columns of the user's file: ids are 0..n-1, times start and step as there. Whole
+    numbers are rounded, within the range of their type. .ts: a line per series.
+
+    Args:
+      form: of the file that the model was trained on; without, all channels are floats.
 
     Raises:
-      InputError: another ending, or a folder that is missing.
+      InputError: another ending, a folder that is missing, parquet without pyarrow.
     """
     path = Path(path)
     check_out(path)
+    form = form or Form(path.suffix, ("float32",) * len(channels))
     with whole_file(path) as temporary:
-        WRITERS[path.suffix](temporary, batches, n, channels, settings)
+        WRITERS[path.suffix](temporary, batches, Plan(n, channels, settings, form))
 
 
 def check_out(path: Path) -> None:
@@ -62,66 +114,270 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_npz(path, batches, n, channels, settings) -> None:
+# --- arrays ---------------------------------------------------------------------------
+
+
+def write_npz(path: Path, batches: Iterator[Examples], plan: Plan) -> None:
     """All of it, each array a member of a zip archive."""
     lengths = []
-    with zipfile.ZipFile(path, "w") as archive:
-        with archive.open("series.npy", "w", force_zip64=True) as file:
-            for series in with_header(file, batches, n):
-                lengths.append(series.lengths)
+
+    def noted() -> Iterator[Examples]:
+        for batch in batches:
+            lengths.append(batch.lengths)
+            yield batch
+
+    with scratch(path) as series, zipfile.ZipFile(path, "w") as archive:
+        write_npy(series, noted(), plan)
+        archive.write(series, "series.npy")
         rest = {
             "lengths": np.concatenate(lengths).astype(np.int32),
-            "channels": np.array(channels),
-            "settings": np.array(json.dumps(settings)),
+            "channels": np.array(plan.channels),
+            "settings": np.array(json.dumps(plan.settings)),
         }
         for name, array in rest.items():
             with archive.open(f"{name}.npy", "w") as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
 
 
-def write_npy(path, batches, n, channels, settings) -> None:
+def write_npy(path: Path, batches: Iterator[Examples], plan: Plan) -> None:
     """The series alone."""
-    del channels, settings
+    dtype = common_integer(plan)
+    if dtype is None:
+        write_series(path, floats_of(batches, plan), plan.n)
+        return
+    shorter = False
+    with scratch(path) as floats:  # until it is known that no series is shorter
+
+        def watched() -> Iterator[np.ndarray]:
+            nonlocal shorter
+            for batch in batches:
+                shorter |= bool((batch.lengths < batch.series.shape[1]).any())
+                yield from floats_of(iter([batch]), plan)
+
+        write_series(floats, watched(), plan.n)
+        if shorter:
+            floats.replace(path)
+            return
+        whole = np.load(floats, mmap_mode="r")
+        step = max(1, (1 << 20) // max(1, whole[:1].size))
+        parts = (whole[i : i + step].astype(dtype) for i in range(0, plan.n, step))
+        write_series(path, parts, plan.n)
+
+
+@contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """A name beside `path`, gone at the end."""
+    temporary = path.with_name(f"{path.name}.part")
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def common_integer(plan: Plan) -> np.dtype | None:
+    """The type of an array of whole numbers; None if a channel isn't."""
+    dtypes = set(plan.dtypes.values())
+    if not all(plan.form.integers):
+        return None
+    common = np.result_type(*dtypes)
+    return common if common.kind in "iub" else np.dtype(np.int64)
+
+
+def floats_of(batches: Iterator[Examples], plan: Plan) -> Iterator[np.ndarray]:
+    """float32 arrays [B, L, C], where whole numbers are rounded."""
+    for batch in batches:
+        series = np.array(batch.series, np.float32)
+        for c, dtype in enumerate(plan.dtypes.values()):
+            if dtype.kind in "iub":
+                series[..., c] = rounded(series[..., c], dtype)
+        yield series
+
+
+def rounded(x: Float[np.ndarray, "..."], dtype: np.dtype) -> Float[np.ndarray, "..."]:
+    """The nearest numbers that the type of whole numbers has, as float32."""
+    if dtype.kind == "b":
+        return np.clip(np.rint(x), 0, 1)
+    info = np.iinfo(dtype)
+    low, high = np.float32(info.min), np.float32(info.max)
+    if int(high) > info.max:  # rounded up
+        high = np.nextafter(high, np.float32(0))
+    return np.clip(np.rint(x), low, high)
+
+
+def write_series(path: Path, arrays: Iterator[np.ndarray], n: int) -> None:
+    """[n, L, C] in numpy's format, as the arrays come."""
     with open(path, "wb") as file:
-        for _ in with_header(file, batches, n):
-            pass
+        for i, series in enumerate(arrays):
+            if i == 0:
+                header = {
+                    "descr": np.lib.format.dtype_to_descr(series.dtype),
+                    "fortran_order": False,
+                    "shape": (n, *series.shape[1:]),
+                }
+                np.lib.format.write_array_header_2_0(file, header)
+            file.write(np.ascontiguousarray(series).tobytes())
 
 
-def with_header(file, batches: Iterator[Examples], n: int) -> Iterator[Examples]:
-    """Writes [n, L, C] in numpy's format as the batches come, and passes them on."""
-    for i, batch in enumerate(batches):
-        series = np.ascontiguousarray(batch.series, np.float32)
-        if i == 0:
-            header = {
-                "descr": np.lib.format.dtype_to_descr(series.dtype),
-                "fortran_order": False,
-                "shape": (n, *series.shape[1:]),
-            }
-            np.lib.format.write_array_header_2_0(file, header)
-        file.write(series.tobytes())
-        yield batch
+# --- tables ---------------------------------------------------------------------------
 
 
-def write_csv(path, batches, n, channels, settings) -> None:
+def write_csv(path: Path, batches: Iterator[Examples], plan: Plan) -> None:
     """A row per step, ended by the end of the series."""
-    del n, settings
-    import csv
+    form, clock = plan.form, Clock(plan.form)
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter=form.separator)
+        writer.writerow(plan.columns)
+        for first, batch in numbered(batches, plan):
+            times = clock.texts(batch.series.shape[1])
+            texts = {}
+            for c, (name, dtype) in enumerate(plan.dtypes.items()):
+                texts[name] = to_texts(batch.series[..., c], dtype, form.decimal)
+            for i, length in enumerate(batch.lengths.tolist()):
+                cells = {name: texts[name][i] for name in texts}
+                cells[plan.id_column] = [str(first + i)] * length
+                cells[plan.time_column] = times
+                columns = (cells[name][:length] for name in plan.columns)
+                writer.writerows(zip(*columns, strict=True))
 
-    with open(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["sample_id", "t", *channels])
-        first = 0
-        for batch in batches:
-            for i, (one, length) in enumerate(
-                zip(batch.series, batch.lengths, strict=True)
-            ):
-                for t in range(length):
-                    values = (f"{value:.7g}" for value in one[t])
-                    writer.writerow([first + i, t, *values])
-            first += len(batch.series)
+
+def to_texts(
+    x: Float[np.ndarray, "B L"], dtype: np.dtype, decimal: str
+) -> list[list[str]]:
+    """Cells of a channel: 7 digits, or whole; True and False. "" for NaN."""
+    write = WORDS[dtype.kind] if dtype.kind in WORDS else "{:.7g}".format
+    rows = [["" if v != v else write(v) for v in row] for row in x.tolist()]
+    if decimal == ".":
+        return rows
+    return [[text.replace(".", decimal) for text in row] for row in rows]
 
 
-WRITERS: dict[str, Writer] = {".npz": write_npz, ".npy": write_npy, ".csv": write_csv}
+WORDS: dict[str, Callable[[float], str]] = {
+    "i": lambda v: str(int(v)),
+    "u": lambda v: str(int(v)),
+    "b": lambda v: str(bool(v)),
+}
+
+
+def write_parquet(path: Path, batches: Iterator[Examples], plan: Plan) -> None:
+    """As the csv, typed as the user's file; a row group per batch."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ModuleNotFoundError as error:
+        raise InputError("--out: parquet needs pyarrow: pip install it") from error
+    clock = Clock(plan.form)
+    types = {name: pa.from_numpy_dtype(dtype) for name, dtype in plan.dtypes.items()}
+    types[plan.id_column] = pa.int64()
+    types[plan.time_column] = pa.array(clock.cells(2)).type
+    if plan.form.time_format == STAMP + "Z":
+        types[plan.time_column] = pa.timestamp("us", tz="UTC")
+    schema = pa.schema([(name, types[name]) for name in plan.columns])
+    with pq.ParquetWriter(path, schema) as writer:
+        for first, batch in numbered(batches, plan):
+            count, length, _ = batch.series.shape
+            inside = np.arange(length)[None, :] < batch.lengths[:, None]
+            ids = first + np.arange(count, dtype=np.int64)
+            cells = {
+                plan.id_column: np.repeat(ids, batch.lengths),
+                plan.time_column: np.tile(clock.cells(length), (count, 1))[inside],
+            }
+            for c, (name, dtype) in enumerate(plan.dtypes.items()):
+                cells[name] = batch.series[..., c][inside].astype(dtype)
+            arrays = [pa.array(cells[field.name], field.type) for field in schema]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+
+
+def write_ts(path: Path, batches: Iterator[Examples], plan: Plan) -> None:
+    """A line per series: steps apart by commas, channels by colons."""
+    head = {
+        "problemName": "samples",
+        "timeStamps": "false",
+        "missing": "false",
+        "univariate": str(len(plan.channels) == 1).lower(),
+        "dimensions": str(len(plan.channels)),
+        "classLabel": "false",
+    }
+    with open(path, "w", encoding="utf-8") as file:
+        file.writelines(f"@{name} {value}\n" for name, value in head.items())
+        file.write("@data\n")
+        for _, batch in numbered(batches, plan):
+            columns = [
+                to_texts(batch.series[..., c], dtype, ".")
+                for c, dtype in enumerate(plan.dtypes.values())
+            ]
+            for i, length in enumerate(batch.lengths.tolist()):
+                channels = (",".join(column[i][:length]) for column in columns)
+                file.write(":".join(channels) + "\n")
+
+
+def numbered(batches: Iterator[Examples], plan: Plan) -> Iterator[tuple[int, Examples]]:
+    """The number of its first series, and the batch, where whole numbers are whole."""
+    first = 0
+    for batch in batches:
+        series = next(floats_of(iter([batch]), plan))
+        yield first, Examples(series, batch.lengths)
+        first += len(series)
+
+
+class Clock(NamedTuple):
+    """The time column of a sample, the same for all; without one, 0, 1, ..."""
+
+    form: Form
+
+    def values(self, length: int) -> np.ndarray:
+        """Whole numbers, floats or datetime64[us], [length]."""
+        form, steps = self.form, np.arange(length)
+        if not form.time_column:
+            return steps
+        if not form.time_format:
+            return number(form.time_start) + steps * number(form.time_step)
+        start = np.datetime64(form.time_start, "us")
+        if months := re.fullmatch(r"P(\d+)M", form.time_step):
+            month = start.astype("datetime64[M]")
+            rest = start - month.astype("datetime64[us]")
+            return (month + steps * int(months[1])).astype("datetime64[us]") + rest
+        return start + steps * duration(form.time_step)
+
+    def texts(self, length: int) -> list[str]:
+        """As the user's file writes them."""
+        form, values = self.form, self.values(length).tolist()
+        if form.time_column and form.time_format:
+            zone = UTC if "%z" in form.time_format else None
+            return [v.replace(tzinfo=zone).strftime(form.time_format) for v in values]
+        texts = [str(v) if isinstance(v, int) else f"{v:.15g}" for v in values]
+        return [text.replace(".", form.decimal) for text in texts]
+
+    def cells(self, length: int) -> np.ndarray:
+        """Values, or texts where the user's parquet file holds texts."""
+        form = self.form
+        typed = form.suffix != ".parquet" or form.time_format[: len(STAMP)] == STAMP
+        if typed or not form.time_format:
+            return self.values(length)
+        return np.array(self.texts(length), dtype=object)
+
+
+def number(text: str) -> int | float:
+    """A whole number if it is written as one."""
+    return int(text) if re.fullmatch(r"-?\d+", text) else float(text)
+
+
+def duration(iso: str) -> np.timedelta64:
+    """Of P1DT2H3M4.5S, days at most."""
+    found = re.fullmatch(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:([\d.]+)S)?)?", iso)
+    if not found:
+        raise ValueError(f"no duration: {iso!r}")
+    days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    return np.timedelta64(round(total * 1_000_000), "us")
+
+
+WRITERS: dict[str, Writer] = {
+    ".npz": write_npz,
+    ".npy": write_npy,
+    ".csv": write_csv,
+    ".parquet": write_parquet,
+    ".ts": write_ts,
+}
 
 
 def read_npz(path: Path) -> tuple[Examples, dict[str, Any]]:
@@ -133,7 +389,8 @@ def read_npz(path: Path) -> tuple[Examples, dict[str, Any]]:
     try:
         with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             settings = json.loads(str(file["settings"]))
-            return Examples(file["series"], file["lengths"].astype(int)), settings
+            series = file["series"].astype(np.float32)  # whole numbers as well
+            return Examples(series, file["lengths"].astype(int)), settings
     except FileNotFoundError:
         raise InputError(f"{path} is missing: run --mode=sample first") from None
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:

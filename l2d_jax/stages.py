@@ -31,6 +31,7 @@ from l2d_jax.types import (
     Metrics,
     Params,
     RandomKey,
+    Rows,
     Scalar,
     Series,
 )
@@ -43,9 +44,9 @@ class Stage(NamedTuple):
 
     name: str
     init: Callable[[RandomKey], Params]
-    prepare: Callable[[Params, np.ndarray], Example]  # (upstream, [N, L, C]) -> rows
+    prepare: Callable[[Params, Rows], Example]  # (upstream, [N, L, C]) -> rows
     loss: Callable[[Params, RandomKey, Example], tuple[Scalar, Metrics]]
-    export: Callable[[Params, np.ndarray], dict[str, Params]]  # (EMA params, [N, L, C])
+    export: Callable[[Params, Rows], dict[str, Params]]  # (EMA params, [N, L, C])
 
 
 # --- stage 1: masked pretraining ------------------------------------------------------
@@ -65,8 +66,10 @@ def encoder_stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
 
     def loss(params, key, x):
         mask = jax.random.bernoulli(key, c.mask_rate, shape[:1])
-        r = encoder.apply(params["encoder"], x, ~mask)
-        error = masked_error(x, decoder.apply(params["decoder"], r), mask)
+        x, observed = fill_missing(x)
+        r = encoder.apply(params["encoder"], x, ~mask & observed.any(axis=-1))
+        x_hat = decoder.apply(params["decoder"], r)
+        error = diffusion.masked_mean(jnp.square(x - x_hat), mask[:, None] & observed)
         return error, {"mse": error}
 
     def export(params, series):
@@ -75,13 +78,6 @@ def encoder_stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
         return {**params, "latent": {"mean": r.mean(axis=0), "scale": scale}}
 
     return Stage("encoder", init, lambda _, series: series, loss, export)
-
-
-def masked_error(x: Series, x_hat: Series, mask: Bool[Array, " L"]) -> Scalar:
-    """Mean of (x - x_hat)^2 over the hidden steps (mask True); 0 if there is none."""
-    hidden = mask[:, None].astype(x.dtype)
-    count = jnp.maximum(hidden.sum(), 1.0) * x.shape[-1]
-    return jnp.sum(hidden * jnp.square(x - x_hat)) / count
 
 
 # --- stage 2: latent diffusion --------------------------------------------------------
@@ -144,13 +140,15 @@ def data_stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
             kept = jax.random.bernoulli(key_drop, 1.0 - c.condition_dropout)
             signal = network.apply(params["condition"], example["r_0"])
             signal = jnp.where(kept, signal, 0.0)
+        x_0, observed = fill_missing(example["x_0"])
         return diffusion.diffusion_loss(
             lambda x_t, t: denoiser.apply(params["denoiser"], x_t, t, signal),
             schedule,
             key_loss,
-            example["x_0"],
+            x_0,
             prediction=c.prediction,
             weighting=c.weighting,
+            observed=observed,
         )
 
     return Stage("data", init, prepare, loss, lambda p, _: {"series_denoiser": p})
@@ -218,25 +216,57 @@ def stage_schedule(c: ConfigDict) -> NoiseSchedule:
     )
 
 
+# --- missing values -------------------------------------------------------------------
+
+
+def fill_missing(x: Series) -> tuple[Series, Bool[Array, "L C"]]:
+    """x with NaN filled in, and where x was known, which is where a loss may look.
+
+    Filled by linear interpolation along time, at the ends by the nearest known value,
+    in a channel without any by 0. What is known stays as it is, bit by bit.
+    """
+    steps, length = jnp.arange(x.shape[0])[:, None], x.shape[0]
+    observed = ~jnp.isnan(x)
+    known = jnp.where(observed, x, 0.0)
+    before = jax.lax.cummax(jnp.where(observed, steps, -1), axis=0)
+    after = jax.lax.cummin(jnp.where(observed, steps, length), axis=0, reverse=True)
+    left = jnp.clip(jnp.where(before < 0, after, before), 0, length - 1)
+    right = jnp.clip(jnp.where(after == length, before, after), 0, length - 1)
+    x_left = jnp.take_along_axis(known, left, axis=0)
+    x_right = jnp.take_along_axis(known, right, axis=0)
+    share = (steps - left) / jnp.maximum(right - left, 1)
+    between = x_left + jnp.clip(share, 0.0, 1.0) * (x_right - x_left)
+    return jnp.where(observed, x, between), observed
+
+
 # --- latents --------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=16)
 def encode_one(config: FrozenConfigDict) -> Callable[[Params, Series], Latent]:
-    """(encoder params, x [L, C]) -> r [d], the same object for the same config."""
-    return make_encoder(config).apply
+    """(encoder params, x [L, C]) -> r [d], the same object for the same config.
+
+    Steps without any value count as hidden.
+    """
+    encoder = make_encoder(config)
+
+    def encode(params: Params, x: Series) -> Latent:
+        x, observed = fill_missing(x)
+        return encoder.apply(params, x, observed.any(axis=-1))
+
+    return encode
 
 
 def encode_all(
-    config: ConfigDict, params: Params, series: Float[np.ndarray, "N L C"]
+    config: ConfigDict, params: Params, series: Rows
 ) -> Float[np.ndarray, "N d"]:
-    """r = E(x) with nothing hidden, for every series."""
+    """r = E(x) with nothing hidden, for every series [N, L, C]."""
     encode = encode_one(FrozenConfigDict(config))
     return parallel.map_all(encode, params, series, batch_size=ENCODE_BATCH)
 
 
 def standard_latents(
-    config: ConfigDict, upstream: Params, series: Float[np.ndarray, "N L C"]
+    config: ConfigDict, upstream: Params, series: Rows
 ) -> Float[np.ndarray, "N d"]:
     """(E(x) - mean) / scale: what stages 2 and 3 work with."""
     r = encode_all(config, upstream["encoder"], series)

@@ -165,6 +165,7 @@ def fit(
                 num_examples=num_examples,
                 batch_size=c.batch_size,
             )
+            index = index[:, parallel.local_part(c.batch_size)]
             state, metrics = program(state, take(examples, index))
             if running is not None:
                 record(*running)

@@ -4,7 +4,7 @@ Dimensions are fixed project-wide: B batch, L length, C channels, d latent dimen
 N examples of a data set, K diffusion steps, S solver steps, T tokens (L / patch).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 Params: TypeAlias = Any  # a pytree of arrays, as a Flax module's `init` returns it
+Rows: TypeAlias = Any  # [N, ...]: an array, or what has a shape and can be indexed
 Example: TypeAlias = Any  # a pytree of arrays: one row of what a stage trains on
 RandomKey: TypeAlias = Key[Array, ""]  # one typed key, `jax.random.key(0)`
 Scalar: TypeAlias = Float[Array, ""]
@@ -28,21 +29,63 @@ class InputError(ValueError):
     """Something the user gave can't be used. One line: the thing, and the mend."""
 
 
-class Examples(NamedTuple):
-    """N series of a data set, in data units."""
+class Collection(NamedTuple):
+    """What a reader returns: series as they are, in data units, before any windows.
 
-    series: SeriesBatch  # NaN after the end of a series shorter than L
+    A recording is a collection of one long series, which may lie on disk
+    (`np.memmap`). NaN stands for a missing value.
+    """
+
+    name: str  # how errors call it: a data set, or a file
+    series: Sequence[Float[np.ndarray, "_ C"]]  # N arrays [L_i, C]
+    channels: tuple[str, ...]
+    labels: Int[np.ndarray, " N"] | None = None  # class index, 0..classes-1
+    classes: tuple[str, ...] = ()
+    num_train: int | None = None  # the first so many are the official training part
+    form: "Form | None" = None  # of a user's file
+    notes: tuple[str, ...] = ()  # what was recognised, a line each
+
+
+class Form(NamedTuple):
+    """How a user's file is laid out, so that samples can be written the same way.
+
+    Made of what JSON knows, as it is kept with the model.
+    """
+
+    suffix: str  # .csv, .parquet, .npy, .npz or .ts
+    dtypes: tuple[str, ...]  # of each channel, as numpy calls them: "int64", "bool"
+    columns: tuple[str, ...] = ()  # of a table, in its order: id, time and channels
+    id_column: str = ""  # the column that tells the series apart; "": none
+    time_column: str = ""
+    time_start: str = ""  # of the first series: an ISO date and time, or a number
+    time_step: str = ""  # between two rows: an ISO 8601 duration, or a number
+    time_format: str = ""  # as strftime has it; "": time is a number
+    separator: str = ","
+    decimal: str = "."
+
+    @property
+    def integers(self) -> tuple[bool, ...]:
+        """Which channels hold whole numbers only, by their type."""
+        return tuple(np.dtype(name).kind in "iub" for name in self.dtypes)
+
+
+class Examples(NamedTuple):
+    """N series of one array shape, in data units."""
+
+    series: SeriesBatch  # NaN: missing, and after the end of a series shorter than L
     lengths: Lengths
     labels: Int[np.ndarray, " N"] | None = None  # class index, 0..classes-1
 
 
 class Splits(NamedTuple):
-    """What a data set's function returns."""
+    """A data set as a run trains on it."""
 
     train: Examples
     test: Examples | None  # held-out examples; None: trained on all, as the peers do
     channels: tuple[str, ...]
     classes: tuple[str, ...] = ()
+    form: Form | None = None
+    notes: tuple[str, ...] = ()  # what was recognised, chosen or left out, a line each
 
 
 def is_ragged(examples: Examples) -> bool:

@@ -17,7 +17,7 @@ from l2d_jax import parallel
 from l2d_jax.cascade import Cascade, Layout
 from l2d_jax.checkpoints import load_model
 from l2d_jax.data import Normalizer
-from l2d_jax.types import InputError
+from l2d_jax.types import Form, InputError
 
 LIBRARIES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -51,6 +51,8 @@ def load(workdir: str | Path) -> Cascade:
     arrays, facts = load_model(Path(workdir) / "checkpoints" / "cascade")
     layout: dict[str, Any] = dict(facts["layout"])
     layout["channels"] = tuple(layout["channels"])
+    if layout.get("form"):
+        layout["form"] = Form(**with_tuples(layout["form"]))
     return Cascade(
         params=arrays["params"],
         normalizer=Normalizer(**arrays["normalizer"]),

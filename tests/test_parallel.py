@@ -71,3 +71,9 @@ def test_batch_that_devices_can_not_share_is_refused():
     for size in (4, 12, 0):
         with pytest.raises(InputError, match=f"encoder.batch_size={size} .*8 devices"):
             parallel.check_batch_size(size, "--config.encoder.batch_size")
+
+
+def test_processes_read_disjoint_parts_of_each_batch():
+    parts = [range(12)[parallel.local_part(12, p, 3)] for p in range(3)]
+    assert [*map(list, parts)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    assert parallel.local_part(12) == slice(0, 12)

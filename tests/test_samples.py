@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from l2d_jax.samples import read_npz, write_samples
-from l2d_jax.types import Examples, InputError
+from l2d_jax.types import Examples, Form, InputError
 
 SERIES = np.arange(5 * 3 * 2, dtype=np.float32).reshape(5, 3, 2)
 LENGTHS = np.array([3, 2, 3, 1, 3])
@@ -56,7 +56,7 @@ def test_csv_has_a_row_per_step_inside_a_series(tmp_path):
     assert [float(v) for v in rows[3][2:]] == SERIES[1, 0].tolist()
 
 
-@pytest.mark.parametrize("ending", [".npz", ".npy", ".csv"])
+@pytest.mark.parametrize("ending", [".npz", ".npy", ".csv", ".parquet", ".ts"])
 def test_an_interrupted_write_leaves_nothing_and_keeps_the_old_file(tmp_path, ending):
     path = write(tmp_path / f"x{ending}")
     before = path.read_bytes()
@@ -110,3 +110,185 @@ def test_files_that_are_not_ours_are_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(InputError, match=r"x\.npz can't be read"):
         read_npz(path)
+
+
+# In the form of the user's file
+
+
+def write_form(path, form, series=None, lengths=None):
+    series = SERIES if series is None else np.asarray(series, np.float32)
+    lengths = np.full(len(series), series.shape[1]) if lengths is None else lengths
+    parts = iter([Examples(series[:1], lengths[:1]), Examples(series[1:], lengths[1:])])
+    names = ("a", "b")[: series.shape[2]]
+    write_samples(path, parts, n=len(series), channels=names, settings={}, form=form)
+    return path
+
+
+WHOLE = [[[0.4, 300], [1.6, -300]], [[2.5, 7], [-1, 1e20]]]
+
+
+def test_a_table_has_the_columns_of_the_users(tmp_path):
+    form = Form(
+        ".csv",
+        ("int8", "bool"),
+        ("b", "when", "who", "a"),
+        id_column="who",
+        time_column="when",
+        time_start="2020-01-31T23:30:00.000000",
+        time_step="P0DT0H30M0S",
+        time_format="%d.%m.%Y %H:%M",
+        separator=";",
+        decimal=",",
+    )
+    path = write_form(tmp_path / "x.csv", form, WHOLE)
+    assert path.read_text().splitlines() == [
+        "b;when;who;a",
+        "True;31.01.2020 23:30;0;0",
+        "False;01.02.2020 00:00;0;2",
+        "True;31.01.2020 23:30;1;2",
+        "True;01.02.2020 00:00;1;-1",
+    ]
+
+
+def test_samples_of_a_recording_are_told_apart(tmp_path):
+    form = Form(".csv", ("float64", "int8"), ("b", "a"), separator=";", decimal=",")
+    path = write_form(tmp_path / "x.csv", form, WHOLE)
+    assert path.read_text().splitlines() == [
+        "sample_id;b;a",
+        "0;127;0,4",
+        "0;-128;1,6",
+        "1;7;2,5",
+        "1;127;-1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("start", "step", "time_format", "expected"),
+    [
+        ("3", "2", "", ["3", "5", "7"]),
+        (
+            "1700000000000",
+            "1000",
+            "",
+            ["1700000000000", "1700000001000", "1700000002000"],
+        ),
+        ("0", "0.1", "", ["0", "0.1", "0.2"]),
+        ("2020-11-30", "P1M", "%Y-%m-%d", ["2020-11-30", "2020-12-30", "2021-01-30"]),
+        ("2020-01-01", "P1DT0H0M0.5S", "%d %H:%M:%S.%f", None),
+        ("2020-01-01", "P7DT0H0M0S", "%Y-%m-%dT%H%z", None),
+    ],
+)
+def test_the_clock_goes_on_as_in_the_users_file(
+    tmp_path, start, step, time_format, expected
+):
+    form = Form(
+        ".csv",
+        ("float32",),
+        ("time", "a"),
+        time_column="time",
+        time_start=start,
+        time_step=step,
+        time_format=time_format,
+    )
+    path = write_form(tmp_path / "x.csv", form, np.zeros((1, 3, 1)))
+    times = [line.split(",")[1] for line in path.read_text().splitlines()[1:]]
+    if expected is None and "%z" in time_format:
+        expected = [f"2020-01-{day}T00+0000" for day in ("01", "08", "15")]
+    elif expected is None:
+        expected = ["01 00:00:00.000000", "02 00:00:00.500000", "03 00:00:01.000000"]
+    assert times == expected
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "expected"),
+    [
+        (("int64", "int64"), "int64"),
+        (("int8", "int16"), "int16"),
+        (("bool", "bool"), "bool"),
+        (("uint64", "int8"), "int64"),
+        (("int64", "float64"), "float32"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_whole_numbers_stay_whole(tmp_path, suffix, dtypes, expected):
+    path = write_form(tmp_path / f"x{suffix}", Form(suffix, dtypes), WHOLE)
+    found = np.load(path, allow_pickle=False)
+    series = found if suffix == ".npy" else found["series"]
+    assert series.dtype == expected
+    low = 0 if dtypes[0] in ("bool", "uint64") else -1
+    high = 1 if dtypes[0] == "bool" else 2
+    assert np.rint(series[:, :, 0]).tolist() == [[0, high], [high, low]]
+    if suffix == ".npz":
+        examples, _ = read_npz(path)
+        assert examples.series.dtype == np.float32
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_whole_numbers_of_shorter_series_need_nan(tmp_path):
+    form = Form(".npz", ("int64", "int64"))
+    path = write_form(tmp_path / "x.npz", form, WHOLE, np.array([2, 1]))
+    examples, _ = read_npz(path)
+    assert examples.series[0].tolist() == [[0, 300], [2, -300]]
+    assert examples.lengths.tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint32", "int64", "uint64"])
+def test_the_range_of_a_type_is_kept(tmp_path, dtype):
+    series = np.full((1, 1, 1), 1e30)
+    path = write_form(tmp_path / "x.npy", Form(".npy", (dtype,)), series)
+    limit = np.iinfo(dtype).max
+    assert limit * (1 - 1e-6) < np.load(path)[0, 0, 0] <= limit
+
+
+def test_parquet_is_typed(tmp_path):
+    import pyarrow.parquet as pq
+
+    form = Form(
+        ".parquet",
+        ("int8", "float64"),
+        ("ds", "a", "b"),
+        time_column="ds",
+        time_start="2020-01-01",
+        time_step="P1DT0H0M0S",
+        time_format="%Y-%m-%dT%H:%M:%S.%f",
+    )
+    path = write_form(tmp_path / "x.parquet", form, WHOLE, np.array([2, 1]))
+    table = pq.read_table(path)
+    types = {field.name: str(field.type) for field in table.schema}
+    assert list(types.items()) == [
+        ("sample_id", "int64"),
+        ("ds", "timestamp[us]"),
+        ("a", "int8"),
+        ("b", "double"),
+    ]
+    assert table["sample_id"].to_pylist() == [0, 0, 1]
+    assert table["a"].to_pylist() == [0, 2, 2]
+    assert [time.day for time in table["ds"].to_pylist()] == [1, 2, 1]
+    assert pq.ParquetFile(path).num_row_groups == 2
+    text = form._replace(time_format="%Y-%m-%d")  # the user's file held text
+    table = pq.read_table(write_form(tmp_path / "y.parquet", text, WHOLE))
+    assert table["ds"].to_pylist()[:2] == ["2020-01-01", "2020-01-02"]
+
+
+def test_ts_has_a_line_per_series(tmp_path):
+    path = write_form(tmp_path / "x.ts", None, lengths=np.array([3, 2, 3, 1, 3]))
+    lines = path.read_text().splitlines()
+    assert lines[lines.index("@data") + 1 :][:2] == ["0,2,4:1,3,5", "6,8:7,9"]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".ts"])
+def test_memory_of_text_does_not_depend_on_n(tmp_path, ending):
+    def many(count):
+        for _ in range(count):
+            yield Examples(np.zeros((64, 24, 2), np.float32), np.full(64, 24))
+
+    def peak(count):
+        tracemalloc.start()
+        write(tmp_path / f"x{ending}", many(count), n=64 * count)
+        size = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return size
+
+    peak(1)  # imports
+    few, lots = peak(2), peak(10)
+    assert lots < 1.5 * few

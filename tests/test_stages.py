@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from l2d_jax import stages
+from l2d_jax import diffusion, stages
 from l2d_jax.configs import base, resolve
 
 SHAPE = (10, 3)
@@ -24,19 +24,104 @@ def upstream_of(config, series):
     return stage.export(jax.jit(stage.init)(jax.random.key(0)), series)
 
 
-def test_masked_error_is_the_mean_over_hidden_steps():
-    x, x_hat = jnp.zeros((4, 2)), jnp.array([[1.0, 1], [2, 2], [3, 3], [4, 4]])
-    mask = jnp.array([False, True, False, True])
-    assert stages.masked_error(x, x_hat, mask) == pytest.approx((4 + 16) / 2)
-    assert stages.masked_error(x, x_hat, jnp.zeros(4, bool)) == 0.0
+# --- missing values -------------------------------------------------------------------
+
+NAN = np.nan
 
 
-def test_loss_ignores_what_is_rebuilt_at_visible_steps():
-    mask = jnp.arange(10) % 2 == 0
-    x = jnp.asarray(make_series(1)[0])
-    gradient = jax.grad(lambda x_hat: stages.masked_error(x, x_hat, mask))(x + 1.0)
-    assert jnp.abs(gradient[1::2]).max() == 0.0
-    assert jnp.abs(gradient[0::2]).min() > 0.0
+def test_filled_by_interpolation_by_hand():
+    x = np.array(
+        [
+            [NAN, 1.0, NAN],
+            [2.0, NAN, NAN],
+            [NAN, NAN, NAN],
+            [NAN, 7.0, NAN],
+            [8.0, NAN, NAN],
+        ],
+        np.float32,
+    )
+    filled, observed = stages.fill_missing(jnp.asarray(x))
+    expected = np.stack([[2, 2, 4, 6, 8], [1, 3, 5, 7, 7], [0, 0, 0, 0, 0]], axis=1)
+    np.testing.assert_allclose(filled, expected, rtol=1e-6)
+    np.testing.assert_array_equal(observed, ~np.isnan(x))
+
+
+def test_filling_agrees_with_numpy_and_keeps_what_is_known():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(50, 4)).astype(np.float32)
+    x[rng.uniform(size=x.shape) < 0.4] = NAN
+    filled, _ = stages.fill_missing(jnp.asarray(x))
+    steps = np.arange(50)
+    for c in range(4):
+        known = ~np.isnan(x[:, c])
+        expected = np.interp(steps, steps[known], x[known, c])
+        np.testing.assert_allclose(filled[:, c], expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(filled[known, c], x[known, c])
+
+
+def with_gaps(series):
+    """Holes in single channels, and series 0 without any value at steps 2 and 3."""
+    rng = np.random.default_rng(1)
+    series = np.where(rng.uniform(size=series.shape) < 0.2, NAN, series)
+    series[0, 2:4] = NAN
+    return series.astype(np.float32)
+
+
+@pytest.mark.parametrize("name", ["encoder", "data"])
+def test_missing_values_are_in_no_loss(name):
+    """Whatever stands behind a NaN: the loss is the mean over the known values only."""
+    config = make_config()
+    x = with_gaps(make_series(1))[0]
+    assert np.isnan(x).any()
+    upstream = upstream_of(config, make_series())
+    stage = stages.STAGES[name](config, SHAPE)
+    params, key = jax.jit(stage.init)(jax.random.key(0)), jax.random.key(5)
+    example = jax.tree.map(
+        lambda rows: jnp.asarray(rows[0]), stage.prepare(upstream, x[None])
+    )
+    loss = float(stage.loss(params, key, example)[0])
+
+    filled, observed = stages.fill_missing(jnp.asarray(x))
+    if name == "encoder":
+        mask = jax.random.bernoulli(key, 0.5, (10,))
+        visible = ~mask & observed.any(axis=1)
+        assert (visible != ~mask).any(), "the empty steps are hidden anyway"
+        r = stages.make_encoder(config).apply(params["encoder"], filled, visible)
+        x_hat = stages.make_decoder(config, SHAPE).apply(params["decoder"], r)
+        counted = observed & mask[:, None]
+        expected = jnp.square(filled - x_hat)[counted].mean()
+    else:
+        key_loss, _ = jax.random.split(key)
+        key_t, key_eps = jax.random.split(key_loss)
+        schedule = stages.stage_schedule(config.data_stage)
+        t = jax.random.randint(key_t, (), 0, schedule.num_steps)
+        eps = jax.random.normal(key_eps, SHAPE)
+        x_t = diffusion.q_sample(schedule, x_0=filled, t=t, eps=eps)
+        signal = stages.make_condition(config, SHAPE).apply(
+            params["condition"], example["r_0"]
+        )
+        x_hat = stages.make_series_denoiser(config).apply(
+            params["denoiser"], x_t, t, signal
+        )
+        expected = jnp.square(filled - x_hat)[observed].mean()
+    assert loss == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_latents_of_incomplete_series_hide_the_empty_steps():
+    config, series = make_config(), with_gaps(make_series())
+    params = jax.jit(stages.encoder_stage(config, SHAPE).init)(jax.random.key(0))
+    r = stages.encode_all(config, params["encoder"], series)
+    filled, observed = jax.vmap(stages.fill_missing)(jnp.asarray(series))
+    encoder = stages.make_encoder(config)
+    for i in (0, 1):
+        visible = observed[i].any(axis=1)
+        assert bool(visible.all()) == (i == 1)
+        expected = encoder.apply(params["encoder"], filled[i], visible)
+        np.testing.assert_allclose(r[i], expected, rtol=1e-4, atol=1e-5)
+    assert np.isfinite(r).all()
+
+
+# --- stage 1 --------------------------------------------------------------------------
 
 
 def test_encoder_does_not_see_hidden_steps():

@@ -1,4 +1,8 @@
-"""Data sets by name, and what stands between their files and the networks."""
+"""Data sets by name, and what stands between their files and the networks.
+
+A reader returns a `Collection`, whole series in data units; `split` makes examples of
+it, windows or padded series, by the protocol of the config.
+"""
 
 import difflib
 from collections.abc import Callable
@@ -6,45 +10,75 @@ from collections.abc import Callable
 from ml_collections import ConfigDict
 
 from l2d_jax.data.normalizer import Normalizer
-from l2d_jax.data.own_files import own_csv
-from l2d_jax.data.ragged import from_list, from_model_space, to_list, to_model_space
+from l2d_jax.data.own import read_array, read_file
+from l2d_jax.data.protocols import split
+from l2d_jax.data.public.archive import archive_source
+from l2d_jax.data.public.catalog import SOURCES, Source
+from l2d_jax.data.public.synthetic import SYNTHETIC
+from l2d_jax.data.ragged import (
+    ModelSpace,
+    from_list,
+    from_model_space,
+    to_list,
+    to_model_space,
+)
 from l2d_jax.data.sampler import batch_indices, chunk_indices
-from l2d_jax.data.sources import japanese_vowels, stock
 from l2d_jax.data.windows import windows
-from l2d_jax.types import InputError, Splits
+from l2d_jax.types import Collection, InputError, Splits
 
 __all__ = [
     "DATASETS",
+    "ModelSpace",
     "Normalizer",
     "batch_indices",
     "chunk_indices",
     "from_list",
     "from_model_space",
     "load_splits",
+    "read_array",
+    "read_file",
+    "split",
     "to_list",
     "to_model_space",
     "windows",
 ]
 
-DATASETS: dict[str, Callable[[ConfigDict], Splits]] = {
-    "stock": stock,
-    "japanese_vowels": japanese_vowels,
-    "csv": own_csv,
+
+def load(source: Source) -> Collection:
+    """A public data set, prepared at its first use."""
+    from l2d_jax.data.public import builders  # here, as it takes long to import
+
+    return builders.load(source)
+
+
+DATASETS: dict[str, Callable[[ConfigDict], Collection]] = {
+    **{name: lambda _, source=source: load(source) for name, source in SOURCES.items()},
+    **{name: lambda _, make=make: make() for name, make in SYNTHETIC.items()},
+    "file": read_file,
 }
 
 
 def load_splits(data_config: ConfigDict) -> Splits:
-    """The data set called `data_config.name`, in data units.
+    """The data set called `data_config.name`, or any set of the UCR and UEA archives.
 
     Raises:
-      InputError: no data set has this name, or its file can't be had or used.
+      InputError: no data set has this name, its file can't be had or used, or it can't
+        be cut and split as the config says.
     """
+    return split(read(data_config), data_config)
+
+
+def read(data_config: ConfigDict) -> Collection:
+    """The data set as it is, before windows and splits."""
     name = data_config.name
-    if name not in DATASETS:
-        close = difflib.get_close_matches(name, DATASETS, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise InputError(
-            f"--config.data.name={name!r} is no data set: {hint}"
-            f"The names are {', '.join(DATASETS)}"
-        )
-    return DATASETS[name](data_config)
+    if name in DATASETS:
+        return DATASETS[name](data_config)
+    source = archive_source(name)
+    if source is not None:
+        return load(source)
+    close = difflib.get_close_matches(name, DATASETS, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise InputError(
+        f"--config.data.name={name!r} is no data set: {hint}The names are "
+        f"{', '.join(DATASETS)}, and those of the UCR and UEA archives"
+    )

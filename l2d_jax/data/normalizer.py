@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
@@ -11,8 +11,9 @@ from jaxtyping import Array, Bool, Float
 from l2d_jax.types import Examples, InputError, Lengths
 
 AnyArray: TypeAlias = Array | np.ndarray
-Values: TypeAlias = Float[np.ndarray, "rows C"]
 PerChannel: TypeAlias = Float[np.ndarray, " C"]
+CHUNK = 1 << 21  # values that are looked at in one go
+WIDE = 20.0  # standard deviations
 
 
 @jax.tree_util.register_dataclass
@@ -36,22 +37,28 @@ class Normalizer:
         """Fits each channel on every step inside the series: give training rows only.
 
         Args:
-          examples: N series; what lies after their ends is ignored.
+          examples: N series; NaN, missing or after a series' end, is ignored.
           kind: "min_max" maps [min, max] to [-1, 1]; "standard" gives mean 0 and
-            variance 1.
+            variance 1; "auto" is what `choose_scaler` says.
           channels: names for the errors, C of them; without, channels are numbered.
 
         Raises:
-          InputError: unknown kind; a channel that is constant, or not finite.
+          InputError: unknown kind; a channel that is constant, infinite or all NaN.
         """
-        if kind not in SCALERS:
+        return cls.from_moments(moments(examples), kind, channels)
+
+    @classmethod
+    def from_moments(
+        cls, values: "Moments", kind: str, channels: Sequence[str] = ()
+    ) -> "Normalizer":
+        """As `fit`, from what `moments` returns."""
+        if kind != "auto" and kind not in SCALERS:
             raise InputError(
                 f"--config.data.scaler={kind!r} is unknown: "
-                f"use one of {', '.join(SCALERS)}"
+                f"use one of {', '.join(SCALERS)}, auto"
             )
-        series, lengths = examples.series, examples.lengths
-        values = series[inside(lengths, series.shape[1])].astype(np.float64)
         check_channels(values, channels)
+        kind = choose_scaler(values) if kind == "auto" else kind
         shift, scale = SCALERS[kind](values)
         return cls(shift.astype(np.float32), scale.astype(np.float32))
 
@@ -76,37 +83,87 @@ def inside(lengths: Lengths, length: int) -> Bool[np.ndarray, "N length"]:
     return np.arange(length)[None, :] < lengths[:, None]
 
 
-def min_max(values: Values) -> tuple[PerChannel, PerChannel]:
+class Moments(NamedTuple):
+    """What scalers are made of: float64, one value a channel."""
+
+    low: PerChannel
+    high: PerChannel
+    mean: PerChannel
+    std: PerChannel
+
+
+def moments(examples: Examples) -> Moments:
+    """Over all values inside the series, piece by piece; NaN where there is none."""
+    length, channels = examples.series.shape[1:]
+    low, high = np.full(channels, np.inf), np.full(channels, -np.inf)
+    count, mean, spread = np.zeros(channels), np.zeros(channels), np.zeros(channels)
+    rows = max(CHUNK // (length * channels), 1)
+    for start in range(0, len(examples.series), rows):
+        piece = slice(start, start + rows)
+        series = np.asarray(examples.series[piece], np.float64)
+        known = ~np.isnan(series) & inside(examples.lengths[piece], length)[..., None]
+        low = np.minimum(low, np.where(known, series, np.inf).min(axis=(0, 1)))
+        high = np.maximum(high, np.where(known, series, -np.inf).max(axis=(0, 1)))
+        # Chan et al. 1983: means and sums of squares of two parts joined.
+        n = known.sum(axis=(0, 1))
+        safe = np.maximum(n, 1)
+        series = np.where(known, series, 0.0)
+        total = np.maximum(count + n, 1)
+        with np.errstate(invalid="ignore"):  # inf - inf; `check_channels` refuses it
+            part_mean = series.sum(axis=(0, 1)) / safe
+            residual = np.where(known, series - part_mean[None, None], 0.0)
+            delta = part_mean - mean
+            spread += np.square(residual).sum(axis=(0, 1))
+            spread += delta**2 * count * n / total
+            mean += delta * n / total
+        count += n
+    unknown = count == 0
+    for values in (low, high, mean):
+        values[unknown] = np.nan
+    return Moments(low, high, mean, np.sqrt(spread / np.maximum(count, 1)))
+
+
+def choose_scaler(values: Moments) -> str:
+    """min_max, or standard where a channel's range is over 20 standard deviations."""
+    wide = (values.high - values.low) > WIDE * values.std
+    return "standard" if wide.any() else "min_max"
+
+
+def min_max(values: Moments) -> tuple[PerChannel, PerChannel]:
     """The middle and half the width of each channel's range."""
-    low, high = values.min(axis=0), values.max(axis=0)
-    return (high + low) / 2, (high - low) / 2
+    return (values.high + values.low) / 2, (values.high - values.low) / 2
 
 
-def standard(values: Values) -> tuple[PerChannel, PerChannel]:
+def standard(values: Moments) -> tuple[PerChannel, PerChannel]:
     """Mean and (population) standard deviation of each channel."""
-    return values.mean(axis=0), values.std(axis=0)
+    return values.mean, values.std
 
 
-SCALERS: dict[str, Callable[[Values], tuple[PerChannel, PerChannel]]] = {
+SCALERS: dict[str, Callable[[Moments], tuple[PerChannel, PerChannel]]] = {
     "min_max": min_max,
     "standard": standard,
 }
 
 
-def check_channels(values: Values, channels: Sequence[str]) -> None:
-    """Raises InputError where a channel can't be scaled: it is constant, or not finite.
+def check_channels(values: Moments, channels: Sequence[str]) -> None:
+    """Raises InputError where a channel can't be scaled: constant, inf or all NaN.
 
     A range below the smallest normal float32 counts as constant.
     """
-    names = channels or [str(i) for i in range(values.shape[1])]
-    for name, column in zip(names, values.T, strict=True):
-        if not np.isfinite(column).all():
+    names = channels or [str(i) for i in range(len(values.low))]
+    for name, low, high in zip(names, values.low, values.high, strict=True):
+        if np.isnan(low):
             raise InputError(
-                f"channel {name!r} has NaN or inf inside a series: fill or drop these "
-                "series"
+                f"channel {name!r} has no value in the training examples: leave the "
+                "channel out"
             )
-        if np.ptp(column) < np.finfo(np.float32).tiny:
+        if not np.isfinite([low, high]).all():
             raise InputError(
-                f"channel {name!r} is {column[0]:g} at every step, and a constant "
-                "can't be scaled: leave the channel out"
+                f"channel {name!r} has inf inside a series: correct it, or make it NaN "
+                "(missing)"
+            )
+        if high - low < np.finfo(np.float32).tiny:
+            raise InputError(
+                f"channel {name!r} is {low:g} at every step, and a constant can't be "
+                "scaled: leave the channel out"
             )

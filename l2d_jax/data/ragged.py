@@ -7,6 +7,7 @@ down of its validity.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import jax
 import numpy as np
@@ -36,7 +37,8 @@ def from_list(
     lengths = np.array([min(len(one), length) for one in series])
     shape = (len(series), length, series[0].shape[1])
     padded = np.full(shape, np.nan, dtype=np.float32)
-    padded[inside(lengths, length)] = np.concatenate([one[:length] for one in series])
+    for row, one in zip(padded, series, strict=True):
+        row[: len(one)] = one[:length]
     return Examples(padded, lengths, labels)
 
 
@@ -50,23 +52,60 @@ def to_model_space(
 ) -> Float[np.ndarray, "N L D"]:
     """Normalised float32 series; D = C, or C + 1 with the validity where ragged.
 
+    Missing values stay NaN. Where a series has no value at a step, neither has the
+    validity.
+
     Raises:
       InputError: series of different lengths, and not ragged.
     """
     series, lengths = examples.series, examples.lengths
+    normalizer = on_host(normalizer)
     if not ragged:
         if is_ragged(examples):
             raise InputError(
                 f"series of {lengths.min()} to {lengths.max()} steps given to a model "
                 f"of fixed length {series.shape[1]}: bring them to one length"
             )
-        return np.asarray(on_host(normalizer).normalize(series), np.float32)
+        return np.asarray(normalizer.normalize(series), np.float32)
     steps = np.arange(series.shape[1])
     source = np.minimum(steps[None, :], lengths[:, None] - 1)
     held = np.take_along_axis(series, source[:, :, None], axis=1)
-    z = on_host(normalizer).normalize(held)
+    z = normalizer.normalize(held)
     validity = np.where(inside(lengths, len(steps)), 1.0, -1.0)
+    unknown = inside(lengths, len(steps)) & np.isnan(held).all(axis=2)
+    validity[unknown] = np.nan
     return np.concatenate([z, validity[:, :, None]], axis=-1).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class ModelSpace:
+    """All series in model space, [N, L, D], each made when it is taken.
+
+    So that windows of a recording, of which each step is in many, need no memory of
+    their own, and a recording on disk is read where it is needed.
+    """
+
+    examples: Examples
+    normalizer: Normalizer
+    ragged: bool
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(N, L, D)."""
+        count, length, channels = self.examples.series.shape
+        return count, length, channels + self.ragged
+
+    def __getitem__(
+        self, index: slice | Int[np.ndarray, "*shape"]
+    ) -> Float[np.ndarray, "*shape L D"]:
+        """The rows of a slice, or of an array of indices of any shape."""
+        if isinstance(index, slice):
+            index = np.arange(self.shape[0])[index]
+        series, lengths, _ = self.examples
+        flat = index.reshape(-1)
+        rows = Examples(series[flat], lengths[flat])
+        z = to_model_space(rows, self.normalizer, self.ragged)
+        return z.reshape(*index.shape, *z.shape[1:])
 
 
 def from_model_space(

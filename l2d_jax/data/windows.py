@@ -1,47 +1,120 @@
-"""One long recording, cut into windows of equal length."""
+"""Long recordings, cut into windows of equal length."""
+
+from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
-from ml_collections import ConfigDict
+from jaxtyping import Bool, Float
 
-from l2d_jax.types import Examples, InputError
+from l2d_jax.types import InputError
+
+DEFAULT_WINDOW = 24  # steps, where no period is found
+PERIODS = (4, 256)  # steps, the shortest and the longest that are looked for
+PERIODIC = 0.3  # least autocorrelation at a period
+ROWS_FOR_PERIOD = 100_000
+MAX_WINDOWS = 1_000_000  # of a training set, unless a stride is given
+OBSERVED_SHARE = 0.5  # least share of a window's values that must not be missing
+
+Recording = Float[np.ndarray, "T C"]
 
 
 def windows(
-    recording: Float[np.ndarray, "T C"],
-    *,
-    length: int,
-    stride: int = 1,
-    name: str = "the recording",
+    recording: Recording, *, length: int, stride: int = 1
 ) -> Float[np.ndarray, "N length C"]:
-    """w[n, l] = recording[n stride + l], N = (T - length) // stride + 1.
+    """w[n, l] = recording[n stride + l], N = (T - length) // stride + 1; N >= 0.
 
-    A read-only view where numpy can give one. `name` is how errors call the recording.
-
-    Raises:
-      InputError: length below 2, stride below 1, a recording shorter than one window.
+    A read-only view: a recording that lies on disk stays there.
     """
-    rows = recording.shape[0]
-    if length < 2:
-        raise InputError(
-            f"a window of {length} is too short: set --config.data.window to 2 or more"
-        )
-    if stride < 1:
-        raise InputError(
-            f"a stride of {stride} leads nowhere: set --config.data.stride to 1 or more"
-        )
-    if rows < length:
-        raise InputError(
-            f"{name} has {rows} of the {length} rows that one window takes: "
-            "lower --config.data.window"
-        )
+    if recording.shape[0] < length:
+        return np.empty((0, length, recording.shape[1]), recording.dtype)
     view = np.lib.stride_tricks.sliding_window_view(recording, length, axis=0)
     return view[::stride].swapaxes(1, 2)
 
 
-def window_examples(
-    recording: Float[np.ndarray, "T C"], config: ConfigDict, *, name: str
-) -> Examples:
-    """The windows that `config.window` and `config.stride` ask for, as examples."""
-    series = windows(recording, length=config.window, stride=config.stride, name=name)
-    return Examples(series, lengths=np.full(series.shape[0], series.shape[1]))
+def check_window(longest: int, *, length: int, stride: int, name: str) -> None:
+    """Raises `InputError` unless windows of this length fit into the longest recording.
+
+    `name` is how errors call the data.
+    """
+    if length < 2:
+        raise InputError(
+            f"a window of {length} is too short: set --config.data.window to 2 or "
+            "more, or to 0 to have it chosen"
+        )
+    if stride < 1:
+        raise InputError(
+            f"a stride of {stride} leads nowhere: set --config.data.stride to 1 or "
+            "more, or to 0 to have it chosen"
+        )
+    if longest < length:
+        raise InputError(
+            f"{name} has {longest} of the {length} rows that one window takes: "
+            "lower --config.data.window"
+        )
+
+
+def observed_enough(
+    recording: Recording, *, length: int, stride: int
+) -> Bool[np.ndarray, " N"]:
+    """Which windows have at least half of their values: not all NaN is missing."""
+    known = np.zeros(recording.shape[0] + 1, np.int64)
+    known[1:] = np.cumsum((~np.isnan(recording)).sum(axis=1))
+    count = (known[length:] - known[:-length])[::stride]
+    return count >= OBSERVED_SHARE * length * recording.shape[1]
+
+
+# --- lengths and strides chosen from the data -----------------------------------------
+
+
+def choose_stride(rows: Sequence[int], length: int) -> int:
+    """1, or more where that would make more than `MAX_WINDOWS` windows."""
+    count = sum(max(n - length + 1, 0) for n in rows)
+    return max(-(-count // MAX_WINDOWS), 1)
+
+
+def choose_window(recording: Recording) -> tuple[int, str]:
+    """(length, why): whole periods, 24 steps or more, never over a tenth of the rows.
+
+    24 steps, as in the literature, where no period is found.
+    """
+    period = find_period(recording)
+    most = max(recording.shape[0] // 10, 2)
+    if period and period * 2 <= recording.shape[0]:
+        periods = -(-DEFAULT_WINDOW // period)
+        length = period * periods
+        why = f"the data repeats after {period} steps"
+    else:
+        length, why = DEFAULT_WINDOW, "no period found"
+    return (length, why) if length <= most else (most, "the recording is short")
+
+
+def find_period(recording: Recording) -> int:
+    """The lag of the highest peak of the channels' mean autocorrelation; 0: none.
+
+    Only peaks behind the first zero crossing count, so that a trend has none.
+    """
+    rows = np.asarray(recording[:ROWS_FOR_PERIOD], np.float64)
+    correlation = autocorrelation(rows, max_lag=min(PERIODS[1] + 1, len(rows) // 2))
+    negative = np.flatnonzero(correlation <= 0.0)
+    if not len(negative):
+        return 0
+    lags = np.arange(1, len(correlation) - 1)
+    middle = correlation[1:-1]
+    peak = (middle >= correlation[:-2]) & (middle > correlation[2:])
+    peak &= (middle >= PERIODIC) & (lags > negative[0]) & (lags >= PERIODS[0])
+    if not peak.any():
+        return 0
+    # The first of the peaks that are about as high as the highest: not a multiple.
+    high = peak & (middle >= 0.9 * middle[peak].max())
+    return int(lags[high][0])
+
+
+def autocorrelation(
+    rows: Float[np.ndarray, "T C"], *, max_lag: int
+) -> Float[np.ndarray, " lags"]:
+    """Mean over channels at lags 0..max_lag; NaN counts as the channel's mean."""
+    centred = rows - np.nanmean(rows, axis=0, keepdims=True)
+    centred = np.nan_to_num(centred)
+    size = 2 * len(rows)
+    power = np.abs(np.fft.rfft(centred, size, axis=0)) ** 2
+    covariance = np.fft.irfft(power, size, axis=0)[: max_lag + 1]
+    return (covariance / np.maximum(covariance[:1], 1e-300)).mean(axis=1)

@@ -1,10 +1,13 @@
 """Files of the public data sets: found, checked, or fetched once into a cache."""
 
+import gzip
 import hashlib
 import os
 import shutil
 import tempfile
 import urllib.request
+import zipfile
+import zlib
 from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
@@ -15,33 +18,48 @@ TIMEOUT = 30.0  # seconds without an answer
 
 
 class RemoteFile(NamedTuple):
-    """One file of a data set, exactly as its authors published it."""
+    """One file of a data set, as its authors published it.
+
+    A plain file must have the sha256. The same series can be packed into archives
+    (.zip, .gz) of different bytes, so that one need only be whole: what it holds is
+    checked when the set is prepared.
+    """
 
     name: str
-    url: str
-    size: int  # bytes
-    sha256: str  # hexadecimal
+    url: str  # "": found in a folder only, never downloaded
+    size: int = 0  # bytes; 0: not known
+    sha256: str = ""  # hexadecimal; "": not known
 
 
-def locate(file: RemoteFile) -> Path:
-    """A checked copy of the file: in $L2D_DATA_DIR, in the cache, or downloaded to it.
+def locate(*files: RemoteFile) -> Path:
+    """A checked copy of one of the files: in $L2D_DATA_DIR, in the cache, or fetched.
 
-    The cache is $L2D_CACHE_DIR, by default ~/.cache/l2d_jax.
+    The cache is $L2D_CACHE_DIR, by default ~/.cache/l2d_jax; what is fetched, into the
+    cache, is the first of the files.
 
     Raises:
       InputError: a copy differs from the published file; or there is none and the
         download failed.
     """
+    found = find(*files)
+    if found is None:
+        return download(files[0], cache_folder())
+    path, file = found
+    if difference := compare(path, file):
+        raise InputError(
+            f"{path} {difference}: delete it, and it is fetched again, or "
+            f"replace it by {files[0].url}"
+        )
+    return path
+
+
+def find(*files: RemoteFile) -> tuple[Path, RemoteFile] | None:
+    """The first copy that lies in one of the folders, not yet checked."""
     for folder in folders():
-        path = folder / file.name
-        if path.is_file():
-            if difference := compare(path, file):
-                raise InputError(
-                    f"{path} {difference}: delete it, and it is fetched again, or "
-                    f"replace it by {file.url}"
-                )
-            return path
-    return download(file, cache_folder())
+        for file in files:
+            if (folder / file.name).is_file():
+                return folder / file.name, file
+    return None
 
 
 def folders() -> list[Path]:
@@ -88,8 +106,10 @@ def download(file: RemoteFile, folder: Path) -> Path:
 
 
 def fetch(url: str, path: Path) -> None:
-    """Writes what the address answers to the path."""
+    """Writes what the address answers to the path; never by way of plain http."""
     with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
+        if getattr(response, "url", url).startswith("http:"):
+            raise OSError(f"the answer came from {response.url}, which is not secure")
         with path.open("wb") as out:
             shutil.copyfileobj(response, out)
 
@@ -100,7 +120,27 @@ def compare(path: Path, file: RemoteFile) -> str:
         sha256 = hashlib.file_digest(copy, "sha256").hexdigest()
     if sha256 == file.sha256:
         return ""
+    size = path.stat().st_size
+    if path.suffix in (".zip", ".gz"):
+        fault = archive_fault(path)
+        return fault and f"has {size} bytes and {fault}"
     return (
-        f"has {path.stat().st_size} bytes and sha256 {sha256}, "
+        f"has {size} bytes and sha256 {sha256}, "
         f"expected {file.size} bytes and sha256 {file.sha256}"
     )
+
+
+def archive_fault(path: Path) -> str:
+    """Why the archive (.zip or .gz) is not whole; empty if it is."""
+    try:
+        if path.suffix == ".gz":
+            with gzip.open(path) as stream, open(os.devnull, "wb") as nowhere:
+                shutil.copyfileobj(stream, nowhere)
+            return ""
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+            return f"its member {damaged} is damaged" if damaged else ""
+    except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError):
+        return f"is no whole {path.suffix} archive"
+    except RuntimeError as error:  # a password, a compression that Python lacks
+        return f"can't be unpacked ({error})"

@@ -1,0 +1,24 @@
+"""Character Trajectories: 2,858 handwritten letters of 20 kinds, 3 channels, 60 to 182
+steps.
+
+    python main.py --config=configs/character_trajectories.py --workdir=runs/letters
+
+Expected: not measured yet. Time: not measured yet.
+"""
+
+from l2d_jax.configs import base
+
+
+def get_config(argument: str = ""):
+    """Differences from configs/base.py."""
+    config = base.get_config()
+    config.data.name = "character_trajectories"
+    config.encoder.batch_size = 64
+    config.encoder.num_steps = 1_000
+    config.encoder.depth = 6  # a receptive field of 509 steps: enough for 182
+    config.encoder.decoder_patch = 4
+    config.latent_stage.num_steps = 4_000
+    config.data_stage.patch = 8
+    config.data_stage.batch_size = 64
+    config.data_stage.num_steps = 3_000
+    return base.with_argument(config, argument)

@@ -1,0 +1,23 @@
+"""Crop: 24,000 satellite series of 24 kinds of land cover, 1 channel, 46 steps.
+
+    python main.py --config=configs/crop.py --workdir=runs/crop
+
+Expected: not measured yet. Time: not measured yet.
+"""
+
+from l2d_jax.configs import base
+
+
+def get_config(argument: str = ""):
+    """Differences from configs/base.py."""
+    config = base.get_config()
+    config.data.name = "crop"
+    config.encoder.batch_size = 64
+    config.encoder.num_steps = 1_500
+    config.encoder.depth = 5  # a receptive field of 253 steps: enough for 46
+    config.encoder.decoder_patch = 2
+    config.latent_stage.num_steps = 4_000
+    config.data_stage.patch = 4
+    config.data_stage.batch_size = 64
+    config.data_stage.num_steps = 4_000
+    return base.with_argument(config, argument)

@@ -1,0 +1,23 @@
+"""Electric Devices: 16,637 daily profiles of 7 kinds of device, 1 channel, 96 steps.
+
+    python main.py --config=configs/electric_devices.py --workdir=runs/electric_devices
+
+Expected: not measured yet. Time: not measured yet.
+"""
+
+from l2d_jax.configs import base
+
+
+def get_config(argument: str = ""):
+    """Differences from configs/base.py."""
+    config = base.get_config()
+    config.data.name = "electric_devices"
+    config.encoder.batch_size = 64
+    config.encoder.num_steps = 1_000
+    config.encoder.depth = 5  # a receptive field of 253 steps: enough for 96
+    config.encoder.decoder_patch = 4
+    config.latent_stage.num_steps = 4_000
+    config.data_stage.patch = 6
+    config.data_stage.batch_size = 64
+    config.data_stage.num_steps = 4_000
+    return base.with_argument(config, argument)

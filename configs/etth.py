@@ -1,0 +1,21 @@
+"""Transformer temperature (ETTh1), hourly: 17,397 windows of 24, 7 channels.
+
+    python main.py --config=configs/etth.py --workdir=runs/etth
+
+Expected: not measured yet. Time: not measured yet.
+"""
+
+from l2d_jax.configs import base
+
+
+def get_config(argument: str = ""):
+    """Differences from configs/base.py."""
+    config = base.get_config()
+    config.data.name = "etth"
+    config.data.window = 24
+    config.encoder.batch_size = 64
+    config.encoder.num_steps = 1_500
+    config.encoder.depth = 5  # a receptive field of 253 steps: enough for 24
+    config.latent_stage.num_steps = 4_000
+    config.data_stage.num_steps = 6_000
+    return base.with_argument(config, argument)

@@ -1,0 +1,34 @@
+"""Any data set of the UCR and UEA archives, by its name: configs/ucr_uea.py:NATOPS.
+
+    python main.py --config=configs/ucr_uea.py:NATOPS --workdir=runs/NATOPS
+
+Further arguments follow its name: `:NATOPS,smoke`. The file NATOPS.zip is looked for in
+L2D_DATA_DIR, then downloaded from timeseriesclassification.com. Series are used whole,
+or cut into windows by --config.data.window.
+
+Expected: depends on the set; compare with the floor that the report shows beside each
+score. Time: it grows with the length of the series, and was not measured. For long ones
+raise data_stage.patch, so that a series makes about 20 tokens.
+"""
+
+from l2d_jax.configs import base
+from l2d_jax.types import InputError
+
+
+def get_config(argument: str = ""):
+    """Differences from configs/base.py."""
+    name, _, rest = argument.partition(",")
+    if not name:
+        raise InputError("name a data set: --config=configs/ucr_uea.py:NATOPS")
+    config = base.get_config()
+    config.data.name = name
+    config.data.scaler = "auto"
+    config.encoder.batch_size = 64
+    config.encoder.num_steps = 1_500
+    config.encoder.depth = 6  # a receptive field of 509 steps
+    config.encoder.decoder_patch = 4
+    config.latent_stage.num_steps = 4_000
+    config.data_stage.patch = 8
+    config.data_stage.batch_size = 64
+    config.data_stage.num_steps = 3_000
+    return base.with_argument(config, rest)

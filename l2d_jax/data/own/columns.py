@@ -1,0 +1,154 @@
+"""Cells of a table as numbers and times, whatever type pandas gives to their column."""
+
+import re
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+Column: TypeAlias = Any  # a pandas Series
+
+MISSING = ("", "nan", "na", "n/a", "<na>", "null", "none", "nat")
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+NOT_A_TIME = np.iinfo(np.int64).min
+DATES = (
+    *("%Y-%m-%d", "%Y/%m/%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y"),
+    *("%m-%d-%Y", "%Y.%m.%d", "%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%b %d %Y"),
+    *("%d %B %Y", "%B %d, %Y", "%m/%d/%y", "%d/%m/%y", "%d.%m.%y", "%Y-%m", "%Y%m%d"),
+)
+CLOCKS = ("", "%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p")
+ZONES = ("", "Z", "%z", " %z")
+STAMP = "%Y-%m-%dT%H:%M:%S.%f"  # of a column that holds times, not their text
+LIKE_A_DATE = re.compile(r"\d{1,4}[-/. ](\d|[A-Za-z]{3})|\d{8}|[A-Za-z]{3,9} \d\d?,? ")
+LIKE_A_NUMBER = re.compile(
+    r"[+-]?\d{1,3}([,.'\u00a0\u202f ]\d{3})+([.,]\d+)?"  # thousands apart
+    r"|[+-]?\d*,\d+([eE][+-]?\d+)?"  # a decimal comma
+    r"|[+-]?[\d.,]+ ?%"
+)
+
+
+def kind_of(column: Column, decimal: str) -> str:
+    """number, time or text: what at least half of the cells are. Empty: number."""
+    if column.dtype.kind in "biuf":
+        return "number"
+    if column.dtype.kind == "M":
+        return "time"
+    texts = [text for text in to_texts(column) if text.lower() not in MISSING]
+    good = ~np.isnan(from_texts(texts, decimal)[0])
+    like = [LIKE_A_NUMBER.fullmatch(text) is not None for text in texts]
+    if (good | np.array(like, bool)).sum() * 2 >= len(texts):
+        return "number"
+    return "time" if format_of(column) is not None else "text"
+
+
+def to_texts(column: Column) -> list[str]:
+    """The cells as text without spaces around; "" where the value is missing."""
+    missing = column.isna().to_numpy()
+    pairs = zip(missing, column.astype(object), strict=True)
+    return ["" if is_missing else str(cell).strip() for is_missing, cell in pairs]
+
+
+def from_texts(
+    texts: list[str], decimal: str
+) -> tuple[Float[np.ndarray, " T"], Bool[np.ndarray, " T"]]:
+    """The numbers that are written there, NaN elsewhere; and which are missing."""
+    import pandas as pd
+
+    lower = [text.lower() for text in texts]
+    missing = np.array([text in MISSING for text in lower], bool)
+    words = {"true": "1", "false": "0"}
+    if decimal == ",":
+        lower = [text.replace(",", ".") if "." not in text else text for text in lower]
+    cells = np.array([words.get(text, text) for text in lower], dtype=object)
+    cells[missing] = "nan"
+    numbers = pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce")
+    return numbers.to_numpy(np.float64, na_value=np.nan), missing
+
+
+def to_numbers(
+    column: Column, decimal: str
+) -> tuple[Float[np.ndarray, " T"], Bool[np.ndarray, " T"], str]:
+    """(float64, which cells can't be used, the type); NaN where a value is missing."""
+    kind = column.dtype.kind
+    if kind in "biuf":
+        numbers = column.to_numpy(np.float64, na_value=np.nan)
+        dtype = np.dtype(getattr(column.dtype, "numpy_dtype", column.dtype)).name
+        bad = np.zeros(len(numbers), bool)
+    else:
+        texts = [] if kind == "M" else to_texts(column)
+        numbers, missing = from_texts(texts, decimal)
+        if kind == "M":
+            numbers = np.full(len(column), np.nan)
+            missing = np.zeros(len(column), bool)
+        bad, dtype = np.isnan(numbers) & ~missing, "float64"
+        words = {text.lower() for text in set(texts)} - set(MISSING)
+        if words and words <= {"true", "false"}:
+            dtype = "bool"
+    bad |= np.abs(numbers) > FLOAT32_MAX  # inf as well; False for NaN
+    return numbers, bad, dtype
+
+
+def format_of(column: Column) -> str | None:
+    """How at least half of the cells write a time, as strftime has it; else None.
+
+    Where day and month could change places, that with rising, best evenly spaced times;
+    the month first if this doesn't tell either.
+    """
+    if column.dtype.kind == "M":
+        return STAMP + ("Z" if getattr(column.dtype, "tz", None) else "")
+    if column.dtype.kind in "bf":
+        return None
+    if column.dtype.kind in "iu":
+        low, high = column.min(), column.max()
+        if not (19_000_101 <= low and high < 22_000_101):
+            return None
+        return "%Y%m%d" if (to_times(column, "%Y%m%d") > NOT_A_TIME).all() else None
+    texts = [text for text in to_texts(column) if text.lower() not in MISSING]
+    fits = []
+    for time_format in formats(texts[0]) if texts else ():
+        times = to_times(column, time_format)
+        good = times[times > NOT_A_TIME]
+        if 2 * len(good) >= len(texts):
+            steps = np.diff(good)
+            rising = bool((steps > 0).all())
+            even = rising and len(steps) and steps.max() <= 1.2 * steps.min()
+            fits.append((len(good), rising, bool(even), time_format))
+    return max(fits, key=lambda fit: fit[:3])[3] if fits else None
+
+
+def formats(text: str) -> list[str]:
+    """The formats that read a text, of all that are known."""
+    if not LIKE_A_DATE.match(text) or len(text) > 40:
+        return []
+    found = []
+    for date in DATES:
+        for clock in CLOCKS:
+            for join in ("T", " ", ", ") if clock else ("",):
+                for zone in ZONES if clock else ("",):
+                    time_format = date + join + clock + zone
+                    try:
+                        datetime.strptime(text, time_format)
+                    except ValueError:
+                        continue
+                    found.append(time_format)
+    if not found and re.match(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\.\d{7,9}$", text):
+        return [STAMP.replace("T", text[10])]  # nanoseconds
+    return found
+
+
+def to_times(column: Column, time_format: str) -> Int[np.ndarray, " T"]:
+    """Microseconds since 1970 in UTC; `NOT_A_TIME` where the cell is none."""
+    import pandas as pd
+
+    if column.dtype.kind != "M":
+        if column.dtype.kind == "f":  # 20200131 with gaps
+            column = column.astype("Int64")
+        given, texts = column.notna(), column.astype(str).str.strip()
+        known = "ISO8601" if time_format.startswith("%Y-%m-%d") else time_format
+        column = pd.to_datetime(
+            texts.where(given), format=known, utc=True, errors="coerce"
+        )
+    if getattr(column.dtype, "tz", None):
+        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+    return column.to_numpy("datetime64[us]").astype(np.int64)

@@ -1,0 +1,328 @@
+"""Text files of separated values, as a `Table`: dialect, chunks, and where cells stand.
+
+The separator, a decimal comma, gzip, UTF-8 and UTF-16 are recognised from the file's
+beginning. What doesn't fit is an InputError with line (1 is the header) and mend.
+"""
+
+import csv
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from l2d_jax.data.own.columns import MISSING, formats
+from l2d_jax.data.own.frames import first_line
+from l2d_jax.data.own.roles import Asked, Frame, Table, check_names
+from l2d_jax.data.own.tables import CHUNK, read_table
+from l2d_jax.types import Collection, InputError
+
+SEPARATORS = (",", ";", "\t", "|")  # of two that fit equally well, the first
+SAMPLE = 1 << 18  # characters that the dialect is recognised from
+MAGIC = {  # of what is often renamed to csv
+    b"PK": "a zip or Excel file: save it as csv",
+    b"BZh": "compressed by bzip2: unpack it",
+    b"\xfd7zXZ": "compressed by xz: unpack it",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd: unpack it",
+    b"PAR1": "a parquet file: rename it to end in .parquet",
+    b"\x93NUMPY": "a numpy file: rename it to end in .npy",
+}
+
+
+class Dialect(NamedTuple):
+    """How a file writes its cells."""
+
+    zipped: bool
+    encoding: str
+    separator: str = ","
+    decimal: str = "."
+
+
+def read_csv(path: Path, asked: Asked) -> Collection:
+    """The series of a csv with a header line, .gz or not.
+
+    Raises:
+      InputError: not text, not a table, and as `read_table`.
+    """
+    import pandas as pd
+
+    try:
+        return read_table(open_table(path), asked)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}, {undecodable_line(path)} is not text in UTF-8: save the file as "
+            "such"
+        ) from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(
+            f"{path} is a damaged gzip file ({first_line(error)}): make it again"
+        ) from error
+    except pd.errors.ParserError as error:
+        raise InputError(
+            f"{path} can't be read as csv ({first_line(error)}): correct it"
+        ) from error
+    except csv.Error as error:
+        raise InputError(
+            f"{path} can't be read as csv ({error}): close its quotes"
+        ) from error
+
+
+def open_table(path: Path) -> Table:
+    """The file as a table: nothing but its beginning is read as yet."""
+    dialect = find_dialect(path)
+    with open_text(path, dialect) as file:
+        header = next(cells_of(file, dialect), [])
+    names = header_names(path, header)
+
+    def chunks() -> Iterator[Frame]:
+        yield from read_chunks(path, dialect, len(names))
+
+    def check(rows: int) -> None:
+        check_widths(path, dialect, len(names), rows)
+
+    notes = ()
+    if dialect.decimal == ",":
+        notes = ("read the comma in numbers as a decimal comma",)
+    return Table(
+        str(path),
+        ".csv",
+        names,
+        chunks,
+        lambda index: f"line {find_row(path, dialect, index)[0]}",
+        lambda index, column: [*find_row(path, dialect, index)[1], ""][column],
+        check,
+        typed=False,
+        separator=dialect.separator,
+        decimal=dialect.decimal,
+        notes=notes,
+    )
+
+
+# --- dialect --------------------------------------------------------------------------
+
+
+def find_dialect(path: Path) -> Dialect:
+    """Recognised from the first bytes and lines."""
+    with open(path, "rb") as raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
+    with open_bytes(path, zipped) as raw:
+        start = raw.read(1 << 12)
+    for magic, what in MAGIC.items():
+        if start.startswith(magic):
+            raise InputError(f"{path} is {what}")
+    wide = start.startswith((b"\xff\xfe", b"\xfe\xff"))
+    if not wide and b"\0" in start:
+        raise InputError(f"{path} is not text: save it as a csv in UTF-8")
+    dialect = Dialect(zipped, "utf-16" if wide else "utf-8-sig")
+    with open_text(path, dialect) as file:
+        sample = file.read(SAMPLE)
+    lines = sample.splitlines(keepends=True)
+    if len(sample) == SAMPLE and len(lines) > 1:
+        lines.pop()  # cut short
+    dialect = dialect._replace(separator=find_separator(lines))
+    if dialect.separator != "," and has_decimal_comma(lines, dialect):
+        dialect = dialect._replace(decimal=",")
+    return dialect
+
+
+def find_separator(lines: list[str]) -> str:
+    """The one that gives each line as many cells as the header, and most of them."""
+
+    def merit(separator: str) -> tuple[bool, int]:
+        try:
+            reader = csv.reader(lines[:100], delimiter=separator, skipinitialspace=True)
+            widths = [len(cells) for cells in reader if cells]
+        except csv.Error:
+            return False, 0
+        return widths[0] > 1 and len({*widths}) == 1, widths[0]
+
+    return max(SEPARATORS, key=merit) if "".join(lines[:100]).strip() else ","
+
+
+def has_decimal_comma(lines: list[str], dialect: Dialect) -> bool:
+    """True if cells are written 1,5 or 1.234,5, and none 1,234.5 or 1.5."""
+    cells = [
+        cell.strip()
+        for row in csv.reader(lines[1:], delimiter=dialect.separator)
+        for cell in row
+    ]
+    comma = [c for c in cells if re.fullmatch(r"[+-]?[\d.]*,\d+([eE][+-]?\d+)?", c)]
+    point = [c for c in cells if re.fullmatch(r"[+-]?[\d,]*\.\d+([eE][+-]?\d+)?", c)]
+    return len(comma) > len(point)
+
+
+def open_bytes(path: Path, zipped: bool) -> Any:
+    """The file, unpacked."""
+    return gzip.open(path, "rb") if zipped else open(path, "rb")
+
+
+def open_text(path: Path, dialect: Dialect) -> io.TextIOWrapper:
+    """The file as text, line ends as they are."""
+    raw = open_bytes(path, dialect.zipped)
+    return io.TextIOWrapper(raw, encoding=dialect.encoding, newline="")
+
+
+def undecodable_line(path: Path) -> str:
+    """The first line that isn't UTF-8."""
+    with open(path, "rb") as raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
+    with open_bytes(path, zipped) as raw:
+        for number, line in enumerate(raw, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return f"line {number}"
+    return "its text"
+
+
+# --- header ---------------------------------------------------------------------------
+
+
+def header_names(path: Path, header: list[str]) -> tuple[str, ...]:
+    """The names of the columns. Raises InputError if the first line isn't a header."""
+    names = tuple(name.strip() for name in header)
+    if not any(names) and len(names) < 2:
+        raise InputError(
+            f"{path}, line 1 is empty: write the column names there, and rows below"
+        )
+    numbers = [is_number(name) for name in names]
+    if (
+        any(numbers)
+        and not is_count(names)
+        and all(
+            numeric or formats(name)
+            for name, numeric in zip(names, numbers, strict=True)
+        )
+    ):
+        raise InputError(
+            f"{path}, line 1 holds numbers: put a line with the column names above them"
+        )
+    if len(names) > 1 and not names[-1]:
+        raise InputError(
+            f"{path}, line 1, column {len(names)} has no name: name it, or remove it"
+        )
+    return check_names(names, f"{path}, line 1")
+
+
+def is_number(text: str) -> bool:
+    """True for a number, or a cell that lacks one."""
+    try:
+        float(text.replace(",", "."))
+    except ValueError:
+        return False
+    return True
+
+
+def is_count(names: tuple[str, ...]) -> bool:
+    """True for 0, 1, 2, ... or 1, 2, 3, ...: names that programs give to columns."""
+    names = names[1:] if names[0] == "" else names
+    return any(
+        names == tuple(str(i + start) for i in range(len(names))) for start in (0, 1)
+    )
+
+
+# --- rows -----------------------------------------------------------------------------
+
+
+def read_chunks(path: Path, dialect: Dialect, width: int) -> Iterator[Frame]:
+    """The rows below the header, typed by pandas, columns called 0, 1, ...
+
+    Raises:
+      InputError: a line with more cells than the header, a quote that isn't closed.
+    """
+    import pandas as pd
+
+    first = next(numbered_rows(path, dialect), (2, []))[1]
+    if len(first) > width + 1 or any(first[width:]):  # pandas would take an index
+        raise InputError(width_complaint(path, dialect, width, 0))
+    with open_text(path, dialect) as file:
+        next(cells_of(file, dialect))  # the header
+        try:
+            parts = pd.read_csv(
+                file,
+                sep=dialect.separator,
+                decimal=dialect.decimal,
+                header=None,
+                # One column more: pandas drops a surplus cell here and there, unseen.
+                names=list(range(width + 1)),
+                na_values=spellings(),
+                keep_default_na=False,
+                skipinitialspace=True,
+                skip_blank_lines=False,  # so that rows can be counted
+                low_memory=False,
+                chunksize=CHUNK,
+            )
+            for part in parts:
+                if part[width].notna().any():
+                    index = int(part.index[part[width].notna().argmax()])
+                    raise InputError(width_complaint(path, dialect, width, index))
+                yield part.drop(columns=width)
+        except pd.errors.EmptyDataError:
+            return
+        except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+            text = str(error)
+            if surplus := re.search(r"in line (\d+), saw", text):
+                index = int(surplus[1]) - 1
+                raise InputError(width_complaint(path, dialect, width, index)) from None
+            if unclosed := re.search(r"starting at row (\d+)", text):
+                line, _ = find_row(path, dialect, int(unclosed[1]))
+                raise InputError(
+                    f"{path}, line {line} opens a quote that is never closed: close it"
+                ) from None
+            raise
+
+
+def spellings() -> list[str]:
+    """The words for a missing value, in upper and lower case and between."""
+    letters = ((zip(word.lower(), word.upper(), strict=True)) for word in MISSING)
+    return sorted({"".join(word) for pairs in letters for word in product(*pairs)})
+
+
+def cells_of(file: io.TextIOWrapper, dialect: Dialect) -> Iterator[list[str]]:
+    """The lines of a file, cell by cell."""
+    return csv.reader(file, delimiter=dialect.separator, skipinitialspace=True)
+
+
+def numbered_rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
+    """(line, cells) of each row below the header: slow, to explain what went wrong."""
+    with open_text(path, dialect) as file:
+        reader = csv.reader(file, delimiter=dialect.separator, skipinitialspace=True)
+        next(reader)
+        line = reader.line_num + 1
+        for cells in reader:
+            yield line, cells
+            line = reader.line_num + 1
+
+
+def find_row(path: Path, dialect: Dialect, index: int) -> tuple[int, list[str]]:
+    """(line, cells) of a row, 0 being the first below the header."""
+    try:
+        for i, found in enumerate(numbered_rows(path, dialect)):
+            if i == index:
+                return found
+    except (csv.Error, UnicodeDecodeError):
+        pass
+    return index + 2, []
+
+
+def width_complaint(path: Path, dialect: Dialect, width: int, index: int) -> str:
+    """What is wrong with a row that hasn't a cell for each column."""
+    line, cells = find_row(path, dialect, index)
+    if not cells:
+        return f"{path}, line {line} is blank: remove it"
+    return (
+        f"{path}, line {line}: {len(cells)} of {width} values; each line needs one "
+        "value a column"
+    )
+
+
+def check_widths(path: Path, dialect: Dialect, width: int, rows: int) -> None:
+    """Raises InputError at the first row that is too short: pandas fills it up."""
+    for index, (_, cells) in enumerate(numbered_rows(path, dialect)):
+        if index == rows:
+            return
+        if len(cells) < width and (width > 1 or cells):
+            raise InputError(width_complaint(path, dialect, width, index))

@@ -1,0 +1,74 @@
+"""Tables with types: a parquet file, read by batches of rows, and a DataFrame."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from l2d_jax.data.own.roles import Asked, Frame, Table, check_names
+from l2d_jax.data.own.tables import CHUNK, read_table
+from l2d_jax.types import Collection, InputError
+
+
+def read_parquet(path: Path, asked: Asked) -> Collection:
+    """The series of a parquet file, read by batches of rows.
+
+    Raises:
+      InputError: pyarrow is missing, the file is damaged, and as `read_table`.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ModuleNotFoundError as error:
+        raise InputError(f"{path}: parquet needs pyarrow: pip install it") from error
+    try:
+        with pq.ParquetFile(path) as file:
+            names = tuple(map(str, file.schema_arrow.names))
+            hidden = re.compile(r"__index_level_\d+__")  # pandas' index without a name
+            shown = tuple("" if hidden.fullmatch(name) else name for name in names)
+
+            def chunks() -> Iterator[Frame]:
+                for batch in file.iter_batches(batch_size=CHUNK):
+                    frame = batch.to_pandas(date_as_object=False, ignore_metadata=True)
+                    yield frame.set_axis(range(len(names)), axis=1)
+
+            table = Table(str(path), ".parquet", check_names(shown, path), chunks, row)
+            return read_table(table, asked)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(
+            f"{path} can't be read as parquet ({first_line(error)}): make it again"
+        ) from error
+
+
+def read_frame(frame: Any, asked: Asked) -> Collection:
+    """The series of a pandas DataFrame; an index that isn't 0, 1, ... is a column.
+
+    Raises:
+      InputError: as `read_table`.
+    """
+    import pandas as pd
+
+    if not isinstance(frame.index, pd.RangeIndex):
+        names = [name or "" for name in frame.index.names]
+        frame = pd.concat(
+            [frame.index.to_frame(index=False), frame.reset_index(drop=True)], axis=1
+        )
+        frame = frame.set_axis([*names, *frame.columns[len(names) :]], axis=1)
+    columns = check_names(tuple(map(str, frame.columns)), "the DataFrame")
+
+    def chunks() -> Iterator[Frame]:
+        for start in range(0, len(frame), CHUNK):
+            part = frame.iloc[start : start + CHUNK]
+            yield part.set_axis(range(len(columns)), axis=1)
+
+    return read_table(Table("the DataFrame", ".parquet", columns, chunks, row), asked)
+
+
+def row(index: int) -> str:
+    """Where a row stands in what has no lines."""
+    return f"row {index} (the first is 0)"
+
+
+def first_line(error: Exception) -> str:
+    """What a library says, in a line."""
+    return " ".join(str(error).split())[:200] or type(error).__name__

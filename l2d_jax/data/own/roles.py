@@ -1,0 +1,273 @@
+"""Which column of a table is what: as the user says, else by names and first rows."""
+
+import difflib
+from collections.abc import Callable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from l2d_jax.data.own.columns import STAMP, Column, format_of, kind_of
+from l2d_jax.types import InputError
+
+Frame: TypeAlias = Any  # a pandas DataFrame, whose columns are called 0, 1, ...
+
+TIME_NAMES = ("date", "time", "timestamp", "datetime", "ds")
+ID_NAMES = ("id", "series", "subject", "sample")  # and whatever ends in _id
+LABEL_NAMES = ("label", "class", "target", "y")
+MOST_CLASSES = 100  # of a label column that is recognised
+
+
+class Asked(NamedTuple):
+    """What the user says of the columns; empty: recognised."""
+
+    channels: tuple[str, ...] = ()  # in the order wanted
+    id_column: str = ""
+    time_column: str = ""
+    label_column: str = ""
+
+
+class Table(NamedTuple):
+    """Rows of columns, that can be had in chunks."""
+
+    name: str  # how errors call it
+    suffix: str
+    columns: tuple[str, ...]  # "": has no name
+    chunks: Callable[[], Iterator[Frame]]  # CHUNK rows each, in order
+    place: Callable[[int], str]  # row -> where the user finds it: "line 7"
+    text: Callable[[int, int], str] | None = None  # a cell as the file has it
+    check: Callable[[int], None] = lambda rows: None  # of the first so many rows
+    typed: bool = True  # the columns say which type they have, as csv can't
+    separator: str = ","
+    decimal: str = "."
+    notes: tuple[str, ...] = ()
+
+
+class Roles(NamedTuple):
+    """Which column is what, by position."""
+
+    channels: tuple[int, ...]
+    columns: tuple[str, ...]  # all names; a time column without one got one
+    id: int | None = None
+    time: int | None = None
+    label: int | None = None
+    time_format: str = ""  # "": time is a number
+    notes: tuple[str, ...] = ()
+
+
+def asked_of(config: ConfigDict) -> Asked:
+    """The fields of `config.data` that speak of columns; channels joined by commas."""
+    names = config.get("channels", "").split(",")
+    return Asked(
+        tuple(name.strip() for name in names if name.strip()),
+        *(config.get(f"{role}_column", "") for role in ("id", "time", "label")),
+    )
+
+
+def find_roles(table: Table, head: Frame, asked: Asked) -> Roles:
+    """What each column is: as asked, else recognised by its name and first rows.
+
+    Raises:
+      InputError: a column that is asked for isn't there, or twice; no channel is left.
+    """
+    kinds = [kind_of(head[i], table.decimal) for i in range(len(table.columns))]
+    columns = named(table, head, kinds)
+    given = {
+        role: position(name, f"{role}_column", columns, table.name)
+        for role, name in zip(("id", "time", "label"), asked[1:], strict=True)
+        if name
+    }
+    channels = [position(c, "channels", columns, table.name) for c in asked.channels]
+    taken = [*channels, *given.values()]
+    for i in taken:
+        if taken.count(i) > 1:
+            raise InputError(
+                f"{table.name}: column {columns[i]!r} is asked for twice: name it once "
+                "in --config.data.channels, id_column, time_column and label_column"
+            )
+    notes = [*table.notes]
+    free = [i for i in range(len(columns)) if i not in taken]
+    found = dict(given)
+    if "id" not in found:
+        found |= recognised("id", find_id(columns, head, kinds, free), columns, notes)
+    free = [i for i in free if i not in found.values()]
+    if "time" not in found:
+        time = find_time(columns, head, kinds, free, found.get("id"))
+        found |= recognised("time", time, columns, notes)
+    free = [i for i in free if i not in found.values()]
+    if "label" not in found and "id" in found:
+        label = find_label(columns, head, kinds, free, found["id"])
+        found |= recognised("label", label, columns, notes)
+    if "label" in found and "id" not in found:
+        name = columns[found.pop("label")]
+        notes.append(
+            f"left out column {name!r}: labels need a series each, told apart by "
+            "--config.data.id_column"
+        )
+    if not channels:
+        free = [i for i in free if i not in (*found.values(), *given.values())]
+        channels = numeric_channels(columns, head, kinds, free, notes)
+        if not channels:
+            raise InputError(
+                f"{table.name} has no numeric column for a channel (columns: "
+                f"{listed(columns)}): name the columns in its first line, a number in "
+                "each cell below, separated by commas"
+            )
+    time_format = ""
+    if (i := found.get("time")) is not None:
+        time_format = format_of(head[i]) or ""
+        if kinds[i] == "text":
+            time_format = time_format or STAMP  # the first bad cell will be named
+        if time_format.startswith(("%m", "%d")):
+            notes.append(f"read the times of column {columns[i]!r} as {time_format}")
+    return Roles(
+        tuple(channels),
+        columns,
+        found.get("id"),
+        found.get("time"),
+        found.get("label"),
+        time_format,
+        tuple(notes),
+    )
+
+
+def named(table: Table, head: Frame, kinds: list[str]) -> tuple[str, ...]:
+    """The names; a column of times that has none is called time, or time_1, ..."""
+    columns = list(table.columns)
+    for i, name in enumerate(columns):
+        if not name and kinds[i] == "time":
+            free = chain(["time"], (f"time_{k}" for k in range(1, len(columns) + 1)))
+            columns[i] = next(one for one in free if one not in columns)
+        elif not name and not table.typed and not counts_rows(head[i]):
+            raise InputError(
+                f"{table.name}, column {i + 1} has no name: name it, or remove it if "
+                "it only counts the rows"
+            )
+    return tuple(columns)
+
+
+def position(name: str, field: str, columns: tuple[str, ...], where: str) -> int:
+    """The place of a column that the user names."""
+    if name in columns:
+        return columns.index(name)
+    close = difflib.get_close_matches(name, columns, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"it has {listed(columns)}"
+    raise InputError(f"{where} has no column {name!r}, --config.data.{field}: {hint}")
+
+
+def listed(names: tuple[str, ...] | list[str]) -> str:
+    """The first names, quoted."""
+    shown = ", ".join(repr(name) for name in names[:8])
+    return f"{shown} and {len(names) - 8} more" if len(names) > 8 else shown
+
+
+def recognised(
+    role: str, index: int | None, columns: tuple[str, ...], notes: list[str]
+) -> dict[str, int]:
+    """The role as an entry, and a note of it, if there is one."""
+    if index is None:
+        return {}
+    what = {"id": "the id of a series", "time": "time", "label": "labels"}[role]
+    notes.append(
+        f"read column {columns[index]!r} as {what}: --config.data.{role}_column"
+    )
+    return {role: index}
+
+
+def find_id(columns, head: Frame, kinds: list[str], free: list[int]) -> int | None:
+    """The first column with the name of an id that repeats its values."""
+    for i in free:
+        name = columns[i].lower()
+        if (name in ID_NAMES or name.endswith("_id")) and head[i].duplicated().any():
+            if kinds[i] != "time" and not has_fractions(head[i]):
+                return i
+    return None
+
+
+def find_time(
+    columns, head: Frame, kinds: list[str], free: list[int], ids: int | None
+) -> int | None:
+    """The first column of dates, or of numbers with the name of a time."""
+    for i in free:
+        by_name = kinds[i] == "number" and columns[i].lower() in TIME_NAMES
+        # "t" is also what a temperature is called.
+        by_name = by_name or (columns[i] == "t" and counts(head, i, ids))
+        if kinds[i] == "time" or by_name:
+            return i
+    return None
+
+
+def find_label(
+    columns, head: Frame, kinds: list[str], free: list[int], ids: int
+) -> int | None:
+    """The first column with the name of a label that is constant within each series."""
+    for i in free:
+        if columns[i].lower() not in LABEL_NAMES or has_fractions(head[i]):
+            continue
+        if head[i].nunique() <= MOST_CLASSES and kinds[i] != "time":
+            if head.groupby(ids)[i].nunique(dropna=False).max() == 1:
+                return i
+    return None
+
+
+def has_fractions(column: Column) -> bool:
+    """True for floats that aren't whole."""
+    if column.dtype.kind != "f":
+        return False
+    values = column.to_numpy(np.float64, na_value=np.nan)
+    return bool((np.isfinite(values) & (values % 1 != 0)).any())
+
+
+def counts(head: Frame, i: int, ids: int | None) -> bool:
+    """True for 0, 1, 2, ... or 1, 2, 3, ... within each series."""
+    if head[i].dtype.kind not in "iu":
+        return False
+    if ids is None:
+        return counts_rows(head[i])
+    nth = head.groupby(ids).cumcount()
+    return bool((head[i] - nth).isin((0, 1)).all())
+
+
+def counts_rows(column: Column) -> bool:
+    """True for 0, 1, 2, ... or 1, 2, 3, ..."""
+    if column.dtype.kind not in "iu":
+        return False
+    values = column.to_numpy()
+    return bool(values[0] in (0, 1) and (np.diff(values) == 1).all())
+
+
+def numeric_channels(
+    columns, head: Frame, kinds: list[str], free: list[int], notes: list[str]
+) -> list[int]:
+    """The free columns that hold numbers; notes say what is left out, and why."""
+    channels, texts = [], []
+    for i in free:
+        name = columns[i].lower()
+        if kinds[i] != "number":
+            texts.append(columns[i] or "(without a name)")
+        elif not name:
+            notes.append("left out a column without a name: it counts the rows")
+        elif name in ID_NAMES[:1] and counts_rows(head[i]):
+            notes.append(f"left out column {columns[i]!r}: it counts the rows")
+        else:
+            channels.append(i)
+    if texts:
+        notes.append(f"left out {listed(texts)}: not numbers")
+    return channels
+
+
+def check_names(names: tuple[str, ...], where: str | Path) -> tuple[str, ...]:
+    """The names, of which none appears twice; only that of an index may be empty."""
+    if not names:
+        raise InputError(f"{where} has no columns: add a column for each channel")
+    for number, name in enumerate(names, start=1):
+        if not name and (number > 1 and len(names) > number):
+            raise InputError(
+                f"{where}, column {number} has no name: name it, or remove it"
+            )
+        if name in names[: number - 1]:
+            again = repr(name) if name else "without a name"
+            raise InputError(f"{where}: column {again} appears twice; rename one")
+    return names

@@ -1,0 +1,1 @@
+"""The public data sets: catalogued, fetched, parsed, and kept as TFDS builders."""

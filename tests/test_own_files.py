@@ -1,0 +1,787 @@
+"""Files of users, well-formed, odd and malformed: exact values, or one line of help."""
+
+import gzip
+import json
+import re
+
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+from ml_collections import ConfigDict
+
+from l2d_jax.data.own import read_array, read_file, tables
+from l2d_jax.samples import write_samples
+from l2d_jax.types import Collection, Examples, Form, InputError
+
+
+def file_config(path, **differences) -> ConfigDict:
+    """The fields of `config.data` that readers know."""
+    roles = ("channels", "id_column", "time_column", "label_column")
+    return ConfigDict(dict.fromkeys(roles, "") | {"path": str(path)} | differences)
+
+
+def put(path, content) -> None:
+    """Writes text, bytes, or what else a function writes."""
+    if callable(content):
+        content(path)
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read(content, name="mine.csv", **differences) -> Collection:
+        put(tmp_path / name, content)
+        return read_file(file_config(tmp_path / name, **differences))
+
+    return read
+
+
+def lists(collection: Collection) -> list:
+    """Series as nested lists; NaN as None."""
+    return [
+        [[None if v != v else v for v in step] for step in one.tolist()]
+        for one in collection.series
+    ]
+
+
+# What works: name, content, series, channels
+
+AB = [[[1, -1], [2, 5], [4, -35]]]
+WORKS = {
+    "plain": ("x.csv", "a,b\n1,-1\n2,5\n4,-3.5e1\n", AB),
+    "no line end": ("x.csv", "a,b\n1,-1\n2,5\n4,-3.5e1", AB),
+    "Windows line ends": ("x.csv", "a,b\r\n1,-1\r\n2,5\r\n4,-35\r\n", AB),
+    "old Mac line ends": ("x.csv", "a,b\r1,-1\r2,5\r4,-35\r", AB),
+    "BOM, spaces, blank lines": ("x.csv", "\ufeffa, b\n 1,-1\n2 ,5\n4,-35\n\n\n", AB),
+    "quotes": ("x.csv", '"a","b"\n"1","-1"\n"2","5"\n"4","-35"\n,\n', AB),
+    "semicolons": ("x.csv", "a;b\n1;-1\n2;5\n4;-35\n", AB),
+    "tabs": ("x.tsv", "a\tb\n1\t-1\n2\t5\n4\t-35\n", AB),
+    "bars in txt": ("x.txt", "a|b\n1|-1\n2|5\n4|-35\n", AB),
+    "decimal commas": ("x.csv", "a;b\n1,5;-1\n2,25;5\n", [[[1.5, -1], [2.25, 5]]]),
+    "decimal commas, spaces": (
+        "x.csv",
+        "a;b\n1,5 ;-1\n2,25;5\n",
+        [[[1.5, -1], [2.25, 5]]],
+    ),
+    "gzip": ("x.csv.gz", gzip.compress(b"a,b\n1,-1\n2,5\n4,-35\n"), AB),
+    "gzip in secret": ("x.csv", gzip.compress(b"a,b\n1,-1\n2,5\n4,-35\n"), AB),
+    "UTF-16": ("x.csv", "a,b\n1,-1\n2,5\n4,-35\n".encode("utf-16"), AB),
+    "surplus separators": ("x.csv", "a,b\n1,-1,\n2,5,\n4,-35,\n", AB),
+    "upper case": ("X.CSV", "a,b\n1,-1\n2,5\n4,-35\n", AB),
+    "names are counted": ("x.csv", "0,1\n1,-1\n2,5\n4,-35\n", AB),
+    "one column": ("x.csv", "a\n3\n5\n", [[[3], [5]]]),
+    "one column, a gap": ("x.csv", "a\n3\n\n5\n", [[[3], [None], [5]]]),
+    "missing": (
+        "x.csv",
+        "a,b\n1,\nNaN,2\nnull,3\nN/A,4\n5,NONE\n6, nan \n7,<na>\n",
+        [[[1, None], *([None, i] for i in (2, 3, 4)), *([i, None] for i in (5, 6, 7))]],
+    ),
+    "booleans": ("x.csv", "a,b\nTrue,1\nfalse,2\n", [[[1, 1], [0, 2]]]),
+    "names in quotes, of two lines": (
+        "x.csv",
+        '"a\nb",c\n1,2\n2,3\n',
+        [[[1, 2], [2, 3]]],
+    ),
+    "long cells apart": ("x.csv", "id,a\nu,1\nv,9\nu,2\n", [[[1], [2]], [[9]]]),
+    "npy": ("x.npy", lambda p: np.save(p, np.array([[1.0, -1], [2, 5], [4, -35]])), AB),
+    "npy of one axis": ("x.npy", lambda p: np.save(p, np.array([3, 5])), [[[3], [5]]]),
+    "npz of one array": ("x.npz", lambda p: np.savez(p, np.array(AB)), AB),
+    "npz called X": ("x.npz", lambda p: np.savez(p, X=np.array(AB), z=np.ones(3)), AB),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "series"), WORKS.values(), ids=WORKS)
+def test_files_that_work(tmp_path, name, content, series):
+    put(tmp_path / name, content)
+    assert lists(read_file(file_config(tmp_path / name))) == series
+
+
+def npy_bytes(array) -> bytes:
+    """What np.save would write."""
+    import io
+
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+OBJECTS = np.array([[1, 2], [3]], dtype=object)
+LONG = "\n".join(["a,b", *(f"{i},{i * i}" for i in range(1, 6)), ""])
+FAILS = {
+    "empty": ("x.csv", "", "line 1 is empty: write the column names"),
+    "blank start": ("x.csv", "\n\na\n1\n", "line 1 is empty: write the column names"),
+    "header only": ("x.csv", "a,b\n", "has no rows below .*: add the recording"),
+    "header and blanks": ("x.csv", "a,b\n,\n,\n", "has no rows below"),
+    "no header": ("x.csv", "1.5,2\n3,4\n", "line 1 holds numbers: put a line with"),
+    "no header, dates": (
+        "x.csv",
+        "2020-01-01,2\n2020-01-02,4\n",
+        "line 1 holds numbers",
+    ),
+    "text": (
+        "x.csv",
+        "a,b\n1,2\n3,x y\n",
+        "line 3, column 'b': 'x y' is not a number; c",
+    ),
+    "the first of two": (
+        "x.csv",
+        "a,b\n1,x\ny,2\n3,4\n",
+        "line 3, column 'a': 'y' is not",
+    ),
+    "inf": ("x.csv", "a,b\n1,2\n2,inf\n", "line 3, column 'b': 'inf' is not finite"),
+    "too large": (
+        "x.csv",
+        "a,b\n1,2\n2,-1e99\n",
+        "line 3, column 'b': '-1e99' is not fi",
+    ),
+    "thousands": (
+        "x.csv",
+        'a,b\n1,"1,234"\n2,"2,345"\n',
+        "line 2, column 'b': '1,234' .*wi",
+    ),
+    "thousands, commas": (
+        "x.csv",
+        "a;b\n1;1.234,5\n2;2.345,5\n",
+        "line 2, .*: '1.234,5'",
+    ),
+    "percents": ("x.csv", "a,b\n1,5%\n2,6%\n", "line 2, column 'b': '5%' is not"),
+    "too long": (
+        "x.csv",
+        "a,b\n1,2\n3,4,5\n",
+        "line 3: 3 of 2 values; each line needs",
+    ),
+    "first too long": (
+        "x.csv",
+        "a,b\n1,2,3,4\n3,4\n",
+        "line 2: 4 of 2 values; each line",
+    ),
+    "much too long": (
+        "x.csv",
+        "a,b\n1,2\n3,4,5,6\n",
+        "line 3: 4 of 2 values; each line",
+    ),
+    "too short": (
+        "x.csv",
+        "a,b\n1,2\n3\n4,5\n",
+        "line 3: 1 of 2 values; each line needs",
+    ),
+    "cut short": (
+        "x.csv",
+        "a,b\n1,2\n3,4\n5",
+        "line 4: 1 of 2 values; each line needs",
+    ),
+    "a blank line": ("x.csv", "a,b\n1,2\n\n3,4\n", "line 3 is blank: remove it"),
+    "after quoted lines": (
+        "x.csv",
+        'a,b\n1,"x\ny"\n2,3\n4,5\ninf,6\n',
+        "line 6, column 'a': 'inf' is",
+    ),
+    "open quote": ("x.csv", 'a,b\n1,2\n"3,4\n', "line 3 opens a quote that is never"),
+    "name twice": (
+        "x.csv",
+        "a,a\n0,5\n1,6\n",
+        "line 1: column 'a' appears twice; rename",
+    ),
+    "no name": (
+        "x.csv",
+        "a,,b\n0,5,3\n1,6,4\n",
+        "line 1, column 2 has no name: name it",
+    ),
+    "no last name": (
+        "x.csv",
+        "a,\n0,5\n1,6\n",
+        "line 1, column 2 has no name: name it",
+    ),
+    "no first name": ("x.csv", ",a\n7,5\n3,6\n", "column 1 has no name: name it, or"),
+    "constant": (
+        "x.csv",
+        "a\n3\n3\n",
+        "column 'a' is 3 in every row, .*: add a column",
+    ),
+    "one row": ("x.csv", "a,b\n1,2\n", "column 'a' is 1 in every row"),
+    "hardly varies": (
+        "x.csv",
+        "a\n1e9\n1000000001\n",
+        "varies by 1 .* subtract a constant",
+    ),
+    "words": ("x.csv", "a\nx\ny\n", "has no numeric column .*'a'"),
+    "latin-1": (
+        "x.csv",
+        "a,b\n1,2\n2,é\n".encode("latin-1"),
+        "line 3 is not text in UTF-8",
+    ),
+    "junk": ("x.csv", bytes(range(256)) * 9, "is not text: save it as a csv in UTF-8"),
+    "more junk": (
+        "x.csv",
+        bytes(range(128, 256)) * 9,
+        "line 1 is not text in UTF-8: save",
+    ),
+    "an Excel file": (
+        "x.csv",
+        b"PK\x03\x04....",
+        "is a zip or Excel file: save it as csv",
+    ),
+    "gzip cut short": (
+        "x.csv.gz",
+        gzip.compress(LONG.encode())[:-9],
+        "damaged gzip file",
+    ),
+    "gzip in pieces": (
+        "x.csv.gz",
+        gzip.compress(LONG.encode())[:20] + b"\0" * 30,
+        "damaged gzip file",
+    ),
+    "times unsorted": (
+        "x.csv",
+        "date,b\n2020-01-01,2\n2020-01-03,3\n2020-01-02,4\n",
+        "line 4, column 'date': earlier than the row above; sort the rows by time",
+    ),
+    "times twice": (
+        "x.csv",
+        "date,b\n2020-01-01,2\n2020-01-03,3\n2020-01-03,4\n",
+        "line 4, column 'date': the same time as in line 3; remove .*id_column",
+    ),
+    "time missing": (
+        "x.csv",
+        "date,b\n2020-01-01,2\n,3\n2020-01-03,4\n",
+        "line 3, column 'date': the value is missing; fill it in",
+    ),
+    "no time": (
+        "x.csv",
+        "date,b\n2020-01-01,2\n2020-01-33,3\n2020-01-04,4\n",
+        "line 3, column 'date': '2020-01-33' is no time like .*: correct it",
+    ),
+    "labels differ": (
+        "x.csv",
+        "id,b,c\nu,2,x\nu,3,y\nv,4,x\n",
+        "line 3, column 'c': 'y', but series 'u' began with 'x': give one label",
+        {"label_column": "c"},
+    ),
+    "id missing": (
+        "x.csv",
+        "id,b\nu,2\n,3\nu,4\n",
+        "line 3, column 'id': the value is missing; fill it in",
+    ),
+    "unknown channel": (
+        "x.csv",
+        "price,b\n1,2\n2,3\n",
+        "has no column 'prise', --config.data.channels: did you mean 'price'",
+        {"channels": "b,prise"},
+    ),
+    "constant asked for": (
+        "x.csv",
+        "a,b\n1,2\n1,3\n",
+        "column 'a' is 1 in every row, .*: leave the column out",
+        {"channels": "a,b"},
+    ),
+    "text asked for": (
+        "x.csv",
+        "a,b\nx,2\ny,3\n",
+        "line 2, column 'a': 'x' is not a number",
+        {"channels": "a,b"},
+    ),
+    "asked for twice": (
+        "x.csv",
+        "a,b\n1,2\n2,3\n",
+        "column 'a' is asked for twice: name it once",
+        {"channels": "a,b", "time_column": "a"},
+    ),
+    "no ending": ("x", "a,b\n1,2\n", "has no ending, .* save it as one of .csv"),
+    "unknown ending": (
+        "x.xlsx",
+        "a,b\n1,2\n",
+        "ends in '.xlsx', .* save it as one of .csv",
+    ),
+    "gz of what": ("x.gz", "a,b\n1,2\n", "ends in '.gz', .* save it as one of .csv"),
+    "no parquet": (
+        "x.parquet",
+        "a,b\n1,2\n",
+        "can't be read as parquet .*: make it again",
+    ),
+    "no ts": ("x.ts", "a,b\n1,2\n", "x.ts has no line below @data"),
+    "no npy": ("x.npy", "a,b\n1,2\n", "x.npy .*save"),
+    "no npz": ("x.npz", "a,b\n1,2\n", "x.npz .*save"),
+    "npy cut short": (
+        "x.npy",
+        npy_bytes(np.ones((9, 9)))[:-8],
+        "can't be read .*again",
+    ),
+    "npz cut short": (
+        "x.npz",
+        b"PK\x03\x04" + b"\0" * 40,
+        "can't be read .*: save it again",
+    ),
+    "npy of objects": (
+        "x.npy",
+        lambda p: np.save(p, OBJECTS, allow_pickle=True),
+        "holds Python objects, .*: save numbers of one shape",
+    ),
+    "npz of objects": (
+        "x.npz",
+        lambda p: np.savez(p, series=OBJECTS),
+        "holds Python objects, .*: save numbers of one shape",
+    ),
+    "npy of four axes": (
+        "x.npy",
+        lambda p: np.save(p, np.ones((2, 3, 4, 5))),
+        r"has shape \[2, 3, 4, 5\]: give \[T, C\]",
+    ),
+    "npy of text": (
+        "x.npy",
+        lambda p: np.save(p, ["a"]),
+        "holds <U1: give real numbers",
+    ),
+    "npy of nothing": (
+        "x.npy",
+        lambda p: np.save(p, np.ones((0, 2))),
+        r"shape \[0, 2\]",
+    ),
+    "npy of inf": (
+        "x.npy",
+        lambda p: np.save(p, np.array([[1, 2], [3, np.inf]])),
+        "step 1, channel 'channel_1' .*: inf is not finite in float32; correct it",
+    ),
+    "npz of two": (
+        "x.npz",
+        lambda p: np.savez(p, np.ones(3), np.ones(3)),
+        "holds 'arr_0', 'arr_1': call the array of the series 'series'",
+    ),
+    "npz, wrong lengths": (
+        "x.npz",
+        lambda p: np.savez(p, x=np.ones((2, 3, 1)), lengths=[1, 4]),
+        "'lengths' must be 2 whole numbers from 1 to 3",
+    ),
+    "npz, wrong labels": (
+        "x.npz",
+        lambda p: np.savez(p, x=np.ones((2, 3, 1)), y=[1, 4, 5]),
+        r"labels of shape \[3\] for 2 series: give one label a series",
+    ),
+    "npy with a time": (
+        "x.npy",
+        lambda p: np.save(p, np.ones(3)),
+        "has no columns: leave --config.data.time_column empty",
+        {"time_column": "a"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FAILS.values(), ids=FAILS)
+def test_files_that_fail_with_one_line(tmp_path, case):
+    name, content, says, *differences = case
+    put(tmp_path / name, content)
+    with pytest.raises(InputError) as error:
+        read_file(file_config(tmp_path / name, **(differences or [{}])[0]))
+    message = str(error.value)
+    assert message.startswith(str(tmp_path / name))
+    assert re.search(says, message), message
+    assert "\n" not in message
+
+
+def test_places_without_a_file(tmp_path):
+    (tmp_path / "folder.csv").mkdir()
+    for path, says in [
+        ("", "set --config.data.path=FILE"),
+        (tmp_path / "none.csv", "none.csv does not exist: correct --config.data.path"),
+        (tmp_path / "folder.csv", "is a folder: name one file"),
+    ]:
+        with pytest.raises(InputError, match=re.escape(says)):
+            read_file(file_config(path))
+
+
+# Columns
+
+
+def test_a_table_of_many_series(read):
+    """Ids not adjacent, times not in order, labels: as recognised."""
+    content = "ds,unique_id,load,y,city\n"
+    content += "2020-01-02,b,1.5,2,x\n2020-01-01,a,3,1,z\n2020-01-01,b,2.5,2,x\n"
+    found = read(content + "2020-01-02,a,4,1,z\n")
+    assert lists(found) == [[[2.5], [1.5]], [[3], [4]]]
+    assert found.channels == ("load",)
+    assert found.labels.tolist() == [1, 0]
+    assert found.classes == ("1", "2")
+    assert found.notes == (
+        "read column 'unique_id' as the id of a series: --config.data.id_column",
+        "read column 'ds' as time: --config.data.time_column",
+        "read column 'y' as labels: --config.data.label_column",
+        "left out 'city': not numbers",
+    )
+    assert found.form == Form(
+        ".csv",
+        ("float64",),
+        ("ds", "unique_id", "load"),
+        id_column="unique_id",
+        time_column="ds",
+        time_start="2020-01-01T00:00:00.000000",
+        time_step="P1DT0H0M0S",
+        time_format="%Y-%m-%d",
+    )
+
+
+def test_what_is_asked_for_is_not_guessed(read):
+    content = "time,id,a,b\n5,u,1,2\n6,u,3,5\n5,v,4,9\n"
+    found = read(content, channels="b,time", id_column="id")
+    assert found.channels == ("b", "time")
+    assert lists(found) == [[[2, 5], [5, 6]], [[9, 5]]]
+    assert found.form.columns == ("time", "id", "b")
+    assert not found.notes
+
+
+def test_a_label_of_a_recording_is_left_out(read):
+    found = read("a,y\n1,0\n2,0\n3,1\n", label_column="y")
+    assert found.channels == ("a",) and found.labels is None
+    assert "left out column 'y': labels need a series each" in found.notes[0]
+    assert read("a,y\n1,0\n2,0\n3,1\n").channels == ("a", "y")
+
+
+def test_what_varies_within_an_id_is_no_label(read):
+    assert read("id,y\n1,5\n1,6\n2,5\n").channels == ("y",)
+
+
+@pytest.mark.parametrize(
+    ("content", "note"),
+    [
+        (",a\n0,5\n1,6\n", "left out a column without a name: it counts the rows"),
+        ("id,a\n1,5\n2,6\n", "left out column 'id': it counts the rows"),
+        ("c,a\n1,5\n1,6\n", "left out 'c': the same value in every row"),
+        ("c,a\nx,5\ny,6\n", "left out 'c': not numbers"),
+        ("t,a\n0,5\n1,6\n", "read column 't' as time"),
+        (",a\n2020-01-01,5\n2020-01-02,6\n", "read column 'time' as time"),
+    ],
+)
+def test_columns_that_are_left_out_are_named(read, content, note):
+    found = read(content)
+    assert found.channels == ("a",)
+    assert lists(found) == [[[5], [6]]]
+    assert found.notes[-1].startswith(note)
+
+
+def test_a_temperature_called_t_is_a_channel(read):
+    assert read("t,a\n20,5\n21,6\n20,7\n").channels == ("t", "a")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "time_format", "step"),
+    [
+        ("2020-01-01", "2020-01-02", "%Y-%m-%d", "P1DT0H0M0S"),
+        (
+            "2020-01-01T10:00:00Z",
+            "2020-01-01T11:00:00Z",
+            "%Y-%m-%dT%H:%M:%SZ",
+            "P0DT1H0M0S",
+        ),
+        ("2020-01-01 10:00", "2020-01-01 10:15", "%Y-%m-%d %H:%M", "P0DT0H15M0S"),
+        (
+            "2020-01-31 00:00:00",
+            "2020-01-31 00:00:00.25",
+            "%Y-%m-%d %H:%M:%S.%f",
+            "P0DT0H0M0.25S",
+        ),
+        ("31.12.2019", "01.01.2020", "%d.%m.%Y", "P1DT0H0M0S"),
+        ("12/31/2019", "01/01/2020", "%m/%d/%Y", "P1DT0H0M0S"),
+        ("31/12/2019", "01/01/2020", "%d/%m/%Y", "P1DT0H0M0S"),
+        ("31-Dec-2019", "01-Jan-2020", "%d-%b-%Y", "P1DT0H0M0S"),
+        ("1/2/2020 1:30 PM", "1/2/2020 2:30 PM", "%m/%d/%Y %I:%M %p", "P0DT1H0M0S"),
+        ("20191231", "20200101", "%Y%m%d", "P1DT0H0M0S"),
+        ("2020-01", "2020-02", "%Y-%m", "P31DT0H0M0S"),
+    ],
+)
+def test_times(read, first, second, time_format, step):
+    found = read(f"date,a\n{first},1\n{second},2\n")
+    assert (found.form.time_format, found.form.time_step) == (time_format, step)
+    assert found.channels == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("months_days", "time_format", "step"),
+    [
+        ([(1, d) for d in range(1, 14)], "%m/%d/%Y", "P1DT0H0M0S"),
+        ([(m, 1) for m in range(1, 13)], "%m/%d/%Y", "P1M"),
+        (
+            [(2, 11), (2, 12), (3, 1)],
+            "%m/%d/%Y",
+            "P9DT12H0M0S",
+        ),  # as the other isn't rising
+    ],
+)
+@pytest.mark.parametrize("day_first", [False, True])
+def test_days_and_months(read, months_days, time_format, step, day_first):
+    pairs = [(d, m) if day_first else (m, d) for m, d in months_days]
+    years = [2020, 2021] if len(pairs) == 12 else [2020]
+    rows = [f"{a:02}/{b:02}/{y},{y + a * b}" for y in years for a, b in pairs]
+    form = read("\n".join(["when,a", *rows])).form
+    assert form.time_step == step
+    assert form.time_format == ("%d/%m/%Y" if day_first else time_format)
+
+
+def test_uneven_times_are_noted(read):
+    found = read("date,a\n2020-01-01,1\n2020-01-02,2\n2020-01-03,3\n2020-01-06,4\n")
+    assert found.notes[-1].startswith("column 'date' is unevenly spaced")
+    assert found.notes[-1].endswith("its median step, 1 days 00:00:00")
+    assert read("time,a\n0.5,1\n0.75,2\n1.0,3\n").form.time_step == "0.25"
+
+
+@pytest.mark.parametrize(
+    ("cells", "dtype"),
+    [
+        (("1", "2", "3"), "int64"),
+        (("1", "2.5", "3"), "float64"),
+        (("1", "", "3"), "int64"),
+        (("1.0", "2.0", "3.0"), "float64"),
+        (("True", "False", "True"), "bool"),
+        (("true", "", "false"), "bool"),
+    ],
+)
+def test_types_are_kept(read, cells, dtype):
+    found = read("b,a\n" + "".join(f"{i}.5,{cell}\n" for i, cell in enumerate(cells)))
+    assert found.form.dtypes == ("float64", dtype)
+
+
+def test_chunks_change_nothing(read, monkeypatch):
+    """Each boundary of a chunk is crossed by something."""
+    rows = [
+        f"2020-01-{d:02},{'ab'[d % 2]},{d}.5,{d if d % 5 else ''}" for d in range(1, 29)
+    ]
+    content = "\n".join(["date,id,x,y", *rows, "", ""])
+    whole = read(content)
+    monkeypatch.setattr(tables, "CHUNK", 3)
+    monkeypatch.setattr("l2d_jax.data.own.csv_files.CHUNK", 3)
+    parts = read(content)
+    assert lists(whole) == lists(parts)
+    assert whole.form == parts.form and whole.notes == parts.notes
+    assert whole.form.dtypes == ("float64", "int64")
+    for line, bad in [(5, "2020-01-04,a,1,2,3"), (6, "2020-01-05,a,z,2"), (9, "2020")]:
+        lines = content.split("\n")
+        lines[line - 1] = bad
+        with pytest.raises(InputError, match=f"line {line}[ ,:]"):
+            read("\n".join(lines))
+
+
+# Parquet and DataFrames
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    times = pd.date_range("2020-01-01", periods=4, freq="h").astype("datetime64[us]")
+    values = {
+        "when": times,
+        "count": np.array([3, 1, 2, 2], np.int32),
+        "on": [True, False, True, True],
+        "level": np.array([0.5, np.nan, 1.5, 2.5], np.float32),
+        "where": ["a", "b", "c", "d"],
+    }
+    return pd.DataFrame(values)
+
+
+def check_frame(found: Collection, suffix: str) -> None:
+    assert lists(found) == [[[3, 1, 0.5], [1, 0, None], [2, 1, 1.5], [2, 1, 2.5]]]
+    assert found.channels == ("count", "on", "level")
+    assert found.form.dtypes == ("int32", "bool", "float32")
+    assert found.form.columns == ("when", "count", "on", "level")
+    assert found.form.time_step == "P0DT1H0M0S"
+    assert found.form.suffix == suffix
+
+
+def test_parquet_and_data_frame(frame, tmp_path):
+    frame.to_parquet(tmp_path / "x.parquet")
+    check_frame(read_file(file_config(tmp_path / "x.parquet")), ".parquet")
+    check_frame(read_array(frame), ".parquet")
+    check_frame(read_array(frame.convert_dtypes(convert_floating=False)), ".parquet")
+
+
+def test_an_index_of_times_is_the_time(frame, tmp_path):
+    frame = frame.set_index("when")
+    check_frame(read_array(frame), ".parquet")
+    frame.index.name = None
+    frame.to_parquet(tmp_path / "x.parquet")
+    for found in (read_array(frame), read_file(file_config(tmp_path / "x.parquet"))):
+        assert found.form.time_column == "time"
+        assert found.channels == ("count", "on", "level")
+
+
+def test_an_index_with_gaps_is_left_out(frame):
+    found = read_array(frame.drop(index=2))
+    assert found.channels == ("count", "on", "level")
+    assert "left out a column without a name: it counts the rows" in found.notes
+
+
+def test_ts_with_labels_that_are_numbers(read):
+    lines = ["@problemName p", "@timeStamps false", "@univariate false"]
+    lines += ["@classLabel true 10 9", "@data", "1,2:3,4:10", "5,?,6:7,8,9:9"]
+    found = read("\n".join(lines) + "\n", "x.ts")
+    assert lists(found) == [[[1, 3], [2, 4]], [[5, 7], [None, 8], [6, 9]]]
+    assert (found.classes, found.labels.tolist()) == (("9", "10"), [1, 0])
+
+
+def test_a_fault_in_a_data_frame_names_its_row(frame):
+    frame.loc[2, "level"] = np.inf
+    says = (
+        r"the DataFrame, row 2 \(the first is 0\), column 'level': 'inf' is not finite"
+    )
+    with pytest.raises(InputError, match=says):
+        read_array(frame)
+
+
+# Arrays
+
+
+def test_a_recording_stays_on_disk(tmp_path):
+    for shape in ((50, 3), (4, 50, 3)):
+        np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=shape))
+        found = read_file(file_config(tmp_path / "x.npy"))
+        base = found.series[0]
+        while not isinstance(base, np.memmap):
+            base = base.base
+        assert len(found.series) == (1 if len(shape) == 2 else 4)
+        assert found.channels == ("channel_0", "channel_1", "channel_2")
+
+
+def test_nan_at_the_end_of_a_series_is_its_end():
+    array = np.arange(12.0).reshape(3, 2, 2)
+    array[0, 1] = np.nan
+    array[1, 0, 0] = np.nan
+    array[2] = np.nan
+    found = read_array(array)
+    expected = [[[0, 1]], [[None, 5], [6, 7]], [[None, None], [None, None]]]
+    assert lists(found) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "dtype"),
+    [
+        (np.array([[1, 2], [3, 5]], np.int8), "int8"),
+        (np.array([[True, False], [False, True]]), "bool"),
+        (np.array([[1, 2], [3, 5]], ">f8"), "float64"),
+        (np.array([[1, 2], [3, 5]], np.float16), "float16"),
+        (jnp.array([[1, 2], [3, 5]], jnp.bfloat16), "float32"),
+        (jnp.array([[1, 2], [3, 5]]), "int32"),
+        ([[1, 2], [3, 5]], "int64"),
+    ],
+)
+def test_arrays_of_all_types(given, dtype):
+    found = read_array(given)
+    if isinstance(given, list):  # two series of one channel
+        assert lists(found) == [[[1], [2]], [[3], [5]]]
+    else:
+        np.testing.assert_array_equal(found.series[0], np.asarray(given, np.float32))
+    assert set(found.form.dtypes) == {dtype}
+    assert all(one.dtype.kind == "f" and one.dtype.isnative for one in found.series)
+
+
+def test_lists_of_different_lengths():
+    found = read_array([np.ones((2, 3)), np.zeros((1, 3), int)])
+    assert [one.shape for one in found.series] == [(2, 3), (1, 3)]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ([], "no series: give one or more"),
+        (
+            [np.ones((2, 3)), np.ones((2, 2))],
+            r"series 1 .* shape \[2, 2\]: give \[L_i, 3\]",
+        ),
+        ([np.ones((2, 3)), np.ones((0, 3))], r"series 1 .* shape \[0, 3\]"),
+        ([np.ones(2), 3.0], "series 1"),
+        (np.ones((2, 3)) * 1j, "the array holds complex128: give real numbers"),
+        (np.array([{}]), "the array holds Python objects"),
+        ([[1.0, 2.0], [3.0, "x"]], "series 1 .*: give real numbers"),
+        (
+            [np.ones(3), np.array([1, 2, np.inf])],
+            "series 1, step 2, channel 'channel_0'",
+        ),
+        (np.array([1e9, 1e9 + 1]), "'channel_0' varies by 1 .* subtract a constant"),
+        (
+            np.array([2**40, 2**40 + 1]),
+            "'channel_0' varies by 1 .* subtract a constant",
+        ),
+        (3.0, r"the array has shape \[\]"),
+        (np.array([1e99, 1.0]), "1e[+]99 is not finite in float32"),
+    ],
+)
+def test_arrays_that_fail(given, says):
+    with pytest.raises(InputError, match=says) as error:
+        read_array(given)
+    assert "\n" not in str(error.value)
+
+
+def test_npz_with_all_that_it_may_hold(tmp_path):
+    np.savez(
+        tmp_path / "x.npz",
+        series=np.arange(12).reshape(3, 2, 2),
+        lengths=[2, 1, 2],
+        labels=["b", "a", "b"],
+        channels=["u", "v"],
+    )
+    found = read_file(file_config(tmp_path / "x.npz"))
+    assert lists(found) == [[[0, 1], [2, 3]], [[4, 5]], [[8, 9], [10, 11]]]
+    assert (found.channels, found.classes) == (("u", "v"), ("a", "b"))
+    assert found.labels.tolist() == [1, 0, 1]
+    assert found.form == Form(".npz", ("int64", "int64"))
+
+
+# There and back: what is written as the user's file is read as it was
+
+
+FLAT = "x;when;on;n\n"
+FLAT += "".join(f"{i},5;{i + 1:02}.03.2020 10:00;{i % 2 == 0};{i}\n" for i in range(5))
+LONG_TABLE = "n,ds,sensor_id,x\n"
+LONG_TABLE += "".join(
+    f"{i},2020-0{i % 3 + 1}-15,{'uvw'[i // 3]},{i}.5\n" for i in range(9)
+)
+
+
+@pytest.mark.parametrize("content", [FLAT, LONG_TABLE], ids=["wide", "long"])
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_table_there_and_back(tmp_path, read, content, suffix):
+    user = read(content)
+    form = Form(**json.loads(json.dumps(user.form._asdict())))
+    form = form._replace(dtypes=tuple(form.dtypes), columns=tuple(form.columns))
+    length = min(map(len, user.series))
+    series = np.stack([one[:length] for one in user.series] * 2)
+    lengths = np.full(len(series), length)
+    lengths[1] = length - 1
+    path = tmp_path / f"samples{suffix}"
+    batches = iter(
+        [Examples(series[:1], lengths[:1]), Examples(series[1:], lengths[1:])]
+    )
+    write_samples(
+        path,
+        batches,
+        n=len(series),
+        channels=user.channels,
+        settings={},
+        form=form,
+    )
+    back = read_file(file_config(path, channels=",".join(user.channels)))
+    for one, expected, end in zip(back.series, series, lengths, strict=True):
+        np.testing.assert_array_equal(one, expected[:end])
+    assert back.channels == user.channels
+    assert back.form.dtypes == form.dtypes
+    first = () if form.id_column else ("sample_id",)
+    assert back.form.columns == first + form.columns
+    assert back.form.time_start == form.time_start
+    if suffix == ".csv":
+        same = ("time_step", "time_format", "time_column", "separator", "decimal")
+        for name in same if length > 2 else same[1:]:
+            assert getattr(back.form, name) == getattr(form, name), name
+        assert path.read_text().splitlines()[0].split(form.separator) == [
+            *first,
+            *form.columns,
+        ]
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".ts"])
+@pytest.mark.parametrize("dtype", ["float32", "int16"])
+def test_arrays_there_and_back(tmp_path, suffix, dtype):
+    series = np.arange(12, dtype=np.float32).reshape(3, 2, 2)
+    form = Form(suffix, (dtype, dtype))
+    path = tmp_path / f"x{suffix}"
+    batches = iter([Examples(series, np.full(3, 2))])
+    write_samples(path, batches, n=3, channels=("a", "b"), settings={}, form=form)
+    back = read_file(file_config(path))
+    assert lists(back) == series.tolist()
+    if suffix != ".ts":
+        assert back.form == form

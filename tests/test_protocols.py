@@ -1,0 +1,233 @@
+"""Windows, strides, splits and missing values: with answers known before."""
+
+import re
+import sys
+
+import numpy as np
+import pytest
+
+from l2d_jax.configs import base
+from l2d_jax.data import protocols, split
+from l2d_jax.data.windows import choose_stride, choose_window, find_period
+from l2d_jax.types import Collection, Form, InputError
+
+NAN = np.nan
+
+
+def settings(**fields):
+    config = base.get_config().data
+    config.update(fields)
+    return config
+
+
+def recording(rows=100, channels=2):
+    """Row t is (t, t + .5, ...): a value says where it comes from."""
+    t = np.arange(rows, dtype=np.float32)[:, None]
+    series = t + np.arange(channels, dtype=np.float32)[None] / channels
+    return Collection("the recording", [series], tuple("abcdefgh"[:channels]))
+
+
+def labelled(count=20, num_train=None):
+    """Series i has 3 to 7 steps, all of them i."""
+    series = [np.full((3 + i % 5, 1), i, np.float32) for i in range(count)]
+    labels = np.arange(count) % 2
+    return Collection("the set", series, ("a",), labels, ("x", "y"), num_train)
+
+
+def steps_of(examples):
+    return set(examples.series[:, :, 0].ravel().astype(int).tolist())
+
+
+# --- protocols ------------------------------------------------------------------------
+
+
+def test_published_windows_are_all_windows():
+    splits = split(recording(), settings(window=10))
+    assert splits.test is None
+    expected = np.arange(91)[:, None] + np.arange(10)[None]
+    np.testing.assert_array_equal(splits.train.series[:, :, 0], expected)
+    assert not splits.train.series.flags.owndata, "windows are copied"
+
+
+@pytest.mark.parametrize(("rows", "window", "stride"), [(100, 10, 1), (100, 7, 3)])
+def test_held_out_windows_share_no_step_with_training(rows, window, stride):
+    given = settings(window=window, stride=stride, protocol="held_out")
+    splits = split(recording(rows), given)
+    trained, tested = steps_of(splits.train), steps_of(splits.test)
+    assert min(trained) == 0 and max(trained) < 80
+    assert min(tested) == 80 + window, "the gap isn't one window"
+    assert max(tested) > rows - 1 - stride
+    assert len(splits.train.series) == (80 - window) // stride + 1
+    assert len(splits.test.series) == (20 - 2 * window) // stride + 1
+
+
+def test_recordings_are_each_held_out_by_time():
+    first, second = recording(50).series[0], 1000 + recording(100).series[0]
+    both = Collection("both", [first, second], ("a", "b"))
+    splits = split(both, settings(window=5, protocol="held_out"))
+    assert max(s for s in steps_of(splits.train) if s < 1000) == 39
+    assert min(s for s in steps_of(splits.test)) == 45
+    assert max(steps_of(splits.train)) == 1079
+    assert min(s for s in steps_of(splits.test) if s >= 1000) == 1085
+    # No window straddles the two.
+    width = np.ptp(splits.train.series[:, :, 0], axis=1)
+    np.testing.assert_array_equal(width, np.full(len(width), 4))
+
+
+def test_windows_of_labelled_series_keep_their_labels():
+    splits = split(labelled(10), settings(window=3))
+    of_series = splits.train.series[:, 0, 0].astype(int)
+    np.testing.assert_array_equal(splits.train.labels, of_series % 2)
+    # Series of 3, 4, 5, 6 and 7 steps make 1 to 5 windows, twice.
+    assert len(of_series) == 30
+
+
+def test_official_split_is_kept():
+    splits = split(labelled(20, num_train=12), settings(protocol="held_out"))
+    assert steps_of_first(splits.train) == [*range(12)]
+    assert steps_of_first(splits.test) == [*range(12, 20)]
+    np.testing.assert_array_equal(splits.test.labels, np.arange(12, 20) % 2)
+    published = split(labelled(20, num_train=12), settings())
+    assert steps_of_first(published.train) == [*range(20)] and published.test is None
+
+
+def steps_of_first(examples):
+    return examples.series[:, 0, 0].astype(int).tolist()
+
+
+def test_a_fifth_of_the_series_is_held_out_where_no_split_is_official():
+    splits = split(labelled(50), settings(protocol="held_out"))
+    trained, tested = steps_of_first(splits.train), steps_of_first(splits.test)
+    assert len(tested) == 10 and sorted(trained + tested) == [*range(50)]
+    assert tested != [*range(40, 50)], "not the last ones"
+    again = split(labelled(50), settings(protocol="held_out"))
+    assert steps_of_first(again.test) == tested
+
+
+@pytest.mark.parametrize(
+    ("given", "fields", "says"),
+    [
+        (recording(), {"protocol": "heldout"}, "data.protocol='heldout': use one of"),
+        (recording(), {"window": 1}, "a window of 1 is too short"),
+        (recording(), {"stride": -1}, "a stride of -1 leads nowhere"),
+        (recording(), {"window": 101}, "has 100 of the 101 rows.*lower"),
+        (recording(), {"window": 30, "protocol": "held_out"}, "no held-out example"),
+        (recording(), {"channels": "a,z"}, "no channel 'z'.*some of a, b"),
+        (labelled(3), {"protocol": "held_out"}, "no held-out example"),
+        (labelled(), {"length": 1}, "a length of 1 is too short"),
+    ],
+)
+def test_splits_that_can_not_be_are_named(given, fields, says):
+    with pytest.raises(InputError, match=says) as error:
+        split(given, settings(**{"window": 0, **fields}))
+    assert "\n" not in str(error.value)
+
+
+def test_channels_in_the_order_given():
+    form = Form(".csv", ("int64", "float64"), ("t", "a", "b"), time_column="t")
+    given = recording()._replace(form=form)
+    splits = split(given, settings(window=10, channels="b, a"))
+    assert splits.channels == ("b", "a")
+    np.testing.assert_array_equal(splits.train.series[0, 0], [0.5, 0.0])
+    assert splits.form.dtypes == ("float64", "int64")
+    assert split(given, settings(window=10, channels="b")).form.columns == ("t", "b")
+
+
+# --- missing values -------------------------------------------------------------------
+
+
+def test_missing_values_are_counted_by_channel():
+    given = recording()
+    given.series[0][3:6, 1] = NAN
+    splits = split(given, settings(window=10))
+    (note,) = [note for note in splits.notes if "missing" in note]
+    assert note.endswith("loss: b 3 (3.0%)")
+    assert np.isnan(splits.train.series).any()
+
+
+@pytest.mark.parametrize("what", ["channel", "series"])
+def test_what_has_no_value_at_all_is_refused(what):
+    series = [np.ones((4, 2), np.float32) for _ in range(3)]
+    for i, one in enumerate(series):
+        if what == "channel":
+            one[:, 1] = NAN
+        elif i == 2:
+            one[:] = NAN
+    says = "channel 'b' has no value" if what == "channel" else "series 2 .*no value"
+    with pytest.raises(InputError, match=says):
+        split(Collection("mine", series, ("a", "b")), settings())
+
+
+def test_windows_in_a_long_gap_are_left_out():
+    given = recording(60, channels=1)
+    given.series[0][20:40] = NAN
+    splits = split(given, settings(window=10))
+    starts = np.nanmin(splits.train.series[:, :, 0], axis=1)
+    # Of the windows at 11..39, those at 16..34 have fewer than 5 of 10 values.
+    assert len(starts) == 51 - 19
+    known = (~np.isnan(splits.train.series)).sum(axis=(1, 2))
+    assert known.min() == 5
+    assert any(note.startswith("19 windows have fewer") for note in splits.notes)
+
+
+# --- chosen from the data -------------------------------------------------------------
+
+
+def test_period_of_a_noisy_wave():
+    t = np.arange(3_000)
+    rng = np.random.default_rng(0)
+    wave = np.sin(2 * np.pi * t / 48)[:, None] + 0.3 * rng.normal(size=(3_000, 2))
+    assert find_period(wave) in (47, 48, 49)
+    wave[rng.uniform(size=wave.shape) < 0.1] = NAN
+    assert find_period(wave) in (47, 48, 49)
+    length, why = choose_window(wave)
+    assert length == find_period(wave) and "repeats after" in why
+
+
+def test_short_periods_are_repeated_to_24_steps():
+    t = np.arange(1_000.0)[:, None]
+    assert choose_window(np.sin(2 * np.pi * t / 7))[0] == 28
+
+
+def test_no_period_in_a_random_walk_or_noise():
+    rng = np.random.default_rng(1)
+    noise = rng.normal(size=(2_000, 3))
+    assert find_period(noise) == 0
+    assert choose_window(noise) == (24, "no period found")
+    assert choose_window(np.cumsum(noise, axis=0)[:, :1])[0] == 24
+    assert choose_window(noise[:60])[0] == 6
+
+
+def test_stride_grows_with_the_number_of_windows(monkeypatch):
+    assert choose_stride([1_000_023], 24) == 1
+    assert choose_stride([10_000_000], 24) == 10
+    assert choose_stride([500_023, 1_500_023], 24) == 2
+    monkeypatch.setattr(sys.modules["l2d_jax.data.windows"], "MAX_WINDOWS", 10)
+    splits = split(recording(100), settings())
+    assert any(re.match(r"stride \d+: --config", note) for note in splits.notes)
+    assert len(splits.train.series) <= 10
+
+
+def test_what_was_chosen_is_said():
+    notes = split(recording(), settings()).notes
+    assert "window of 10 steps (the recording is short): --config.data.window" in notes
+    assert "91 training examples of 10 steps x 2 channels; held out: none" in notes
+
+
+# --- on disk --------------------------------------------------------------------------
+
+
+def test_a_recording_on_disk_stays_there(tmp_path):
+    values = np.random.default_rng(0).normal(size=(5_000, 2)).astype(np.float32)
+    np.save(tmp_path / "big.npy", values)
+    mapped = np.load(tmp_path / "big.npy", mmap_mode="r")
+    splits = split(Collection("big.npy", [mapped], ("a", "b")), settings(window=24))
+    assert np.shares_memory(splits.train.series, mapped)
+    np.testing.assert_array_equal(splits.train.series[4_000], values[4_000:4_024])
+
+
+def test_counts_of_missing_values_piece_by_piece(monkeypatch):
+    monkeypatch.setattr(protocols, "CHUNK", 7)
+    series = np.zeros((50, 3))
+    series[::3, 1] = NAN
+    assert protocols.count_missing(series).tolist() == [0, 17, 0]
