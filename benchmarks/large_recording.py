@@ -45,6 +45,10 @@ else:
     run(config, workdir)
 facts["seconds"] = time.perf_counter() - start
 facts["bytes"] = peak()
+if not reading_alone:
+    import jax
+    from l2d_jax.parallel import describe_devices
+    facts |= {"device": describe_devices(), "jax": jax.__version__}
 print(json.dumps(facts))
 """
 

@@ -45,7 +45,7 @@ def main() -> None:
     try:
         argv = flags.FLAGS(with_config_path(sys.argv), known_only=False)
     except (flags.Error, InputError) as error:
-        fail(str(error))
+        fail(cause(str(error)))
     except (AttributeError, KeyError, TypeError, ValueError, ImportError) as error:
         fail(f"--config: {error}")
     try:
@@ -101,6 +101,15 @@ def dispatch() -> None:
             folder, _CONFIG.value, report_only=_MODE.value == "report"
         )
         print(results.summary(folder, scores))
+
+
+def cause(message: str) -> str:
+    """Without the traceback that ml_collections puts into errors of a config file."""
+    traceback = "Traceback (most recent call last)"
+    if traceback not in message:
+        return message
+    last = message.strip().splitlines()[-1]
+    return f"--config: {last.removeprefix('l2d_jax.types.InputError: ')}"
 
 
 def fail(message: str) -> NoReturn:

@@ -365,6 +365,16 @@ def test_japanese_vowels_as_users_run_it(tmp_path):
         ),
         (["--mode=sample", "--workdir=none", "--out=x.npz"], "no finished model"),
         (["--mode=sample", "--workdir=none"], "--out is missing"),
+        (
+            ["--config=configs/ucr_uea.py", "--workdir=none"],
+            "^error: --config: name a data set: --config=configs/ucr_uea.py:NATOPS$",
+        ),
+        (
+            ["--config=configs/stock.py:smoky", "--workdir=none"],
+            "argument 'smoky': use",
+        ),
+        (["--config=configs/ucr_uea.py:NATOP", "--workdir=none"], "mean 'NATOPS'"),
+        (["--config=configs/own.py", "--workdir=none"], "set --config.data.path=FILE"),
         (["--wrkdir=w", "--config=configs/stock.py"], "wrkdir.*Did you mean: workdir"),
     ],
 )

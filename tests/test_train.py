@@ -1,4 +1,5 @@
 import json
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -212,3 +213,20 @@ def test_clock():
         "1:01",
         "1:40:00",
     ]
+
+
+def test_a_process_reads_its_part_of_each_batch_only(tmp_path, monkeypatch):
+    class Recorder:
+        shape = ROWS.shape
+        seen: ClassVar[list[np.ndarray]] = []
+
+        def __getitem__(self, index):
+            self.seen.append(index)
+            return ROWS[index]
+
+    monkeypatch.setattr(parallel, "local_part", lambda batch_size: slice(8, 16))
+    c = settings()
+    c.batch_size = 16
+    fit(tmp_path, c=c, rows=Recorder())
+    batches = chunk_indices(0, 0, c.num_steps, num_examples=len(ROWS), batch_size=16)
+    np.testing.assert_array_equal(np.concatenate(Recorder.seen), batches[:, 8:])

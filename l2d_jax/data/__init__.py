@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from l2d_jax.data.normalizer import Normalizer
 from l2d_jax.data.own import read_array, read_file
 from l2d_jax.data.protocols import split
-from l2d_jax.data.public.archive import archive_source
+from l2d_jax.data.public.archive import archive_names, archive_source
 from l2d_jax.data.public.catalog import SOURCES, Source
 from l2d_jax.data.public.synthetic import SYNTHETIC
 from l2d_jax.data.ragged import (
@@ -76,8 +76,9 @@ def read(data_config: ConfigDict) -> Collection:
     source = archive_source(name)
     if source is not None:
         return load(source)
-    close = difflib.get_close_matches(name, DATASETS, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    known = {known: known for known in DATASETS} | archive_names()
+    close = difflib.get_close_matches(name.lower(), known, n=1)
+    hint = f"did you mean {known[close[0]]!r}? " if close else ""
     raise InputError(
         f"--config.data.name={name!r} is no data set: {hint}The names are "
         f"{', '.join(DATASETS)}, and those of the UCR and UEA archives"
