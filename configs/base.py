@@ -34,10 +34,10 @@ def get_config() -> ConfigDict:
     config.encoder.mask_rate = 0.5  # share of time steps hidden (m = 1)
     config.encoder.width = 64  # channels of TS2Vec's residual blocks
     config.encoder.features = 64  # channels of its last block, pooled over time
-    config.encoder.depth = 10  # residual blocks; the dilation doubles with each
+    config.encoder.depth = 10  # residual blocks, the dilation doubles; 0: chosen
     config.encoder.decoder_width = 64  # channels of D
     config.encoder.decoder_layers = 5  # convolutions of D
-    config.encoder.decoder_patch = 1  # steps that D writes per token
+    config.encoder.decoder_patch = 1  # steps that D writes per token; 0: chosen
     _training(config.encoder, num_steps=2_000, batch_size=128)
 
     config.latent_stage = ConfigDict()  # stage 2: r_phi
@@ -48,7 +48,7 @@ def get_config() -> ConfigDict:
 
     config.data_stage = ConfigDict()  # stage 3: F and x_theta
     _diffusion(config.data_stage)
-    config.data_stage.patch = 4  # steps of a token: more for long series
+    config.data_stage.patch = 4  # steps of a token, more for long series; 0: chosen
     config.data_stage.width = 128  # features of a token
     config.data_stage.num_blocks = 4  # pairs of time mixing and MLP
     config.data_stage.mixing = "mlp"  # along time: mlp or attention

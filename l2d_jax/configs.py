@@ -1,6 +1,7 @@
 """Finds, reads and checks configs, in a checkout and in an installed package alike."""
 
 import importlib.util
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -97,10 +98,8 @@ POSITIVE = (
     "encoder.latent_dim",
     "encoder.width",
     "encoder.num_steps",
-    "encoder.decoder_patch",
     "latent_stage.num_steps",
     "data_stage.num_steps",
-    "data_stage.patch",
     "training.steps_per_call",
     "training.checkpoint_every",
     "sampling.batch_size",
@@ -122,3 +121,39 @@ def check_positive(config: ConfigDict) -> None:
         raise InputError(
             f"--config.sampling.num_samples={n}: use 0 (as many as real) or more"
         )
+
+
+SIZES = {
+    "encoder.depth": "residual blocks of the encoder",
+    "encoder.decoder_patch": "steps of a patch of the decoder",
+    "data_stage.patch": "steps of a patch of the denoiser",
+}
+
+
+def with_sizes(config: ConfigDict, length: int) -> tuple[ConfigDict, list[str]]:
+    """The config with sizes of 0 chosen for series of so many steps, and what they are.
+
+    Patches: at least 4 steps, and few enough that a series makes up to 24 tokens. Those
+    of the decoder: half as long. Depth: the fewest blocks, at least 5, with which
+    TS2Vec's output at any step sees the whole series.
+    """
+    config = config.copy_and_resolve_references()
+    patch = max(4, math.ceil(length / 24))
+    depth = max(5, math.ceil(math.log2((length + 1) / 2)) - 1)
+    chosen = {
+        "encoder.depth": depth,
+        "encoder.decoder_patch": patch // 2,
+        "data_stage.patch": patch,
+    }
+    notes = []
+    for field, size in chosen.items():
+        section, name = field.split(".")
+        if config[section][name] < 0:
+            raise InputError(
+                f"--config.{field}={config[section][name]}: use 1 or more, or 0 to "
+                "have it chosen"
+            )
+        if not config[section][name]:
+            config[section][name] = size
+            notes.append(f"{SIZES[field]} {size}: --config.{field}")
+    return config, notes

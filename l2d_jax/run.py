@@ -19,7 +19,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from l2d_jax import configs
 from l2d_jax.cascade import VARIANTS, Cascade, Layout
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model, write_text
-from l2d_jax.configs import SECTIONS, resolve
+from l2d_jax.configs import SECTIONS, resolve, with_sizes
 from l2d_jax.data import ModelSpace, Normalizer, load_splits, read_array, split
 from l2d_jax.data.normalizer import choose_scaler, moments
 from l2d_jax.logbook import Logbook
@@ -44,6 +44,7 @@ def run(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
     """
     config = resolve(config)
     task = prepare(config, load_splits(config.data))
+    config = task.config
     workdir = make_workdir(workdir)
     model = train(task, workdir)
     generate(model, workdir)
@@ -108,9 +109,12 @@ class Task:
 
 
 def prepare(config: ConfigDict, splits: Splits) -> Task:
-    """Fits the normaliser on the training series; prints what there is to say."""
+    """Fits the normaliser on the training series; prints what was found and chosen."""
     train_set, channels = splits.train, splits.channels
+    length = train_set.series.shape[1]
     values, notes = moments(train_set), list(splits.notes)
+    config, sizes = with_sizes(config, length)
+    notes += sizes
     if config.data.scaler == "auto":
         notes.append(f"scaler {choose_scaler(values)}: --config.data.scaler")
     for note in notes:
@@ -118,7 +122,7 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
     ragged = is_ragged(train_set)
     normalizer = Normalizer.from_moments(values, config.data.scaler, channels)
     layout = Layout(
-        length=train_set.series.shape[1],
+        length=length,
         channels=channels,
         ragged=ragged,
         min_length=int(train_set.lengths.min()),

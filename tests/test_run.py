@@ -148,6 +148,8 @@ def test_a_run_leaves_all_that_it_promises_and_is_not_repeated(tmp_path):
         ("sampling.num_steps", 11, "num_steps=11.* use 1 to 10"),
         ("sampling.num_samples", -1, "num_samples=-1: use 0"),
         ("data.name", "stocks", "did you mean 'stock'"),
+        ("data.protocol", "heldout", "data.protocol='heldout': use one of published"),
+        ("data.scaler", "log", "data.scaler='log': use one of min_max"),
     ],
 )
 def test_values_that_can_not_be_are_refused_before_anything_is_written(
@@ -174,6 +176,24 @@ def test_values_that_can_not_be_are_refused_before_anything_is_written(
 def test_series_that_can_not_be_used_are_named(series, says):
     with pytest.raises(InputError, match=says):
         l2d_jax.fit(series, config=tiny())
+
+
+@pytest.mark.parametrize(
+    ("length", "patch", "depth"),
+    [(24, 4, 5), (96, 4, 5), (97, 5, 5), (127, 6, 5), (128, 6, 6), (1_000, 42, 8)],
+)
+def test_sizes_chosen_for_the_length_of_the_series(length, patch, depth):
+    config, notes = configs.with_sizes(configs.own.get_config(), length)
+    assert config.data_stage.patch == patch and config.encoder.depth == depth
+    assert config.encoder.decoder_patch == patch // 2
+    assert (
+        f"steps of a patch of the denoiser {patch}: --config.data_stage.patch" in notes
+    )
+    # Two convolutions of three taps a block, the dilation doubling from 1.
+    reach = 2 * sum(2**i for i in range(depth + 1))
+    assert reach >= length - 1 and (depth == 5 or reach / 2 < length)
+    given, notes = configs.with_sizes(base.get_config(), length)
+    assert given.data_stage.patch == 4 and notes == []
 
 
 def test_places_that_can_not_be_a_workdir(tmp_path):
@@ -258,7 +278,7 @@ def write_own(path):
     for i in range(300):
         level = np.sin(i * 2 * np.pi / 12)
         heat = "" if 50 < i < 60 else f"{10 + 5 * level + rng.normal():.2f}"
-        day = np.datetime64("2024-01-30") + i
+        day = np.datetime64("2024-01-30") + np.timedelta64(i, "D")
         lines.append(f"{day};{50 + int(40 * level)};{heat.replace('.', ',')};x")
     path.write_text("\n".join(lines) + "\n")
     return path
@@ -286,7 +306,7 @@ def test_samples_come_back_as_the_own_file_was(tmp_path, capsys):
     assert [*table] == ["sample_id", "date", "visitors", "temperature"]
     assert table["visitors"].dtype == np.int64 and len(table) == 20 * 24
     assert table["date"][:24].tolist() == [
-        str(np.datetime64("2024-01-30") + i) for i in range(24)
+        str(np.datetime64("2024-01-30") + np.timedelta64(i, "D")) for i in range(24)
     ]
     model = l2d_jax.load(workdir)
     samples = model.sample(jax.random.key(0), 20)
