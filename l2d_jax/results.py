@@ -161,11 +161,14 @@ def summary(workdir: Path, scores: Mapping[str, Any]) -> str:
     for name, value in scores.items():
         if name == "settings":
             continue
+        if value["mean"] is None:
+            lines.append(f"{name}: undefined, {value['undefined']}")
+            continue
         line = f"{name}: {value['mean']:.4f}"
         if value["interval"]:
             low, high = value["interval"]
             line += f" (95 % {low:.4f} to {high:.4f})"
-        if "floor" in value:
+        if "floor" in value and value["floor"]["mean"] is not None:
             line += f", real against real {value['floor']['mean']:.4f}"
         lines.append(line)
     return "\n".join([*lines, f"report: {workdir / 'report' / 'index.html'}"])

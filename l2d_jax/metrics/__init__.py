@@ -13,10 +13,34 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from l2d_jax.metrics import distances, moments
 from l2d_jax.metrics.context_fid import context_fid
+from l2d_jax.metrics.floors import with_floor
 from l2d_jax.types import InputError, SeriesBatch
 
-METRICS: dict[str, Callable[..., dict[str, Any]]] = {"context_fid": context_fid}
+METRICS: dict[str, Callable[..., dict[str, Any]]] = {
+    "context_fid": context_fid,
+    "marginal_distribution_difference": with_floor(
+        moments.marginal_distribution_difference
+    ),
+    "value_distribution_distance": with_floor(
+        lambda real, x: distances.value_distribution_distance(real, x)["mean"]
+    ),
+    "autocorrelation_difference": with_floor(moments.autocorrelation_difference),
+    "spectral_distance": with_floor(distances.spectral_distance),
+    "correlational_score": with_floor(moments.correlational_score),
+    "skewness_difference": with_floor(moments.skewness_difference),
+    "kurtosis_difference": with_floor(moments.kurtosis_difference),
+    "sliced_wasserstein": with_floor(
+        lambda real, x: distances.sliced_wasserstein(real, x)["time"]
+    ),
+    "mmd_series": with_floor(
+        lambda real, x: distances.maximum_mean_discrepancy(real, x)["series"]
+    ),
+    "mmd_increments": with_floor(
+        lambda real, x: distances.maximum_mean_discrepancy(real, x)["increments"]
+    ),
+}
 MIN_SAMPLES = 16
 ARRAYS = (np.ndarray, jax.Array)
 

@@ -4,7 +4,7 @@ A TS2Vec encoder (Yue et al. 2022) is trained on the real series. The score is t
 Frechet distance between what it makes of the real and of the generated series.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +13,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
+from l2d_jax.metrics.floors import choose, summary
 from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.models import TS2Vec
 from l2d_jax.parallel import map_all
@@ -81,15 +82,6 @@ def context_fid(
     }
 
 
-def choose(
-    rng: np.random.Generator, series: SeriesBatch, n: int
-) -> Float[np.ndarray, "n L C"]:
-    """n different series at random; all of them, in order, where there are n."""
-    if len(series) == n:
-        return series
-    return series[rng.choice(len(series), n, replace=False)]
-
-
 def distances(
     rng: np.random.Generator, real: Representations, generated: Representations
 ) -> tuple[float, float, float]:
@@ -103,24 +95,6 @@ def distances(
         frechet_distance(one, other),
         frechet_distance(one, part),
     )
-
-
-def summary(values: Sequence[float], *, num_samples: int) -> dict[str, Any]:
-    """Mean and interval, mean -+ t(.975, repeats - 1) SEM; None for one repeat."""
-    from scipy import stats  # takes a second to import
-
-    n = len(values)
-    mean, interval = float(np.mean(values)), None
-    if n > 1:
-        sem = np.std(values, ddof=1) / np.sqrt(n)
-        reach = float(stats.t.ppf(0.975, n - 1) * sem)
-        interval = [mean - reach, mean + reach]
-    return {
-        "mean": mean,
-        "interval": interval,
-        "values": list(values),
-        "num_samples": num_samples,
-    }
 
 
 # --- the encoders ---------------------------------------------------------------------

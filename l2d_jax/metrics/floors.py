@@ -1,0 +1,96 @@
+"""Beside each score its floor: what real series score against other real series.
+
+Most scores fall with the number of series, so that even two samples of one distribution
+score above 0 and only scores at equal numbers compare. Hence three scores of n real and
+n generated series, n the smaller of the two numbers: of all n; of a random half of the
+real ones against the other half, the floor; and of that half against n // 2 generated.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from l2d_jax.types import SeriesBatch
+
+Measure = Callable[[SeriesBatch, Float[np.ndarray, "M L C"]], float]
+
+
+UNDEFINED = "it has no value for a channel that is constant, or for a single step"
+
+
+def with_floor(measure: Measure) -> Callable[..., dict[str, Any]]:
+    """A metric, as `METRICS` holds them, of a measure without randomness of its own.
+
+    It returns "mean", "interval", "values" and "num_samples"; the same four under
+    "floor" and "at_floor_size". Values are one a repeat, in which the larger set and
+    the halves are drawn anew; a single one where nothing varies. "interval" is the 95 %
+    interval of the mean by Student's t, None for a single value. Where the measure is
+    NaN, "mean" is None, and "undefined" says why.
+    """
+
+    def metric(
+        real: SeriesBatch,
+        generated: Float[np.ndarray, "M L C"],
+        *,
+        num_repeats: int = 5,
+        seed: int = 0,
+    ) -> dict[str, Any]:
+        n = min(len(real), len(generated))
+        half = n // 2
+        x, y = real, generated
+        whole, floor, at_floor_size = [], [], []
+        for repeat in range(num_repeats):
+            rng = np.random.default_rng((seed, repeat))
+            if len(real) != len(generated) or not whole:
+                x, y = choose(rng, real, n), choose(rng, generated, n)
+                whole.append(measure(x, y))
+            order = rng.permutation(n)
+            one, other = x[order[:half]], x[order[half : 2 * half]]
+            floor.append(measure(one, other))
+            at_floor_size.append(measure(one, choose(rng, y, half)))
+        undefined = {} if np.isfinite(whole).all() else {"undefined": UNDEFINED}
+        return {
+            **summary(whole, num_samples=n),
+            **undefined,
+            "floor": summary(floor, num_samples=half),
+            "at_floor_size": summary(at_floor_size, num_samples=half),
+            "seed": seed,
+            "num_repeats": num_repeats,
+        }
+
+    return metric
+
+
+def choose(
+    rng: np.random.Generator, series: SeriesBatch, n: int
+) -> Float[np.ndarray, "n L C"]:
+    """n different series at random; all of them, in order, where there are n."""
+    if len(series) == n:
+        return series
+    return series[rng.choice(len(series), n, replace=False)]
+
+
+def summary(values: Sequence[float], *, num_samples: int) -> dict[str, Any]:
+    """Mean and interval, mean -+ t(.975, repeats - 1) SEM; None for one repeat.
+
+    All None where a value isn't finite: JSON has no NaN.
+    """
+    from scipy import stats  # takes a second to import
+
+    n = len(values)
+    if not np.isfinite(values).all():
+        empty = {"mean": None, "interval": None, "values": [None] * n}
+        return {**empty, "num_samples": num_samples}
+    mean, interval = float(np.mean(values)), None
+    if n > 1:
+        sem = np.std(values, ddof=1) / np.sqrt(n)
+        reach = float(stats.t.ppf(0.975, n - 1) * sem)
+        interval = [mean - reach, mean + reach]
+    return {
+        "mean": mean,
+        "interval": interval,
+        "values": list(values),
+        "num_samples": num_samples,
+    }

@@ -1,0 +1,188 @@
+"""Exact nearest neighbours among many points, by blocks of the distance matrix.
+
+Which points are near is read off |x|^2 + |y|^2 - 2 x y, a matrix product in float64.
+It loses what is small against |x|^2, so how near they are is computed anew from the
+differences of the few nearest: a copy lies at distance 0 exactly.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from l2d_jax.types import InputError
+
+BLOCK_SIZE = 2048  # rows and columns of a block: 32 MB, a few of which are held
+SPARE = 3  # neighbours beyond the k nearest whose distance is computed anew
+ROUNDING = 1e-12  # of |x|^2 + |y|^2: well above what the matrix product loses
+
+
+class Neighbours(NamedTuple):
+    """The k nearest of each point, nearest first."""
+
+    distances: Float[np.ndarray, "N k"]  # Euclidean, float64
+    indices: Int[np.ndarray, "N k"]
+
+
+def nearest(
+    a: Float[np.ndarray, "N d"],
+    b: Float[np.ndarray, "M d"],
+    k: int = 1,
+    *,
+    exclude_self: bool = False,
+    block_size: int = BLOCK_SIZE,
+) -> Neighbours:
+    """The k rows of b nearest to each row of a.
+
+    `exclude_self`: a and b are the same set, and row i is no neighbour of row i; a
+    copy of it elsewhere is one. Between neighbours at one distance, which are named
+    is open. The same holds where squared distances differ by less than some 1e-14 of
+    the squared norm: a copy is missed only where more than `SPARE` others lie as near
+    as that, and it is then reported at such a distance.
+
+    Memory: a few blocks of block_size^2 and of block_size x d, whatever N and M.
+
+    Raises:
+      InputError: b has fewer than k rows to choose from.
+    """
+    num_others = len(b) - exclude_self
+    if not 1 <= k <= num_others:
+        raise InputError(
+            f"k={k} neighbours of {num_others} points: use 1 to {num_others}, "
+            "or give more points"
+        )
+    num_kept = min(k + SPARE, num_others)
+    best = np.full((len(a), num_kept), np.inf)
+    indices = np.zeros((len(a), num_kept), np.int64)
+    for rows, columns, squared, _ in squared_distances(a, b, block_size=block_size):
+        if exclude_self:
+            row, column = np.ogrid[rows, columns]
+            squared[row == column] = np.inf
+        found = smallest(squared, num_kept)
+        values = np.take_along_axis(squared, found, axis=1)
+        values = np.concatenate([best[rows], values], axis=1)
+        found = np.concatenate([indices[rows], found + columns.start], axis=1)
+        kept = smallest(values, num_kept)
+        best[rows] = np.take_along_axis(values, kept, axis=1)
+        indices[rows] = np.take_along_axis(found, kept, axis=1)
+    distances = np.empty((len(a), num_kept))
+    for rows in blocks(len(a), block_size):
+        for rank in range(num_kept):
+            distances[rows, rank] = lengths(
+                a[rows].astype(np.float64) - b[indices[rows, rank]]
+            )
+    order = np.lexsort((indices, distances), axis=1)[:, :k]
+    return Neighbours(
+        np.take_along_axis(distances, order, axis=1),
+        np.take_along_axis(indices, order, axis=1),
+    )
+
+
+def count_balls(
+    points: Float[np.ndarray, "N d"],
+    centres: Float[np.ndarray, "M d"],
+    radii: Float[np.ndarray, " M"],
+    *,
+    block_size: int = BLOCK_SIZE,
+) -> Int[np.ndarray, " N"]:
+    """In how many of the balls around `centres` each point lies, their rims included.
+
+    A point beyond a rim by rounding alone counts as inside: it may be the very
+    neighbour that the radius was measured to.
+    """
+    counts = np.zeros(len(points), np.int64)
+    for rows, columns, squared, norms in squared_distances(
+        points, centres, block_size=block_size
+    ):
+        norms *= ROUNDING
+        inside = squared - norms <= np.square(radii[columns])[None, :]
+        counts[rows] += inside.sum(axis=1)
+    return counts
+
+
+def squared_distances(
+    a: Float[np.ndarray, "N d"], b: Float[np.ndarray, "M d"], *, block_size: int
+) -> Iterator[tuple[slice, slice, np.ndarray, np.ndarray]]:
+    """Blocks of |x|^2 + |y|^2 - 2 x y: rows, columns, values, and |x|^2 + |y|^2.
+
+    x and y are a and b without the mean of b. In float64, up to `ROUNDING`.
+    """
+    centre = b.mean(axis=0, dtype=np.float64)[None, :]
+    for rows in blocks(len(a), block_size):
+        x = a[rows] - centre
+        for columns in blocks(len(b), block_size):
+            y = b[columns] - centre
+            norms = np.square(x).sum(axis=1)[:, None] + np.square(y).sum(axis=1)[None]
+            squared = x @ (-2.0 * y).T
+            squared += norms
+            yield rows, columns, squared, norms
+
+
+def blocks(size: int, block_size: int) -> Iterator[slice]:
+    """0..size-1, `block_size` at a time."""
+    for start in range(0, size, block_size):
+        yield slice(start, min(start + block_size, size))
+
+
+def smallest(values: Float[np.ndarray, "n m"], k: int) -> Int[np.ndarray, "n kept"]:
+    """Columns of the k smallest of each row, in any order; all where m <= k."""
+    if values.shape[1] <= k:
+        return np.tile(np.arange(values.shape[1]), (len(values), 1))
+    return np.argpartition(values, k - 1, axis=1)[:, :k]
+
+
+def lengths(rows: Float[np.ndarray, "N d"]) -> Float[np.ndarray, " N"]:
+    """Euclidean norm of each row."""
+    return np.sqrt(np.einsum("nd,nd->n", rows, rows))
+
+
+# --- sets of points -------------------------------------------------------------------
+
+
+def checked(least: int, **sets: Any) -> list[np.ndarray]:
+    """The sets as arrays [N, d] of floating point, by the names they were given under.
+
+    Raises:
+      InputError: a set isn't [N, d], has fewer than `least` points or one that isn't
+        finite, or they differ in d.
+    """
+    arrays = []
+    for name, given in sets.items():
+        points = np.asarray(given)
+        if points.dtype not in (np.float32, np.float64):
+            points = points.astype(np.float64)
+        if points.ndim != 2 or not points.shape[1]:
+            raise InputError(
+                f"{name} has shape {points.shape}: give [points, dimensions], as "
+                "series.reshape(len(series), -1)"
+            )
+        if len(points) < least:
+            raise InputError(
+                f"{name} has {len(points)} points: give {least} or more, better "
+                "thousands"
+            )
+        bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
+        if len(bad):
+            raise InputError(
+                f"{name}[{bad[0]}] has values that aren't finite: drop the point, or "
+                "fill its end with one value that all sets share"
+            )
+        arrays.append(points)
+    first, *others = zip(sets, arrays, strict=True)
+    for name, points in others:
+        if points.shape[1] != first[1].shape[1]:
+            raise InputError(
+                f"{first[0]} has {first[1].shape[1]} dimensions and {name} "
+                f"{points.shape[1]}: flatten or encode them alike"
+            )
+    return arrays
+
+
+def random_rows(
+    rng: np.random.Generator, points: Float[np.ndarray, "N d"], n: int
+) -> Float[np.ndarray, "n d"]:
+    """n different rows at random; all of them, in order, where there are n."""
+    if len(points) == n:
+        return points
+    return points[rng.choice(len(points), n, replace=False)]

@@ -1,0 +1,102 @@
+"""Scores beside their floors: what is drawn, and from what."""
+
+import json
+
+import numpy as np
+import pytest
+
+from l2d_jax.metrics import METRICS, evaluate
+from l2d_jax.metrics.floors import choose, summary, with_floor
+
+
+def numbered(n, first=0.0):
+    """Series i is i at each of 3 steps."""
+    series = first + np.arange(n, dtype=np.float32)
+    return np.tile(series[:, None, None], (1, 3, 1))
+
+
+def test_halves_are_disjoint_and_the_whole_is_everything():
+    calls = []
+
+    def measure(real, generated):
+        calls.append((set(real[:, 0, 0].tolist()), set(generated[:, 0, 0].tolist())))
+        return float(generated.mean() - real.mean())
+
+    scores = with_floor(measure)(
+        numbered(20), numbered(20, first=100.0), num_repeats=3, seed=1
+    )
+    assert scores["values"] == [100.0] and scores["interval"] is None
+    assert scores["num_samples"] == 20 and scores["floor"]["num_samples"] == 10
+    (real, generated), *halves = calls
+    assert real == {*range(20)} and generated == {*range(100, 120)}
+    for (one, other), (again, part) in zip(halves[::2], halves[1::2], strict=True):
+        assert len(one) == len(other) == 10 and not one & other
+        assert one == again and part < generated and len(part) == 10
+    assert len({frozenset(one) for one, _ in halves}) == 3, "the same half each time"
+    assert len(scores["floor"]["values"]) == 3
+    assert abs(scores["at_floor_size"]["mean"] - 100.0) < 10.0
+
+
+def test_the_larger_set_is_drawn_anew_in_each_repeat():
+    sizes, seen = set(), []
+
+    def measure(real, generated):
+        sizes.add((len(real), len(generated)))
+        seen.append(frozenset(real[:, 0, 0].tolist()))
+        return 0.0
+
+    scores = with_floor(measure)(numbered(30), numbered(8), num_repeats=4)
+    assert sizes == {(8, 8), (4, 4)} and len(scores["values"]) == 4
+    assert len({one for one in seen if len(one) == 8}) == 4
+
+
+def test_scores_depend_on_the_seed_alone():
+    def measure(real, generated):
+        return float(real[0, 0, 0] - generated[0, 0, 0])
+
+    metric = with_floor(measure)
+    one, other = (metric(numbered(30), numbered(20), seed=3) for _ in range(2))
+    assert one == other != metric(numbered(30), numbered(20), seed=4)
+
+
+def test_what_is_undefined_is_said_and_is_json():
+    metric = with_floor(lambda real, x: float("nan") if np.ptp(x) == 0 else 1.0)
+    flat = np.ones((20, 3, 1), np.float32)
+    scores = metric(numbered(20), flat)
+    assert scores["mean"] is None and "constant" in scores["undefined"]
+    assert scores["floor"]["mean"] == 1.0
+    json.dumps(scores, allow_nan=False)
+    assert "undefined" not in metric(numbered(20), numbered(20))
+
+
+def test_every_metric_tells_waves_twice_as_loud_from_halves_of_real_ones():
+    rng = np.random.default_rng(0)
+    t = np.arange(12)[None, :, None]
+    names = [name for name in METRICS if name != "context_fid"]
+
+    def waves(loudness):
+        phase, level = rng.uniform(0, 6, (300, 1, 2)), rng.normal(size=(300, 1, 2))
+        return (level + loudness * np.sin(t + phase)).astype(np.float32)
+
+    scores = evaluate(waves(1.0), waves(2.0), metrics=names, num_repeats=3)
+    assert set(scores) == set(names)
+    json.dumps(scores, allow_nan=False)
+    for name in set(names) - {"skewness_difference", "correlational_score"}:
+        score = scores[name]
+        assert score["at_floor_size"]["mean"] > max(score["floor"]["values"]), name
+        assert score["num_samples"] == 300 and score["floor"]["num_samples"] == 150
+
+
+def test_interval_by_hand():
+    """Of 1, 2, 3: mean 2, standard error 1 / sqrt(3), t(.975, 2) = 4.3027."""
+    found = summary([1.0, 2.0, 3.0], num_samples=5)
+    reach = 4.302652729911275 / np.sqrt(3)
+    assert found["interval"] == pytest.approx([2 - reach, 2 + reach])
+    assert summary([1.0], num_samples=5)["interval"] is None
+
+
+def test_choose_keeps_the_order_of_all_and_never_repeats():
+    rng = np.random.default_rng(0)
+    series = numbered(9)
+    assert choose(rng, series, 9) is series
+    assert len(set(choose(rng, series, 5)[:, 0, 0].tolist())) == 5

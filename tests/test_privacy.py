@@ -1,0 +1,296 @@
+"""Copies are found, and fresh samples aren't taken for copies."""
+
+import json
+
+import numpy as np
+import pytest
+
+from l2d_jax.metrics.privacy import (
+    adversarial_accuracy,
+    closer_to_train,
+    closest_record,
+    copies,
+    distance_ratio,
+    exact_copies,
+    membership_inference,
+    more_than_chance,
+    privacy,
+    ratios_of,
+    share_below,
+    wilson_interval,
+)
+from l2d_jax.types import InputError
+
+
+def gaussians(seed, *shape):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def column(*values):
+    return np.array(values)[:, None]
+
+
+def three_sets(seed, n=400, d=6):
+    """Train, held-out and fresh points of one distribution."""
+    train, held_out, fresh = gaussians(seed, 3, n, d)
+    return train, held_out, fresh
+
+
+# --- by hand --------------------------------------------------------------------------
+
+
+def test_ratios_by_hand():
+    distances = np.array([[0.0, 2.0], [1.0, 4.0], [3.0, 3.0], [0.0, 0.0]])
+    assert ratios_of(distances).tolist() == [0.0, 0.25, 1.0, 0.0]
+    assert distance_ratio(distances[2:3], distances) == {
+        "median": 0.125,
+        "count": 3,
+        "num_samples": 4,
+        "held_out": {"median": 1.0, "count": 0, "num_samples": 1},
+    }
+
+
+def test_closest_record_by_hand():
+    distances = np.array([[0.0, 9.0], [1.0, 9.0], [2.0, 9.0], [4.0, 9.0], [8.0, 9.0]])
+    scores = closest_record(distances + 1.0, distances)
+    assert scores["generated"]["0.5"] == 2.0
+    assert scores["generated"]["0.25"] == 1.0
+    assert scores["held_out"]["0.5"] == 3.0
+
+
+def test_exact_copies_by_hand():
+    train = np.array([[0.0, 0.0, 0.0, 0.0], [10.0, 0.0, 0.0, 0.0]])
+    # The range is 10, so rows are the same up to 1e-4 a value, 2e-4 in all.
+    generated = np.array([[0.0, 1.0], [1.9e-4, 1.0], [2.1e-4, 1.0]])
+    assert exact_copies(train, np.ones((5, 2)), generated) == {
+        "count": 2,
+        "num_samples": 3,
+        "held_out": {"count": 0, "num_samples": 5},
+    }
+
+
+def test_closer_to_train_by_hand():
+    train, held_out = column(0.0, 10.0), column(2.0, 20.0)
+    generated = column(-1.0, 0.5, 1.0, 1.5)  # nearer: train, train, neither, held-out
+    scores = closer_to_train(train, held_out, generated)
+    assert scores["share"] == 2.5 / 4
+    # Records weigh 3/4 (with the tie), 0, 1/4 and 0. The share is one of 2 in train
+    # chosen out of 4: 3/4, 1, 1/4, 0 and so on, of variance 1/12 * sum (w - 1/4)^2 * 4.
+    weights = np.array([0.75, 0.0, 0.25, 0.0])
+    pairs = [weights[i] + weights[j] for i in range(4) for j in range(i)]
+    assert scores["chance_sd"] == pytest.approx(np.std(pairs))
+    assert scores["num_records"] == 2
+
+
+def test_adversarial_accuracy_by_hand():
+    train, held_out = column(0.0, 1.0), column(0.0, 50.0)
+    generated = column(0.25, 5.0)
+    # train: 0 has 0.25 nearer than 1, 1 has 0.25 nearer than 0; 0.25 has 0 nearer than
+    # 5, and 5 has 1 nearer than 0.25. held_out: 50 has 5 nearer; 5 has 0.25 nearer.
+    scores = adversarial_accuracy(train, held_out, generated)
+    assert scores == {
+        "train": 0.0,
+        "held_out": 0.25,
+        "privacy_loss": 0.25,
+        "num_records": 2,
+    }
+
+
+def test_membership_inference_by_hand():
+    generated = column(0.0)
+    train, held_out = column(1.0, 2.0, 3.0), column(2.0, -4.0, 5.0)
+    # Of 9 pairs, the member is nearer in 3 + 2 + 2 and as near in 1.
+    scores = membership_inference(train, held_out, generated)
+    assert scores["auc"] == pytest.approx(7.5 / 9)
+    assert scores["chance_sd"] == pytest.approx(np.sqrt(7 / 108))
+
+
+def test_share_below():
+    assert share_below(np.array([1.0, 2.0]), np.array([2.0, 0.0])) == 1.5 / 4
+    assert share_below(np.zeros(3), np.zeros(4)) == 0.5
+
+
+def test_wilson_interval():
+    # Newcombe 1998, table I: 81 of 263 and 15 of 148.
+    assert wilson_interval(81 / 263, 263) == pytest.approx([0.2553, 0.3662], abs=1e-4)
+    assert wilson_interval(15 / 148, 148) == pytest.approx([0.0624, 0.1605], abs=1e-4)
+    low, high = wilson_interval(1.0, 100)
+    assert 0.95 < low < 0.97 and high == pytest.approx(1.0)
+
+
+def test_more_than_chance_is_fishers_test():
+    def counts(count, num, held_out, num_held_out):
+        other = {"count": held_out, "num_samples": num_held_out}
+        return {"count": count, "num_samples": num, "held_out": other}
+
+    # 15 hits all in one of two equal halves: 2^-15 = 3.05e-5, and less as they deplete.
+    assert more_than_chance(counts(16, 1000, 0, 1000))
+    assert not more_than_chance(counts(14, 1000, 0, 1000))
+    assert not more_than_chance(counts(0, 1000, 0, 1000))
+    assert not more_than_chance(counts(100, 1000, 90, 1000))
+    assert not more_than_chance(counts(1, 10, 0, 10_000))  # one hit in a small set
+
+
+# --- fresh samples --------------------------------------------------------------------
+
+
+def test_fresh_samples_score_as_chance_has_it():
+    zs = {"share": [], "auc": []}
+    losses, inside = [], []
+    for seed in range(60):
+        train, held_out, fresh = three_sets(seed, n=120)
+        scores = privacy(train, held_out, fresh)
+        assert copies(scores) is None
+        share, attack = scores["closer_to_train"], scores["membership_inference"]
+        zs["share"].append((share["share"] - 0.5) / share["chance_sd"])
+        zs["auc"].append((attack["auc"] - 0.5) / attack["chance_sd"])
+        low, high = share["interval"]
+        inside.append(low <= 0.5 <= high)
+        losses.append(scores["adversarial_accuracy"]["privacy_loss"])
+    for z in zs.values():
+        assert abs(np.mean(z)) < 3 / np.sqrt(60)
+        assert 0.75 < np.std(z) < 1.25
+        assert np.abs(z).max() < 4.0
+    assert np.mean(inside) > 0.6  # not .95: it takes the records for fixed
+    assert abs(np.mean(losses)) < 3 * np.std(losses) / np.sqrt(60)
+
+
+def test_adversarial_accuracy_of_equals():
+    n = 20  # few, so that (n - 1) / (2 n - 1) is not .5
+    scores = [adversarial_accuracy(*three_sets(seed, n=n)) for seed in range(120)]
+    for name in ("train", "held_out"):
+        mean = np.mean([s[name] for s in scores])
+        assert mean == pytest.approx((n - 1) / (2 * n - 1), abs=0.02)
+
+
+def test_fresh_samples():
+    train, held_out, fresh = three_sets(1)
+    scores = privacy(train, held_out, fresh, seed=3)
+    low, high = scores["closer_to_train"]["interval"]
+    assert low < 0.5 < high
+    attack = scores["membership_inference"]
+    assert abs(attack["auc"] - 0.5) < 1.96 * attack["chance_sd"]
+    assert scores["exact_copies"]["count"] == 0
+    ratio = scores["distance_ratio"]
+    assert ratio["median"] == pytest.approx(ratio["held_out"]["median"], abs=0.02)
+    closest = scores["closest_record"]
+    for level, distance in closest["generated"].items():
+        assert distance == pytest.approx(closest["held_out"][level], rel=0.2)
+    assert copies(scores) is None
+
+
+@pytest.mark.parametrize("kind", ["collapsed", "typical", "noise"])
+def test_bad_samples_are_no_copies(kind):
+    train, held_out, fresh = three_sets(2)
+    generated = {
+        "collapsed": np.tile(fresh[:1], (400, 1)),  # all near the same few records
+        "typical": 0.3 * fresh,
+        "noise": 30.0 * fresh,
+    }[kind]
+    assert copies(privacy(train, held_out, generated)) is None
+
+
+# --- copies ---------------------------------------------------------------------------
+
+
+def test_training_rows_are_found():
+    train, held_out, _ = three_sets(3, d=144)
+    generated = train[np.random.default_rng(0).permutation(400)]
+    scores = privacy(train, held_out, generated)
+    assert scores["exact_copies"]["count"] == 400
+    assert scores["exact_copies"]["held_out"]["count"] == 0
+    assert scores["closer_to_train"]["share"] == 1.0
+    assert scores["closer_to_train"]["interval"][1] == pytest.approx(1.0)
+    assert scores["distance_ratio"]["median"] == 0.0
+    assert set(scores["closest_record"]["generated"].values()) == {0.0}
+    assert scores["adversarial_accuracy"]["train"] == 0.0
+    assert scores["adversarial_accuracy"]["privacy_loss"] > 0.3
+    assert scores["membership_inference"]["auc"] == 1.0
+    verdict = copies(scores)
+    assert verdict is not None and "\n" not in verdict
+    assert verdict.startswith(
+        "COPIES OF TRAINING DATA: 400 of 400 samples are training rows; "
+    )
+    assert "100.0% are closer to training than to held-out rows" in verdict
+    assert "AUC 1.000 (chance: 0.5 +- 0.041)" in verdict
+
+
+@pytest.mark.parametrize("noise", [1e-3, 0.05, 0.3])
+def test_blurred_training_rows_are_found(noise):
+    rng = np.random.default_rng(0)
+    train, held_out, _ = three_sets(4)
+    rows = rng.integers(400, size=400)  # a bootstrap: some rows often, some never
+    generated = train[rows] + noise * rng.standard_normal((400, 6))
+    scores = privacy(train, held_out, generated)
+    assert scores["exact_copies"]["count"] == 0
+    verdict = copies(scores)
+    assert verdict is not None
+    for part in ("lie at one training row", "closer to training", "AUC"):
+        assert part in verdict
+
+
+def test_few_copies_among_many_samples_are_found():
+    train, held_out, fresh = three_sets(5, n=1000, d=20)
+    fresh[:50] = train[:50] + 0.1 * gaussians(105, 50, 20)
+    scores = privacy(train, held_out, fresh)
+    assert scores["closer_to_train"]["share"] < 0.6
+    assert "5.0% lie at one training row" in str(copies(scores))
+
+
+def test_one_exact_copy_is_one_too_many():
+    train, held_out, fresh = three_sets(7)
+    fresh[5] = train[17]
+    assert copies(privacy(train, held_out, fresh)) == (
+        "COPIES OF TRAINING DATA: 1 of 400 samples are training rows"
+    )
+
+
+def test_rows_that_the_data_itself_repeats_are_no_copies():
+    sets = three_sets(8)
+    for points in sets:
+        points[:40] = 0.0  # flat series
+    scores = privacy(*sets)
+    assert scores["exact_copies"]["count"] == 40
+    assert scores["exact_copies"]["held_out"]["count"] == 40
+    assert copies(scores) is None
+    sets[2][40:140] = sets[0][40:140]
+    assert "140 of 400 samples are training rows" in str(copies(privacy(*sets)))
+
+
+def test_real_windows(reference_dir):
+    with np.load(reference_dir / "cfid_cases.npz") as file:
+        windows, fresh = (
+            file[name].reshape(1500, -1) for name in ("real", "other_half")
+        )
+    windows = windows[np.random.default_rng(0).permutation(1500)]
+    train, held_out = windows[:500], windows[500:1000]
+    assert copies(privacy(train, held_out, fresh[::3])) is None
+    rounded = np.round(train, 3)
+    assert copies(privacy(train, held_out, rounded)) is not None
+
+
+# --- sizes, seeds and errors ----------------------------------------------------------
+
+
+def test_sets_of_unequal_size():
+    train, held_out, fresh = three_sets(9)
+    scores = privacy(train, held_out[:100], fresh[:300])
+    assert scores["closer_to_train"]["num_records"] == 100
+    assert scores["membership_inference"]["num_records"] == 100
+    assert scores["adversarial_accuracy"]["num_records"] == 100
+    assert scores["exact_copies"]["num_samples"] == 300
+    assert scores["exact_copies"]["held_out"]["num_samples"] == 100
+    assert scores == privacy(train, held_out[:100], fresh[:300], seed=0)
+    assert scores != privacy(train, held_out[:100], fresh[:300], seed=1)
+    assert json.loads(json.dumps(scores)) == scores
+
+
+def test_errors():
+    train, held_out, fresh = three_sets(10, n=9)
+    with pytest.raises(InputError, match="held_out has 2 points: give 3 or more"):
+        privacy(train, held_out[:2], fresh)
+    with pytest.raises(InputError, match="train has 6 dimensions and generated 5"):
+        privacy(train, held_out, fresh[:, :5])
+    fresh[4, 2] = np.nan
+    with pytest.raises(InputError, match=r"generated\[4\] has values that aren't"):
+        privacy(train, held_out, fresh)
