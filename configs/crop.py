@@ -2,7 +2,10 @@
 
     python main.py --config=configs/crop.py --workdir=runs/crop
 
-Expected: not measured yet. Time: not measured yet.
+Expected: Context-FID .0058 of 2,000 series (seed 0; two encoders: .0062, .0053), at
+half of these .0101, where real against real has .0050; with
+--config.evaluation.num_series=2000 and .num_repeats=2. All series with five encoders:
+not measured. Time: 6 min on two CPU cores that two such runs and tests shared.
 """
 
 from l2d_jax.configs import base

@@ -2,7 +2,10 @@
 
     python main.py --config=configs/ecg5000.py --workdir=runs/ecg5000
 
-Expected: not measured yet. Time: not measured yet.
+Expected: Context-FID .0112 of 2,000 series (seed 0; two encoders: .0125, .0098), at
+half of these .0150, where real against real has .0139; with
+--config.evaluation.num_series=2000 and .num_repeats=2. All series with five encoders:
+not measured. Time: 18 min on two CPU cores that two such runs and tests shared.
 """
 
 from l2d_jax.configs import base

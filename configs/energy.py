@@ -2,7 +2,10 @@
 
     python main.py --config=configs/energy.py --workdir=runs/energy
 
-Expected: not measured yet. Time: not measured yet.
+Expected: Context-FID .1123 of 2,000 series (seed 0; two encoders: .1092, .1153), at
+half of these .1530, where real against real has .0800; with
+--config.evaluation.num_series=2000 and .num_repeats=2. All series with five encoders:
+not measured. Time: 24 min on two CPU cores that two such runs and tests shared.
 """
 
 from l2d_jax.configs import base

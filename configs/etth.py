@@ -2,7 +2,10 @@
 
     python main.py --config=configs/etth.py --workdir=runs/etth
 
-Expected: not measured yet. Time: not measured yet.
+Expected: Context-FID .0275 of 2,000 series (seed 0; two encoders: .0257, .0293), at
+half of these .0610, where real against real has .0708; with
+--config.evaluation.num_series=2000 and .num_repeats=2. All series with five encoders:
+not measured. Time: 15 min on two CPU cores that two such runs and tests shared.
 """
 
 from l2d_jax.configs import base

@@ -2,7 +2,10 @@
 
     python main.py --config=configs/riverflow.py --workdir=runs/riverflow
 
-Expected: not measured yet. Time: not measured yet.
+Expected: Context-FID .0024 of 2,000 series (seed 0; two encoders: .0021, .0026), at
+half of these .0100, where real against real has .0083; with
+--config.evaluation.num_series=2000 and .num_repeats=2. All series with five encoders:
+not measured. Time: 14 min on two CPU cores that two such runs and tests shared.
 """
 
 from l2d_jax.configs import base
