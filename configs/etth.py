@@ -16,9 +16,5 @@ def get_config(argument: str = ""):
     config = base.get_config()
     config.data.name = "etth"
     config.data.window = 24
-    config.encoder.batch_size = 64
-    config.encoder.num_steps = 1_500
-    config.encoder.depth = 5  # a receptive field of 253 steps: enough for 24
-    config.latent_stage.num_steps = 4_000
-    config.data_stage.num_steps = 6_000
+    base.short_series(config)
     return base.with_argument(config, argument)

@@ -14,9 +14,6 @@ def get_config(argument: str = ""):
     """Differences from configs/base.py."""
     config = base.get_config()
     config.data.name = "mixture"
-    config.encoder.batch_size = 64
-    config.encoder.num_steps = 1_500
-    config.encoder.depth = 5  # a receptive field of 253 steps: enough for 24
-    config.latent_stage.num_steps = 4_000
+    base.short_series(config)
     config.data_stage.num_steps = 4_000
     return base.with_argument(config, argument)

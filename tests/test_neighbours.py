@@ -10,7 +10,6 @@ from l2d_jax.metrics.neighbours import (
     checked,
     count_balls,
     nearest,
-    random_rows,
     squared_distances,
 )
 from l2d_jax.types import InputError
@@ -158,10 +157,3 @@ def test_errors_name_the_set_and_the_mend(sets, message):
     with pytest.raises(InputError, match=message) as error:
         checked(3, **sets)
     assert "\n" not in str(error.value)
-
-
-def test_random_rows_are_different_ones():
-    a = np.arange(50.0)[:, None]
-    rng = np.random.default_rng(0)
-    assert random_rows(rng, a, 50) is a
-    assert len(np.unique(random_rows(rng, a, 40))) == 40

@@ -10,8 +10,9 @@ they need some hundred MB, up to 100,000 series of 24 x 28.
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 
+from l2d_jax.metrics.floors import choose
 from l2d_jax.metrics.moments import Generated, blocks
 from l2d_jax.types import InputError, SeriesBatch
 
@@ -248,15 +249,6 @@ def median_distance(x: Points) -> float:
 def flattened(series: SeriesBatch) -> Points:
     """A point a series, a copy in float64; NaN counts as 0."""
     return np.nan_to_num(series.astype(np.float64), copy=False).reshape(len(series), -1)
-
-
-def choose(
-    rng: np.random.Generator, series: SeriesBatch, count: int
-) -> Shaped[np.ndarray, "n L C"]:
-    """`count` different series at random; all, in order, if there are no more."""
-    if len(series) <= count:
-        return series
-    return series[rng.choice(len(series), count, replace=False)]
 
 
 # --- spectra --------------------------------------------------------------------------

@@ -19,12 +19,12 @@ points, as many of each.
 import numpy as np
 from jaxtyping import Float
 
+from l2d_jax.metrics.floors import choose
 from l2d_jax.metrics.neighbours import (
     checked,
     count_balls,
     lengths,
     nearest,
-    random_rows,
 )
 
 K = 5  # neighbours that make the radius of a ball
@@ -53,7 +53,7 @@ def fidelity(
     """
     real, generated = checked(k + 1, real=real, generated=generated)
     n, rng = min(len(real), len(generated)), np.random.default_rng(seed)
-    real, generated = random_rows(rng, real, n), random_rows(rng, generated, n)
+    real, generated = choose(rng, real, n), choose(rng, generated, n)
     return {
         **precision_and_density(real, generated, k=k),
         "recall": recall(real, generated, k=k),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from l2d_jax.types import SeriesBatch
 
@@ -64,12 +64,12 @@ def with_floor(measure: Measure) -> Callable[..., dict[str, Any]]:
 
 
 def choose(
-    rng: np.random.Generator, series: SeriesBatch, n: int
-) -> Float[np.ndarray, "n L C"]:
-    """n different series at random; all of them, in order, where there are n."""
-    if len(series) == n:
-        return series
-    return series[rng.choice(len(series), n, replace=False)]
+    rng: np.random.Generator, rows: Shaped[np.ndarray, "N *rest"], n: int
+) -> Shaped[np.ndarray, "n *rest"]:
+    """n different rows at random; all, in order, where there are no more."""
+    if len(rows) <= n:
+        return rows
+    return rows[rng.choice(len(rows), n, replace=False)]
 
 
 def summary(values: Sequence[float], *, num_samples: int) -> dict[str, Any]:

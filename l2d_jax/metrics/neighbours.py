@@ -177,12 +177,3 @@ def checked(least: int, **sets: Any) -> list[np.ndarray]:
                 f"{points.shape[1]}: flatten or encode them alike"
             )
     return arrays
-
-
-def random_rows(
-    rng: np.random.Generator, points: Float[np.ndarray, "N d"], n: int
-) -> Float[np.ndarray, "n d"]:
-    """n different rows at random; all of them, in order, where there are n."""
-    if len(points) == n:
-        return points
-    return points[rng.choice(len(points), n, replace=False)]

@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from l2d_jax.metrics.neighbours import Neighbours, checked, nearest, random_rows
+from l2d_jax.metrics.floors import choose
+from l2d_jax.metrics.neighbours import Neighbours, checked, nearest
 
 SAME = 1e-5  # of the range of the training data: rows nearer than this are one record
 CLOSE = 0.5  # a ratio d1 / d2 below it: much nearer to one record than to the next
@@ -177,8 +178,8 @@ def closer_to_train(
     the records for fixed.
     """
     rng, n = np.random.default_rng(seed), min(len(train), len(held_out))
-    to_train = nearest(generated, random_rows(rng, train, n))
-    to_held_out = nearest(generated, random_rows(rng, held_out, n))
+    to_train = nearest(generated, choose(rng, train, n))
+    to_held_out = nearest(generated, choose(rng, held_out, n))
     gap = (to_held_out.distances - to_train.distances)[:, 0]
     share = float((0.5 + 0.5 * np.sign(gap)).mean())
     record = np.where(gap >= 0.0, to_train.indices[:, 0], n + to_held_out.indices[:, 0])
@@ -214,7 +215,7 @@ def adversarial_accuracy(
     rng = np.random.default_rng(seed)
     n = min(len(train), len(held_out), len(generated))
     train, held_out, generated = (
-        random_rows(rng, points, n) for points in (train, held_out, generated)
+        choose(rng, points, n) for points in (train, held_out, generated)
     )
     own = nearest(generated, generated, exclude_self=True)
     on_train = accuracy(train, generated, own)
@@ -256,8 +257,8 @@ def membership_inference(
       Whitney 1947; at most that where there are ties); and "num_records", n.
     """
     rng, n = np.random.default_rng(seed), min(len(train), len(held_out))
-    members = nearest(random_rows(rng, train, n), generated).distances[:, 0]
-    others = nearest(random_rows(rng, held_out, n), generated).distances[:, 0]
+    members = nearest(choose(rng, train, n), generated).distances[:, 0]
+    others = nearest(choose(rng, held_out, n), generated).distances[:, 0]
     return {
         "auc": share_below(members, others),
         "chance_sd": math.sqrt((2 * n + 1) / (12 * n**2)),
