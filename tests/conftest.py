@@ -4,6 +4,7 @@ Subprocesses and the workers of pytest-xdist inherit the environment. Nothing of
 is imported here: the backend that it starts must see the settings below.
 """
 
+import gc
 import os
 from pathlib import Path
 
@@ -33,6 +34,18 @@ import jax  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_legacy_prng_key", "error")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def free_programs():
+    """Compiled programs go with the module that made them.
+
+    Each holds hundreds of memory maps, and a process may have 65,530 under Linux's
+    default: beyond that it dies of a segmentation fault.
+    """
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 def find_folder(variable: str, default: Path, what: str) -> Path:

@@ -262,6 +262,7 @@ def test_every_config_runs_in_small(
     config = configs.load(name).get_config(argument)
     config.data.update(given)
     config.evaluation.metrics = ()
+    jax.clear_caches()  # thousands of memory maps each: see conftest.free_programs
     run.run(config, tmp_path / "w")
     examples, _ = read_npz(tmp_path / "w" / "samples.npz")
     layout = l2d_jax.load(tmp_path / "w").layout
