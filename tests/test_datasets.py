@@ -369,7 +369,7 @@ def test_nothing_is_left_when_preparation_fails(data_dir, empty, monkeypatch):
     monkeypatch.setattr(
         builders.SeriesBuilder, "_generate_examples", lambda *_: iter([(0, {})])
     )
-    with pytest.raises(Exception, match="series|length"):
+    with pytest.raises(Exception, match=r"series|length"):
         builders.load(SOURCES["stock"])
     assert not prepared(SOURCES["stock"])
     assert not list(prepared_folder(SOURCES["stock"]).parent.iterdir())
