@@ -1,6 +1,6 @@
 """The trained cascade: noise -> r_0 -> series, and its variants as fillings.
 
-`GENERATORS` is the one place where a variant is chosen. A generator is a pair of pure
+`VARIANTS` is the one place where a variant is chosen. A generator is a pair of pure
 functions of one key; `Cascade` adds data units, devices and chunks.
 """
 
