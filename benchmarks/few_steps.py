@@ -18,9 +18,9 @@ import numpy as np
 import l2d_jax
 from l2d_jax import parallel
 from l2d_jax.data import load_splits
-from l2d_jax.metrics import of_one_shape, scaled
 from l2d_jax.metrics.context_fid import encode, train_encoders
 from l2d_jax.metrics.frechet import frechet_distance
+from l2d_jax.metrics.sets import sets_of
 from l2d_jax.results import comparable
 from l2d_jax.types import tree_size
 from l2d_jax.workdir import library_version
@@ -63,12 +63,12 @@ def measure(model, score, settings, *, n: int, seeds: int) -> dict:
 
 def make_score(real, *, repeats: int):
     """series -> mean Context-FID over encoders that are trained once."""
-    real_scaled, _ = scaled(*of_one_shape(real, real))
+    real_scaled = sets_of(real, real).real
     encoders = train_encoders(real_scaled, num_repeats=repeats, seed=0)
     of_real = encode(encoders, real_scaled)
 
     def score(x) -> float:
-        _, generated = scaled(*of_one_shape(real, x))
+        generated = sets_of(real, x).generated
         pairs = zip(of_real, encode(encoders, generated), strict=True)
         return float(np.mean([frechet_distance(*pair) for pair in pairs]))
 

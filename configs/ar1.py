@@ -4,7 +4,10 @@ Its mean and covariance are known (l2d_jax.data.public.synthetic).
 
     python main.py --config=configs/ar1.py --workdir=runs/ar1
 
-Expected: not measured yet. Time: not measured yet.
+Expected: Context-FID .0089 of 2,000 series (seed 0; two encoders: .0089, .0089), at
+half of these .0171, where real against real has .0092; with
+--config.evaluation.num_series=2000 and .num_repeats=2. All series with five encoders:
+not measured. Time: 22 min on two CPU cores that other work shared.
 """
 
 from l2d_jax.configs import base

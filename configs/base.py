@@ -74,9 +74,9 @@ def get_config() -> ConfigDict:
     config.sampling.batch_size = 512  # series per device and call: memory, not results
 
     config.evaluation = ConfigDict()
-    config.evaluation.metrics = ("context_fid",)  # keys of l2d_jax.metrics.METRICS
+    config.evaluation.metrics = ("all",)  # or keys of l2d_jax.metrics.METRICS, GROUPS
     config.evaluation.num_series = 0  # real ones that are used, chosen by seed; 0: all
-    config.evaluation.num_repeats = 5  # retrained encoders (published: 5)
+    config.evaluation.num_repeats = 5  # of each score (published: 5)
     config.evaluation.seed = 0
     return config
 
@@ -139,6 +139,12 @@ def smoke(config: ConfigDict) -> None:
     config.sampling.num_samples = 64
     config.evaluation.num_series = 64
     config.evaluation.num_repeats = 2
+    config.evaluation.metrics = (
+        "context_fid",
+        "spectral_distance",
+        "classes",
+        "privacy",
+    )
 
 
 ARGUMENTS = {

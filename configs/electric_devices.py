@@ -2,7 +2,10 @@
 
     python main.py --config=configs/electric_devices.py --workdir=runs/electric_devices
 
-Expected: not measured yet. Time: not measured yet.
+Expected: Context-FID .0124 of 2,000 series (seed 0; two encoders: .0133, .0114), at
+half of these .0155, where real against real has .0043; with
+--config.evaluation.num_series=2000 and .num_repeats=2. All series with five encoders:
+not measured. Time: 21 min on two CPU cores that other work shared.
 """
 
 from l2d_jax.configs import base

@@ -2,7 +2,10 @@
 
     python main.py --config=configs/face_all.py --workdir=runs/face_all
 
-Expected: not measured yet. Time: not measured yet.
+Expected: Context-FID .0872 of 2,000 series (seed 0; two encoders: .0951, .0792), at
+half of these .0985, where real against real has .0212; with
+--config.evaluation.num_series=2000 and .num_repeats=2. All series with five encoders:
+not measured. Time: 49 min on two CPU cores that other work shared.
 """
 
 from l2d_jax.configs import base

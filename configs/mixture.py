@@ -4,7 +4,10 @@ One channel. Modes that a model drops can be counted (l2d_jax.data.public.synthe
 
     python main.py --config=configs/mixture.py --workdir=runs/mixture
 
-Expected: not measured yet. Time: not measured yet.
+Expected: Context-FID .0095 of 2,000 series (seed 0; two encoders: .0100, .0090), at
+half of these .0130, where real against real has .0030; with
+--config.evaluation.num_series=2000 and .num_repeats=2. All series with five encoders:
+not measured. Time: 29 min on two CPU cores that other work shared.
 """
 
 from l2d_jax.configs import base

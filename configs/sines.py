@@ -2,7 +2,10 @@
 
     python main.py --config=configs/sines.py --workdir=runs/sines
 
-Expected: not measured yet. Time: not measured yet.
+Expected: Context-FID .0318 of 2,000 series (seed 0; two encoders: .0284, .0352), at
+half of these .0476, where real against real has .0471; with
+--config.evaluation.num_series=2000 and .num_repeats=2. All series with five encoders:
+not measured. Time: 24 min on two CPU cores that other work shared.
 """
 
 from l2d_jax.configs import base

@@ -2,7 +2,10 @@
 
     python main.py --config=configs/spoken_arabic_digits.py --workdir=runs/digits
 
-Expected: not measured yet. Time: not measured yet.
+Expected: Context-FID .2706 of 2,000 series (seed 0; two encoders: .2711, .2701), at
+half of these .3037, where real against real has .0870; with
+--config.evaluation.num_series=2000 and .num_repeats=2. All series with five encoders:
+not measured. Time: 19 min on two CPU cores that other work shared.
 """
 
 from l2d_jax.configs import base

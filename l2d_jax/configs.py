@@ -13,7 +13,7 @@ from l2d_jax.cascade import VARIANTS, with_sampling
 from l2d_jax.data.normalizer import SCALERS
 from l2d_jax.data.protocols import PROTOCOLS
 from l2d_jax.diffusion import PREDICTIONS, WEIGHTINGS
-from l2d_jax.metrics import METRICS
+from l2d_jax.metrics import ALL, GROUPS, METRICS
 from l2d_jax.models import CONDITIONS, MIXERS
 from l2d_jax.schedules import SCHEDULES
 from l2d_jax.stages import check_choice
@@ -84,7 +84,7 @@ def resolve(config: ConfigDict) -> ConfigDict:
     for field, (value, known) in choices.items():
         check_choice(value, known, f"--config.{field}")
     for metric in config.evaluation.metrics:
-        check_choice(metric, METRICS, "--config.evaluation.metrics")
+        check_choice(metric, (ALL, *METRICS, *GROUPS), "--config.evaluation.metrics")
     for stage in VARIANTS[config.variant].stages:
         section = SECTIONS[stage]
         field = f"--config.{section}.batch_size"

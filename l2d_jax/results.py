@@ -23,6 +23,7 @@ from l2d_jax.data.normalizer import inside
 from l2d_jax.data.protocols import take
 from l2d_jax.logbook import read_losses, read_seconds
 from l2d_jax.metrics import evaluate
+from l2d_jax.metrics.table import table
 from l2d_jax.report import write_report
 from l2d_jax.samples import check_out, read_npz, write_samples
 from l2d_jax.stages import fill_missing
@@ -108,9 +109,14 @@ def score(workdir: Path, config: ConfigDict, splits: Splits) -> dict[str, Any]:
                 return scores
         except json.JSONDecodeError:  # made again
             pass
-    scores = evaluate(
-        comparable(real_series(splits, config)),
+    train, test = real_sets(splits, config)
+    scores: dict[str, Any] = evaluate(
+        comparable(train),
         comparable(samples),
+        test=None if test is None else comparable(test),
+        labels=train.labels,
+        test_labels=None if test is None else test.labels,
+        classes=splits.classes,
         metrics=tuple(c.metrics),
         num_repeats=c.num_repeats,
         seed=c.seed,
@@ -120,19 +126,24 @@ def score(workdir: Path, config: ConfigDict, splits: Splits) -> dict[str, Any]:
     return scores
 
 
-def real_series(splits: Splits, config: ConfigDict) -> Examples:
-    """What generated series are compared with: held-out ones where there are any.
+def real_sets(splits: Splits, config: ConfigDict) -> tuple[Examples, Examples | None]:
+    """What generated series are compared with: trained on, and held out if any."""
+    train, test = (
+        None if one is None else filled(some(one, config.evaluation))
+        for one in (splits.train, splits.test)
+    )
+    assert train is not None
+    return train, test
 
-    Missing values are filled by interpolation along time.
-    """
-    c = config.evaluation
-    real = some(splits.train if splits.test is None else splits.test, c)
-    within = inside(real.lengths, real.series.shape[1])
-    if not np.isnan(real.series[within]).any():
-        return real
-    filled = parallel.map_all(interpolated, (), real.series, batch_size=256)
-    filled[~within] = np.nan
-    return real._replace(series=filled)
+
+def filled(examples: Examples) -> Examples:
+    """With missing values interpolated along time."""
+    within = inside(examples.lengths, examples.series.shape[1])
+    if not np.isnan(examples.series[within]).any():
+        return examples
+    series = parallel.map_all(interpolated, (), examples.series, batch_size=256)
+    series[~within] = np.nan
+    return examples._replace(series=series)
 
 
 def interpolated(_: tuple[()], series: Series) -> Series:
@@ -156,22 +167,9 @@ def comparable(examples: Examples) -> np.ndarray | list[np.ndarray]:
 
 
 def summary(workdir: Path, scores: Mapping[str, Any]) -> str:
-    """The scores in a line each, and where the report lies."""
-    lines = []
-    for name, value in scores.items():
-        if name == "settings":
-            continue
-        if value["mean"] is None:
-            lines.append(f"{name}: undefined, {value['undefined']}")
-            continue
-        line = f"{name}: {value['mean']:.4f}"
-        if value["interval"]:
-            low, high = value["interval"]
-            line += f" (95 % {low:.4f} to {high:.4f})"
-        if "floor" in value and value["floor"]["mean"] is not None:
-            line += f", real against real {value['floor']['mean']:.4f}"
-        lines.append(line)
-    return "\n".join([*lines, f"report: {workdir / 'report' / 'index.html'}"])
+    """The scores as a table, warnings, and where the report lies."""
+    found = {name: score for name, score in scores.items() if name != "settings"}
+    return f"{table(found)}\nreport: {workdir / 'report' / 'index.html'}"
 
 
 # --- report ---------------------------------------------------------------------------
@@ -182,10 +180,13 @@ def report(workdir: Path, config: ConfigDict, splits: Splits) -> Path:
     samples, settings = read_npz(workdir / "samples.npz")
     scores = json.loads((workdir / "scores.json").read_text())
     scores.pop("settings", None)
-    real = real_series(splits, config)
+    train, test = real_sets(splits, config)
+    real = train if test is None else test
     return write_report(
         workdir,
         real=real.series,
+        train=train.series,
+        test=None if test is None else test.series,
         generated=samples.series,
         labels=real.labels,
         classes=splits.classes,

@@ -37,8 +37,8 @@ ORDER = (
 BESIDE = {
     "data": {"types", "layers", "models"},
     "metrics": {"types", "layers", "models", "parallel", "data"},
-    "plots": {"types", "layers", "models"},
-    "report": {"types", "plots"},
+    "plots": {"types", "layers", "models", "metrics"},
+    "report": {"types", "plots", "metrics"},
     "samples": {"types"},
 }
 # and the parts in the order that may import them.

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 import pytest
 
-from l2d_jax.metrics import METRICS, evaluate
+from l2d_jax.metrics import GROUPS, METRICS, evaluate
 from l2d_jax.metrics.context_fid import (
     ENCODER,
     MAX_TRAIN_LENGTH,
@@ -25,6 +25,7 @@ from l2d_jax.metrics.context_fid import (
     hierarchical_contrastive_loss,
     in_sections,
     mean_of_iterates,
+    params_from_torch,
     random_crops,
     summary,
     train_encoders,
@@ -98,24 +99,10 @@ def test_frechet_distance_of_the_reference(reference_dir):
 
 def torch_params(file):
     """The reference's parameters by our names, in our layout."""
-    params = {}
-    for key in file:
-        if not key.startswith("param/"):
-            continue
-        *path, kind = key.removeprefix("param/").split(".")
-        value = file[key]
-        if path == ["input_fc"]:
-            path, value = ["input"], value.T
-        else:  # feature_extractor.net.<i>.conv1.conv, or ....projector
-            path = [f"block_{path[2]}", path[3]]
-            if kind == "weight":
-                value = value.transpose(2, 1, 0)  # [out, in, k] -> [k, in, out]
-                value = value[0] if path[1] == "projector" else value
-        layer = params
-        for name in path:
-            layer = layer.setdefault(name, {})
-        layer["kernel" if kind == "weight" else "bias"] = value
-    return {"params": params}
+    prefix = "param/"
+    return params_from_torch(
+        {name.removeprefix(prefix): file[name] for name in file if prefix in name}
+    )
 
 
 @pytest.mark.parametrize(
@@ -563,7 +550,7 @@ def spoilt(value, *index):
         (GOOD, [*GOOD, GOOD[0, 0]], {}, ["generated[16]", "(2,)"]),
         (spoilt(7.0, ..., 1), GOOD, {}, ["channel 1 of real is 7", "leave"]),
         (GOOD, GOOD, {"metrics": ["context-fid"]}, ["did you mean 'context_fid'?"]),
-        (GOOD, GOOD, {"metrics": ["zzz"]}, ["'zzz'", "use one of", "context_fid"]),
+        (GOOD, GOOD, {"metrics": ["zzz"]}, ["'zzz'", "use all or", "context_fid"]),
         (GOOD, GOOD, {"num_repeats": 0}, ["num_repeats=0", "1 or more"]),
     ],
 )
@@ -576,9 +563,24 @@ def test_bad_input_is_named_in_one_line(real, generated, options, words):
 
 
 def test_every_metric_is_computed_by_default(monkeypatch):
+    def named(name):
+        return {"mean": 0.5, "values": [0.5], "num_samples": 16, "name": name}
+
     for name in METRICS:
-        monkeypatch.setitem(METRICS, name, lambda *_, name=name, **__: {"mean": name})
+        monkeypatch.setitem(METRICS, name, lambda *_, name=name, **__: named(name))
+    for name in GROUPS:
+        monkeypatch.setitem(
+            GROUPS,
+            name,
+            lambda *_, name=name, **__: {f"{name}_{i}": named(name) for i in (0, 1)},
+        )
     scores = evaluate(GOOD, GOOD)
-    assert {name: score["mean"] for name, score in scores.items()} == {
-        name: name for name in METRICS
+    assert {name: score["name"] for name, score in scores.items()} == {
+        **{name: name for name in METRICS},
+        **{f"{name}_{i}": name for name in GROUPS for i in (0, 1)},
     }
+    assert "only 16 series" in scores["context_fid"]["warning"]
+    assert "takes 321 or more" in scores["context_fid"]["warning"]
+    assert [*evaluate(GOOD, GOOD, metrics=["pca_fid", "classes"])] == [
+        *("pca_fid", "classes_0", "classes_1")
+    ]

@@ -209,9 +209,9 @@ def test_training_rows_are_found():
     verdict = copies(scores)
     assert verdict is not None and "\n" not in verdict
     assert verdict.startswith(
-        "COPIES OF TRAINING DATA: 400 of 400 samples are training rows; "
+        "COPIES OF TRAINING DATA: 400 of 400 samples are training series; "
     )
-    assert "100.0% are closer to training than to held-out rows" in verdict
+    assert "100.0% are closer to training than to held-out series" in verdict
     assert "AUC 1.000 (chance: 0.5 +- 0.041)" in verdict
 
 
@@ -225,7 +225,7 @@ def test_blurred_training_rows_are_found(noise):
     assert scores["exact_copies"]["count"] == 0
     verdict = copies(scores)
     assert verdict is not None
-    for part in ("lie at one training row", "closer to training", "AUC"):
+    for part in ("lie at one training series", "closer to training", "AUC"):
         assert part in verdict
 
 
@@ -234,14 +234,14 @@ def test_few_copies_among_many_samples_are_found():
     fresh[:50] = train[:50] + 0.1 * gaussians(105, 50, 20)
     scores = privacy(train, held_out, fresh)
     assert scores["closer_to_train"]["share"] < 0.6
-    assert "5.0% lie at one training row" in str(copies(scores))
+    assert "5.0% lie at one training series" in str(copies(scores))
 
 
 def test_one_exact_copy_is_one_too_many():
     train, held_out, fresh = three_sets(7)
     fresh[5] = train[17]
     assert copies(privacy(train, held_out, fresh)) == (
-        "COPIES OF TRAINING DATA: 1 of 400 samples are training rows"
+        "COPIES OF TRAINING DATA: 1 of 400 samples are training series"
     )
 
 
@@ -254,7 +254,7 @@ def test_rows_that_the_data_itself_repeats_are_no_copies():
     assert scores["exact_copies"]["held_out"]["count"] == 40
     assert copies(scores) is None
     sets[2][40:140] = sets[0][40:140]
-    assert "140 of 400 samples are training rows" in str(copies(privacy(*sets)))
+    assert "140 of 400 samples are training series" in str(copies(privacy(*sets)))
 
 
 def test_real_windows(reference_dir):

@@ -1,8 +1,9 @@
-"""The report: numbers behind its pictures in closed form, and what the page holds."""
+"""The report: verdicts and sentences by hand, and what the page holds."""
 
 import base64
 import io
 import re
+from html import unescape
 from html.parser import HTMLParser
 
 import numpy as np
@@ -10,7 +11,10 @@ import pytest
 from PIL import Image
 
 from l2d_jax import plots
-from l2d_jax.report import SECTIONS, reading, write_report
+from l2d_jax.metrics.about import FAMILIES, SCORES, verdict
+from l2d_jax.metrics.floors import summary
+from l2d_jax.report import SECTIONS, write_report
+from l2d_jax.report.scores import reading
 from l2d_jax.types import InputError
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -19,252 +23,129 @@ VOID = {"meta", "img", "br"}
 NAN = np.nan
 
 
-# Autocorrelation
+# Verdicts
 
 
-def test_autocorrelation_of_fixed_numbers():
-    # Mean 1, so y = [1, -2, -1, 2, 0]: products 10, -2, -5, 2, 0.
-    series = np.array([[2.0, -1.0, 0.0, 3.0, 1.0]])
-    found = plots.autocorrelation(series, num_lags=5)
-    np.testing.assert_allclose(found, [[1.0, -0.2, -0.5, 0.2, 0.0]], atol=1e-12)
+def paired(generated, floor, **more):
+    """A score of these values at the floor's size and of the floor."""
+    sides = {"floor": floor, "at_floor_size": generated}
+    sides = {name: summary(values, num_samples=50) for name, values in sides.items()}
+    return {**summary(generated, num_samples=100), **sides, **more}
 
 
-def test_autocorrelation_of_an_alternating_series():
-    length, lags = 30, np.arange(16)
-    series = (-1.0) ** np.arange(length)[None]
-    expected = (-1.0) ** lags * (length - lags) / length
-    found = plots.autocorrelation(series, num_lags=16)[0]
-    np.testing.assert_allclose(found, expected, atol=1e-12)
+def differing(t: float) -> dict:
+    """Five pairs whose differences have mean 1 and t = mean sqrt(5) / sd = `t`."""
+    spread = np.array([-1.0, -1.0, 0.0, 1.0, 1.0])  # sd 1
+    floor = np.array([3.0, 9.0, 4.0, 7.0, 1.0])
+    return paired(list(floor + 1.0 + spread * np.sqrt(5) / t), list(floor))
 
 
-@pytest.mark.parametrize("periods", [1, 3, 7])
-def test_autocorrelation_of_a_sine(periods):
-    # Over whole periods: ((L - k) cos(wk) + sin(wk) cot(w)) / L, w = 2 pi periods / L.
-    length, lags = 48, np.arange(25)
-    w = 2 * np.pi * periods / length
-    series = 5.0 + 3.0 * np.sin(w * np.arange(length))[None]
-    turning = np.sin(w * lags) / np.tan(w)
-    expected = ((length - lags) * np.cos(w * lags) + turning) / length
-    found = plots.autocorrelation(series, num_lags=25)[0]
-    np.testing.assert_allclose(found, expected, atol=1e-12)
+@pytest.mark.parametrize(
+    ("best", "expected"),
+    [("low", "worse"), ("high", "better than real"), ("real", "higher")],
+)
+def test_verdict_is_a_paired_test_at_99_per_cent(best, expected):
+    # Student's t, .995 and 4 degrees of freedom: 4.604 (any table).
+    assert verdict(differing(4.61), best) == expected
+    assert verdict(differing(4.60), best) == "as real"
 
 
-def test_autocorrelation_of_an_autoregression_is_a_power_of_its_factor():
-    rng, steps = np.random.default_rng(0), 50_000
-    x = np.zeros(steps)
-    noise = rng.normal(size=steps)
-    for t in range(1, steps):
-        x[t] = 0.8 * x[t - 1] + noise[t]
-    found = plots.autocorrelation(x[None], num_lags=8)[0]
-    np.testing.assert_allclose(found, 0.8 ** np.arange(8), atol=0.03)
+@pytest.mark.parametrize(
+    ("best", "expected"),
+    [("low", "better than real"), ("high", "worse"), ("real", "lower")],
+)
+def test_verdict_of_less(best, expected):
+    more = differing(4.61)
+    less = {"floor": more["at_floor_size"], "at_floor_size": more["floor"]}
+    assert verdict(less, best) == expected
 
 
-def test_autocorrelation_of_white_noise_is_within_its_standard_error():
-    noise = np.random.default_rng(1).normal(size=(1, 40_000))
-    found = plots.autocorrelation(noise, num_lags=50)[0]
-    assert found[0] == 1.0
-    assert np.abs(found[1:]).max() < 4 / np.sqrt(noise.size)
+def test_verdict_of_differences_that_are_always_the_same():
+    assert verdict(paired([0.0] * 3, [0.0] * 3), "low") == "as real"
+    assert verdict(paired([1.0] * 3, [0.0] * 3), "low") == "worse"
+    assert verdict(paired([0.1 + 0.2] * 3, [0.3] * 3), "low") == "as real"  # rounding
+    assert verdict(paired([-1e-9] * 3, [-3e-9] * 3), "low") == "worse"
 
 
-def test_autocorrelation_ignores_padding_units_and_precision():
-    rng = np.random.default_rng(2)
-    short = rng.normal(size=(4, 9))
-    padded = np.full((4, 20), NAN)
-    padded[:, :9] = short
-    expected = plots.autocorrelation(short, num_lags=9)
-    found = plots.autocorrelation(padded, num_lags=11)
-    np.testing.assert_allclose(found[:, :9], expected, atol=1e-12)
-    assert np.isnan(found[:, 9:]).all()
-    scaled = plots.autocorrelation((1e-30 * padded).astype(np.float32), num_lags=9)
-    np.testing.assert_allclose(scaled, expected, atol=1e-5)
-    moved = plots.autocorrelation(1e3 + 1e6 * padded, num_lags=9)
-    np.testing.assert_allclose(moved, expected, atol=1e-8)
+def test_verdict_is_unknown_without_pairs():
+    whole = paired([1.0, 1.1, 1.2], [0.1, 0.2, 0.3])
+    assert verdict(whole, "low") == "worse"
+    for side in ("floor", "at_floor_size"):
+        assert verdict({**whole, side: None}, "low") == "unknown"
+        none = {"mean": None, "values": [None] * 3}
+        assert verdict({**whole, side: none}, "low") == "unknown"
+        assert verdict({**whole, side: {"mean": 0.5}}, "low") == "unknown"
+        two = summary([1.0, 2.0], num_samples=50)
+        assert verdict({**whole, side: two}, "low") == "unknown"
+    assert verdict({"mean": 1.0}, "low") == "unknown"
+    assert verdict(paired([9.0, 9.0], [0.5, 0.5]), "low") == "unknown"
 
 
-@pytest.mark.parametrize("value", [0.0, 0.1, -1e-30, 123456.789])
-def test_autocorrelation_of_a_constant_is_not_defined(value):
-    series = np.full((1, 7), value)
-    series[0, 6:] = NAN
-    assert np.isnan(plots.autocorrelation(series, num_lags=4)).all()
-    assert np.isnan(plots.autocorrelation(series[:, :1], num_lags=1)).all()
-
-
-def test_correlogram_uses_what_is_defined():
-    rows = np.stack([[1.0, k / 10, NAN, NAN] for k in range(11)])
-    rows[0, 2] = 0.3
-    found = plots.correlogram(rows)
-    np.testing.assert_allclose(found.mean, [1.0, 0.5, 0.3, NAN])
-    np.testing.assert_allclose(found.low, [1.0, 0.1, 0.3, NAN])
-    np.testing.assert_allclose(found.high, [1.0, 0.9, 0.3, NAN])
-
-
-# Features and maps
-
-
-def test_lengths_and_whole_series():
-    series = np.zeros((6, 4, 2))
-    series[1, 2:] = NAN
-    series[2] = NAN
-    series[3, 1] = NAN  # a gap
-    series[4, 0, 1] = NAN  # half a step is missing
-    series[5, 3, 0] = np.inf
-    assert plots.lengths(series).tolist() == [4, 2, 0, 4, 4, 4]
-    assert plots.whole(series).tolist() == [True, True, False, False, False, False]
-
-
-def test_features_of_ragged_series():
-    # Channels span 0..10 and 5..5 in the real ones; the second is left unscaled.
-    real = np.array(
-        [[[0.0, 5.0], [10.0, 5.0], [5.0, 5.0]], [[2.0, 5.0], [NAN, NAN], [NAN, NAN]]]
-    )
-    generated = np.array([[[20.0, 6.0], [1e9, 5.0], [NAN, NAN]]], dtype=np.float32)
-    a, b = plots.features(real, generated)
-    np.testing.assert_allclose(a[0], [0.0, 0.0, 1.0, 0.0, 0.5, 0.0, 1.0])
-    np.testing.assert_allclose(a[1], [0.2, 0.0, 0.2, 0.0, 0.2, 0.0, 1 / 3])
-    # Ends at its second value, which is cut off at 10, and repeats it.
-    np.testing.assert_allclose(b[0], [2.0, 1.0, 10.0, 0.0, 10.0, 0.0, 2 / 3])
-
-
-def test_features_of_equal_lengths_have_no_length():
-    real = np.arange(12.0).reshape(2, 3, 2)
-    a, b = plots.features(real, real[:1] + 10.0)
-    assert a.shape == (2, 6)
-    np.testing.assert_allclose(a.reshape(2, 3, 2)[..., 0].ravel(), np.arange(6) / 5)
-    np.testing.assert_allclose(b, a[:1] + 1.0)
-
-
-def test_pca_is_fitted_on_the_real_series_only():
-    rng = np.random.default_rng(3)
-    along = np.array([3.0, 0.0, 4.0]) / 5
-    position = rng.normal(size=20)
-    real = 7.0 + position[:, None] * along
-    far = np.array([[7.0, 1e3, 7.0], [10.0, 7.0, 11.0]])
-    found = plots.pca(real, far)
-    sign = np.sign(found.real[0, 0] * (position[0] - position.mean()))
-    np.testing.assert_allclose(sign * found.real[:, 0], position - position.mean())
-    np.testing.assert_allclose(found.real[:, 1], 0.0, atol=1e-12)
-    np.testing.assert_allclose(sign * found.generated[1, 0], 5.0 - position.mean())
-    assert "100 %" in found.axes[0]
-
-
-def test_pca_of_one_series_and_of_one_feature():
-    one = plots.pca(np.ones((1, 4)), np.zeros((2, 4)))
-    assert (one.real == 0).all() and one.generated.shape == (2, 2)
-    narrow = plots.pca(np.array([[0.0], [2.0]]), np.array([[3.0]]))
-    np.testing.assert_allclose(np.abs(narrow.real), [[1.0, 0.0], [1.0, 0.0]])
-    np.testing.assert_allclose(np.abs(narrow.generated), [[2.0, 0.0]])
-
-
-def test_tsne_keeps_groups_together_and_can_be_repeated():
-    rng = np.random.default_rng(4)
-    group = np.arange(60) % 2
-    rows = 10.0 * group[:, None] + rng.normal(size=(60, 5))
-    real, generated = rows[:30], rows[30:]
-    start = plots.pca(real, generated)
-    found = plots.tsne(real, generated, start=start, seed=0)
-    nearest = plots.nearest(found.generated, found.real)
-    assert (group[:30][nearest] == group[30:]).all()
-    again = plots.tsne(real, generated, start=start, seed=0)
-    np.testing.assert_allclose(again.real, found.real)
-
-
-def test_nearest_real_series():
-    real = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
-    found = plots.nearest(np.array([[3.0, 0.5], [0.1, -9.0], [1.0, 5.0]]), real)
-    assert found.tolist() == [1, 0, 2]
-
-
-def test_pick_draws_distinct_indices():
-    found = plots.pick(100, 10, seed=0)
-    assert len(set(found.tolist())) == 10 and (np.diff(found) > 0).all()
-    assert found.tolist() == plots.pick(100, 10, seed=0).tolist()
-    assert found.tolist() != plots.pick(100, 10, seed=1).tolist()
-    assert plots.pick(3, 10, seed=0).tolist() == [0, 1, 2]
-
-
-# Densities, losses, colours
-
-
-def test_stray_values_count_in_the_outermost_bins():
-    real = np.linspace(0.0, 1.0, 101)
-    generated = np.array([0.5, 0.5, 1e6, -3.0])
-    edges = plots.shared_edges(real, generated)
-    np.testing.assert_allclose(edges[[0, -1]], [-1.0, 2.0])
-    found = plots.density(generated, edges) * np.diff(edges)
-    np.testing.assert_allclose([found[0], found[-1], found.max()], [0.25, 0.25, 0.5])
-    np.testing.assert_allclose(found.sum(), 1.0)
-
-
-@pytest.mark.parametrize("value", [0.0, -3.5, 1e25])
-def test_edges_of_a_constant(value):
-    same = np.full(3, value)
-    edges = plots.shared_edges(same, same)
-    assert (np.diff(edges) > 0).all() and edges[0] < value < edges[-1]
-    found = plots.density(same, edges) * np.diff(edges)
-    np.testing.assert_allclose(found.sum(), 1.0)
-
-
-def test_edges_reach_all_generated_values_where_real_ones_are_constant():
-    edges = plots.shared_edges(np.full(3, 1.0), np.array([-2.0, 8.0]))
-    np.testing.assert_allclose(edges[[0, -1]], [-2.0, 8.0])
-
-
-def test_blocks_of_a_loss():
-    steps = np.array([40, 10, 20, 30, 50])
-    losses = np.array([1.0, 4.0, 2.0, NAN, 3.0])
-    found = plots.blocks(steps, losses, most=2)
-    expected = [[20, 50], [3.0, 2.0], [2.0, 1.0], [4.0, 3.0]]
-    np.testing.assert_allclose(found, expected)
-    assert plots.blocks(np.zeros(0), np.zeros(0)).shape == (4, 0)
-
-
-def test_every_class_has_its_own_mark():
-    styles = [plots.class_style(index) for index in range(plots.MAX_CLASSES)]
-    assert len(set(styles)) == plots.MAX_CLASSES
-    rest = {plots.class_style(index) for index in range(26, 40)}
-    assert len(rest) == 1 and not rest & set(styles)
-
-
-def test_real_is_blue_on_the_left_and_generated_orange_on_the_right():
-    wave = np.sin(np.arange(60.0))[None]
-    picture = plots.series_picture(wave, -wave)
-    pixels = np.asarray(Image.open(io.BytesIO(picture.png)).convert("RGB")).astype(int)
-    assert pixels.shape == (picture.height, picture.width, 3)
-    warm = pixels[:, :, 0] - pixels[:, :, 2]
-    blue, orange = ((side > 60).any(axis=0).nonzero()[0] for side in (-warm, warm))
-    assert len(blue) > 100 and len(orange) > 100 and blue.max() < orange.min()
+def test_every_score_has_a_family_a_best_and_a_sentence():
+    for name, words in SCORES.items():
+        assert words.family in FAMILIES and words.best in ("low", "high", "real"), name
+        assert re.match(r"(is|of|nats is) ", words.says) and words.says[-1] != ".", name
 
 
 # Scores in words
 
 
-def score(mean: float, low: float, high: float, count: int, **more):
-    return {"mean": mean, "interval": [low, high], "num_samples": count, **more}
-
-
 def test_reading_compares_with_the_floor_at_its_size():
-    floor, small = score(0.006, 0.005, 0.007, 50), score(0.0186, 0.017, 0.02, 50)
-    whole = score(0.018, 0.017, 0.019, 99, floor=floor, at_floor_size=small)
-    assert reading("context_fid", whole) == (
-        "Context-FID 0.018 (95\u00a0% interval 0.017 to 0.019), 3.1 times the floor of "
-        "real against real at the same number of series."
+    score = paired([0.018, 0.019, 0.017], [0.010, 0.010, 0.010], mean=0.0102)
+    assert reading("context_fid", score) == (
+        "0.0102 is the distance between real and generated series as TS2Vec sees them; "
+        "at equal size it is 1.8 times what real series score against real ones. That "
+        "is worse than real series score, beyond chance."
     )
 
 
+def test_reading_of_a_share_and_of_what_can_not_be_told_from_real():
+    score = paired([0.91, 0.95, 0.93], [0.93, 0.92, 0.94])
+    assert reading("precision", score) == (
+        "93\u00a0% of the generated series lie where real ones do; at equal size it is "
+        "93\u00a0%, and 93\u00a0% for real series. Generated series can't be told from "
+        "real ones by this score."
+    )
+
+
+def test_reading_of_a_score_without_better_or_worse():
+    score = paired([0.21, 0.20, 0.21], [0.25, 0.25, 0.25])
+    text = reading("predictive_score", score)
+    assert (
+        "; at equal size it is 0.207, and 0.25 for real series. That is lower" in text
+    )
+
+
+@pytest.mark.parametrize("floor", [[-2e-5] * 3, [0.0] * 3, [1e-5, -3e-5, 5e-5]])
+def test_no_ratio_to_a_floor_that_is_not_above_zero(floor):
+    text = reading("mmd_series", paired([3e-3] * 3, floor))
+    assert "times" not in text and "at equal size it is 0.003, and" in text
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words"),
+    [(1.02, "1.02 times"), (1.3, "1.3 times"), (0.052, "0.052 times"), (712.0, "712 ")],
+)
+def test_ratios_have_the_digits_that_matter(ratio, words):
+    assert f"it is {words}" in reading("pca_fid", paired([ratio] * 2, [1.0] * 2))
+
+
 def test_reading_says_where_the_numbers_of_series_differ():
-    floor = score(0.5, 0.4, 0.6, 50)
-    other = reading("x_y", score(1.0, 0.9, 1.1, 99, floor=floor))
-    assert other.startswith("X y 1 (95") and "2.0 times the floor" in other
-    assert other.endswith("at another number of series.")
-    same = reading("x_y", score(1.0, 0.9, 1.1, 50, floor=floor))
-    assert same.endswith("at the same number of series.")
+    floor = summary([0.5, 0.5], num_samples=50)
+    score = {**summary([1.0, 1.0], num_samples=99), "floor": floor}
+    assert "at another number of series it is 2.0 times" in reading("pca_fid", score)
+    assert "too few repeats" in reading("pca_fid", score)
+    score["num_samples"] = 50
+    assert "at equal size it is 2.0 times" in reading("pca_fid", score)
 
 
-def test_reading_without_floor_interval_or_ratio():
-    assert reading("mmd", {"mean": 1234.5}) == "Mmd 1,234."
-    assert reading("mmd", {"mean": 0.25, "floor": None}) == "Mmd 0.25."
-    none = reading("mmd", {"mean": 0.25, "floor": {"mean": 0.0}})
-    assert none == "Mmd 0.25; the floor of real against real is 0."
+def test_reading_without_floor_or_value():
+    assert reading("x_y", {"mean": 1234.5}) == (
+        "1,234 was measured. There is no score of real series to compare it with."
+    )
+    why = {"mean": None, "undefined": "all <series> are flat"}
+    assert reading("pca_fid", why) == "Undefined, because all <series> are flat."
+    assert reading("pca_fid", {"mean": None}) == "Undefined, because it has no value."
 
 
 # The page
@@ -275,7 +156,8 @@ class Page(HTMLParser):
 
     def __init__(self, text: str):
         super().__init__()
-        self.open, self.tags, self.words = [], [], []
+        self.open, self.tags, self.words, self.texts = [], [], [], []
+        self.source = text
         self.feed(text)
         assert not self.open
 
@@ -290,6 +172,13 @@ class Page(HTMLParser):
     def handle_data(self, data):
         if self.open and self.open[-1] != "style":
             self.words.append(data)
+            self.texts.append((self.open[-1], data))
+
+    @property
+    def lines(self) -> list[str]:
+        """The entries of lists."""
+        found = re.findall(r"<li>(.*?)</li>", self.source, re.S)
+        return [unescape(re.sub(r"<.*?>", "", one)).strip(" ●▲■") for one in found]
 
     @property
     def text(self) -> str:
@@ -315,8 +204,18 @@ def write(folder, **changes) -> Page:
     assert [p.name for p in path.parent.iterdir()] == ["index.html"]
     page = Page(path.read_text(encoding="utf-8"))
     check_self_contained(page)
-    assert [attrs["id"] for attrs in page.all("section")] == list(SECTIONS)
+    sections = [attrs["id"] for attrs in page.all("section")]
+    absent = set() if "labels" in changes else {"classes"}
+    assert sections == [name for name in SECTIONS if name not in absent]
     return page
+
+
+def score(mean: float, low: float, high: float, count: int, **more):
+    return {"mean": mean, "interval": [low, high], "num_samples": count, **more}
+
+
+def below(captions: list[str], start: str) -> list[str]:
+    return [caption for caption in captions if caption.startswith(start)]
 
 
 def check_self_contained(page: Page) -> None:
@@ -342,17 +241,80 @@ def test_report_of_equal_lengths(tmp_path):
     page = write(tmp_path)
     maps = ["PCA, fitted on the real series", "t-SNE, fitted on both"]
     names = ["speed", "load"]
-    assert captions(page) == [*names, *maps, *names, *names, "data"]
+    found = captions(page)
+    assert found[:10] == [*names, *maps, *names, *names, *names]
+    assert len(below(found, "Generated ")) == 6 and found[16:] == ["data"]
     assert "Toy: real and generated" in page.text
     assert "L2D-Diff, variant latent" in page.text
-    assert "Context-FID 0.02 (95" in page.text
+    assert "Context-FID: 0.02 is the distance" in page.text
     assert "40 of 40 real and 30 of 30 generated" in page.text
-    assert "By class" not in page.text and "left out" not in page.text
+    assert "left out" not in page.text
+    assert not any("role" in attrs for _, attrs in page.tags) and "⚠" not in page.text
     cells = [attrs.get("data-of") for attrs in page.all("td")]
     assert cells == ["Generated", "At floor's size", "Floor"]
     assert page.text.count("–") == 2  # no floor was given
     for name in ("command", "run it", "n", "3"):
         assert (name in page.words) == (name != "command")
+
+
+def all_scores() -> dict:
+    """One of each kind: as real, worse, different, undefined and without a floor."""
+    scores = {
+        name: paired([1.0, 1.1, 1.2], [1.1, 1.0, 1.2])  # as real
+        for name in reversed(SCORES)
+    }
+    scores["context_fid"] = paired([3.0, 3.1, 3.2], [0.1, 0.2, 0.3])
+    scores["predictive_score"] = paired([3.0, 3.1, 3.2], [0.1, 0.2, 0.3])
+    why = "a channel is constant"
+    scores["kurtosis_difference"] = {"mean": None, "values": [None], "undefined": why}
+    scores["exact_copies"] = score(0.5, 0.4, 0.6, 30, warning="15 copies & more")
+    scores["dropped_classes"]["warning"] = "class 3 is missing"
+    scores["my_score"] = {"mean": 0.125, "seconds": 3}
+    return scores
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory) -> Page:
+    x = np.random.default_rng(6).normal(size=(3, 4, 1))
+    inputs = {"real": x, "generated": x, "channels": ("a",), "losses": {}}
+    return write(tmp_path_factory.mktemp("suite"), scores=all_scores(), **inputs)
+
+
+def test_report_of_the_whole_suite(suite):
+    page = suite
+    count = len(SCORES) + 1
+    text = f"Of {count} scores: {count - 5} as real, 1 worse, 1 different, 3 no verdict"
+    assert text in page.text
+    heads = [words.strip() for tag, words in page.texts if tag == "h3"]
+    assert heads == [*FAMILIES.values(), "Other scores"]
+    order = [words.strip() for tag, words in page.texts if tag == "th"]
+    assert order.index("Context-FID") < order.index("Discriminative score")
+    assert order[-1] == "My score" and set(order) >= {w.title for w in SCORES.values()}
+    assert "Undefined, because a channel is constant." in page.text
+    assert len(page.all("td")) == 3 * count + 4 * (len(FAMILIES) + 1)
+    opened = ["open" in attrs for attrs in page.all("details")]
+    # The first two, and those that hold a warning: classes and privacy.
+    assert opened == [True, True, False, False, True, True, False]
+
+
+def test_overview_counts_by_family(suite):
+    page = suite
+    cells = [words for tag, words in page.texts if tag == "td"]
+    published = sum(words.family == "published" for words in SCORES.values())
+    assert cells[:4] == [str(published - 2), "1", "1", "–"]
+    targets = {attrs["id"] for _, attrs in page.tags if "id" in attrs}
+    links = [attrs["href"].removeprefix("#") for attrs in page.all("a")]
+    assert len(links) == len(FAMILIES) + 1 and set(links) <= targets
+
+
+def test_warnings_stand_in_a_box_on_top(suite):
+    page = suite
+    places = [attrs.get("role") for _, attrs in page.tags]
+    assert places.count("alert") == 1
+    tags = [tag for tag, _ in page.tags]
+    assert places.index("alert") < tags.index("section")
+    assert "⚠ Warnings Dropped classes: class 3 is missing Exact copies:" in page.text
+    assert len(page.all("li")) == 2 and "15 copies & more" in page.text
 
 
 def test_report_of_ragged_series_with_labels(tmp_path):
@@ -370,11 +332,88 @@ def test_report_of_ragged_series_with_labels(tmp_path):
         channels=("hip",),
     )
     assert captions(page).count("Length of the series") == 1
-    assert captions(page).count("t-SNE, fitted on both") == 2
+    assert captions(page).count("t-SNE, fitted on both, by class") == 1
     entries = [w.strip() for w in page.words]
-    assert {"walk & run", "sit", "lie"} <= set(entries)
+    assert {"0: walk & run", "1: sit", "2: lie"} <= set(entries)
+    assert "the class of the real series nearest to it" in page.text
     colors = [attrs["style"] for attrs in page.all("span")]
     assert colors == [f"color:{c}" for c in plots.PALETTE[:3]]
+
+
+def test_shares_of_classes(tmp_path):
+    x = np.random.default_rng(7).normal(size=(40, 3, 1))
+    page = write(
+        tmp_path,
+        real=x,
+        generated=x[:30],
+        channels=("a",),
+        labels=np.repeat([0, 1, 3], [20, 18, 2]),
+        generated_labels=np.repeat([0, 2], [24, 6]),
+        classes=("a", "b", "c", "d"),
+    )
+    assert "0: a 50\u00a0% real, 80\u00a0% generated" in page.lines
+    assert "1: b 45\u00a0% real, none generated" in page.lines
+    assert "2: c 0\u00a0% real, 20\u00a0% generated" in page.lines
+    assert "3: d 5\u00a0% real, none generated" in page.lines
+    assert "classifier" in page.text and "no label here" not in page.text
+
+
+def test_generated_series_take_the_class_of_the_nearest_real_one(tmp_path):
+    level = np.repeat([0.0, 10.0], [30, 10])[:, None, None] * np.ones((40, 3, 1))
+    page = write(
+        tmp_path,
+        real=level + np.random.default_rng(5).normal(size=level.shape),
+        generated=level[25:35] + 0.1,
+        channels=("a",),
+        labels=np.repeat([0, 1], [30, 10]),
+    )
+    assert "0 75\u00a0% real, 50\u00a0% generated" in page.lines
+    assert "1 25\u00a0% real, 50\u00a0% generated" in page.lines
+
+
+# Nearest training series
+
+
+def ramp(height: float) -> np.ndarray:
+    """A series of 4 steps and one channel, all of this height."""
+    return np.full((1, 4, 1), height)
+
+
+def test_distances_to_training_series_by_hand(tmp_path):
+    # Spanning 1 after scaling by 10, so 4 steps apart by h have distance 2 h / 10.
+    train = np.concatenate([ramp(0.0), ramp(4.0), ramp(10.0)])
+    page = write(
+        tmp_path,
+        real=train,
+        generated=np.concatenate([ramp(4.0), ramp(9.0), ramp(1.5)]),
+        channels=("a",),
+        test=np.concatenate([ramp(4.5), ramp(5.5), ramp(NAN), ramp(7.0)]),
+    )
+    assert below(captions(page), "Generated ") == [
+        "Generated 0: distance 0 to training series 1",
+        "Generated 1: distance 0.2 to training series 2",
+        "Generated 2: distance 0.3 to training series 0",
+    ]
+    assert (
+        "Half of 3 generated series lie within 0.2 of a training series, half of 3 "
+        "held-out real ones within 0.3. Copies"
+    ) in page.text
+
+
+def test_training_series_may_be_others_than_the_real_ones(tmp_path):
+    page = write(
+        tmp_path,
+        real=np.concatenate([ramp(4.0), ramp(10.0)]),
+        generated=np.concatenate([ramp(NAN), ramp(4.0)]),
+        channels=("a",),
+        train=np.concatenate([ramp(h) for h in (NAN, 0.0, 5.0, 10.0, 9.0)]),
+    )
+    # Numbers count from the start of the files, series that are left out included.
+    assert below(captions(page), "Generated ") == [
+        "Generated 1: distance 0.2 to training series 2"
+    ]
+    # To the nearest other one: 1, .8, .2 and .2.
+    assert "half of 4 training series within 0.5 of another." in page.text
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 2, 1), (3, 5, 2)])
@@ -397,7 +436,8 @@ def test_report_of_tiny_inputs(tmp_path, shape):
 def test_identical_series_and_no_losses(tmp_path):
     same = np.full((5, 6, 2), 3.25)
     page = write(tmp_path, real=same, generated=same[:4], losses={})
-    assert len(captions(page)) == 8
+    assert len(captions(page)) == 10 + 4
+    assert "Half of 4 generated series lie within 0 of a training series" in page.text
     assert "No loss was recorded" in page.text
 
 
@@ -409,27 +449,32 @@ def test_names_and_facts_are_escaped(tmp_path):
         classes=(bad, "語"),
         channels=(bad, "温度"),
         facts={"data set": bad, "variant": bad, "command": bad, bad: bad},
-        scores={bad: score(1.0, 0.5, 2.0, 3)},
+        scores={
+            bad: score(1.0, 0.5, 2.0, 3, warning=bad),
+            "x": {"undefined": bad, "mean": None},
+        },
         losses={bad: (np.arange(3), np.ones(3))},
     )
-    assert captions(page).count(bad) == 4  # three pictures of the channel, one loss
+    assert captions(page).count(bad) == 5  # four pictures of the channel, one loss
     spelt = [word.strip() for word in page.words]
-    assert spelt.count(bad) >= 8
+    assert spelt.count(bad) >= 9
+    assert f"0: {bad}" in spelt and f"⚠ {bad}" in spelt
+    assert f"Undefined, because {bad}." in spelt
     assert any(word.startswith(f"{bad}: real") for word in page.words)
 
 
-def test_channels_beyond_six_are_named_as_left_out(tmp_path):
+def test_channels_beyond_the_most_are_named_as_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr("l2d_jax.report.MAX_SERIES_CHANNELS", 2)
     rng = np.random.default_rng(3)
-    x = rng.normal(size=(8, 4, 8))
-    page = write(tmp_path, real=x, generated=x, channels=tuple("abcdefgh"))
-    assert "Beyond 6 channels, left out: g, h." in page.text
-    assert captions(page).count("f") == 3 and captions(page).count("g") == 2
+    x = rng.normal(size=(8, 4, 4))
+    page = write(tmp_path, real=x, generated=x[:1], channels=tuple("abcd"))
+    assert "Beyond 2 channels, left out: c, d." in page.text
+    assert captions(page).count("b") == 4 and captions(page).count("c") == 3
 
 
 def test_more_classes_than_colours_share_a_grey(tmp_path):
     page = write(tmp_path, labels=np.arange(40), generated=np.zeros((2, 12, 2)))
-    assert "all other classes" in page.text
-    assert len(page.all("li")) == plots.MAX_CLASSES + 1
+    assert len(page.all("li")) == 40
     assert page.all("span")[-1]["style"] == f"color:{plots.GREY}"
 
 
@@ -451,4 +496,4 @@ def test_unknown_entries_of_scores_are_ignored(tmp_path):
     floor = {"mean": NAN, "interval": [None, None]}
     scores = {"seed": 0, "mmd": {"mean": 0.5, "seconds": 3, "floor": floor}, "x": None}
     page = write(tmp_path, scores=scores)
-    assert "Mmd 0.5." in page.text and len(page.all("td")) == 3
+    assert "Mmd: 0.5 was measured." in page.text and len(page.all("td")) == 3

@@ -1,25 +1,54 @@
 """Scores of generated series against real ones. A metric is a function and one line.
 
-A metric takes real and generated series [N, L, C] scaled to [0, 1] by the range of the
-real ones, `num_repeats` and `seed`, and returns what can be written as JSON.
+Series are scaled to [0, 1] by the range of the real ones. What a score is called, says
+and is at best stands in `about.SCORES`.
 """
 
 import difflib
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
 from l2d_jax.metrics import distances, moments
-from l2d_jax.metrics.context_fid import context_fid
-from l2d_jax.metrics.floors import with_floor
+from l2d_jax.metrics.classes import class_scores
+from l2d_jax.metrics.context_fid import ENCODER, context_fid
+from l2d_jax.metrics.copying import privacy_scores
+from l2d_jax.metrics.discriminative import (
+    discriminative_score,
+    discriminative_score_repaired,
+)
+from l2d_jax.metrics.fidelity import fidelity
+from l2d_jax.metrics.floors import with_floor, with_floors
+from l2d_jax.metrics.predictive import predictive_score, predictive_score_repaired
+from l2d_jax.metrics.representations import (
+    pca_fid,
+    random_convolution_fid,
+    two_sample_accuracy,
+)
+from l2d_jax.metrics.sets import Labels, SeriesSet, Sets, sets_of
 from l2d_jax.types import InputError, SeriesBatch
 
+__all__ = ["ALL", "GROUPS", "METRICS", "check_names", "evaluate"]
+
+MAX_FIDELITY = 5000  # series of each set: the time of nearest neighbours goes with N^2
+FEW = 100  # series: below it, a score says little
+
+
+# --- metrics --------------------------------------------------------------------------
+
+# real [N, L, C], generated [M, L, C], num_repeats and seed -> the score of that name.
 METRICS: dict[str, Callable[..., dict[str, Any]]] = {
     "context_fid": context_fid,
+    "discriminative_score": discriminative_score,
+    "discriminative_score_repaired": discriminative_score_repaired,
+    "predictive_score": predictive_score,
+    "predictive_score_repaired": predictive_score_repaired,
+    "random_convolution_fid": random_convolution_fid,
+    "pca_fid": pca_fid,
+    "two_sample_accuracy": two_sample_accuracy,
     "marginal_distribution_difference": with_floor(
         moments.marginal_distribution_difference
     ),
@@ -34,6 +63,9 @@ METRICS: dict[str, Callable[..., dict[str, Any]]] = {
     "sliced_wasserstein": with_floor(
         lambda real, x: distances.sliced_wasserstein(real, x)["time"]
     ),
+    "sliced_wasserstein_frequency": with_floor(
+        lambda real, x: distances.sliced_wasserstein(real, x)["frequency"]
+    ),
     "mmd_series": with_floor(
         lambda real, x: distances.maximum_mean_discrepancy(real, x)["series"]
     ),
@@ -41,156 +73,155 @@ METRICS: dict[str, Callable[..., dict[str, Any]]] = {
         lambda real, x: distances.maximum_mean_discrepancy(real, x)["increments"]
     ),
 }
-MIN_SAMPLES = 16
-ARRAYS = (np.ndarray, jax.Array)
 
-# [N, L, C], or, where lengths differ, a sequence of [L_i, C].
-SeriesSet: TypeAlias = np.ndarray | jax.Array | Sequence[Any]
+
+def score_fidelity(sets: Sets, *, num_repeats: int, seed: int) -> dict[str, Any]:
+    """The scores of `fidelity`, of series as points of L C coordinates."""
+    metrics = with_floors(
+        lambda real, x: fidelity(points(real), points(x)), max_series=MAX_FIDELITY
+    )
+    return metrics(sets.real, sets.generated, num_repeats=num_repeats, seed=seed)
+
+
+def score_classes(sets: Sets, *, num_repeats: int, seed: int) -> dict[str, Any]:
+    """The scores of `class_scores`; none without labels."""
+    if sets.labels is None:
+        return {}
+    with_test = sets.test_labels is not None
+    return class_scores(
+        sets.train,
+        sets.generated,
+        sets.labels,
+        num_classes=len(sets.classes),
+        classes=sets.classes,
+        test=sets.test if with_test else None,
+        test_labels=sets.test_labels,
+        generated_labels=sets.generated_labels,
+        num_repeats=num_repeats,
+        seed=seed,
+    )
+
+
+def score_privacy(sets: Sets, *, num_repeats: int, seed: int) -> dict[str, Any]:
+    """The scores of `privacy_scores`; `num_repeats` has no part."""
+    test = None if sets.test is None else points(sets.test)
+    return privacy_scores(points(sets.train), test, points(sets.generated), seed=seed)
+
+
+# Several scores each, of all that is known: `Sets`, num_repeats, seed -> by name.
+GROUPS: dict[str, Callable[..., dict[str, dict[str, Any]]]] = {
+    "fidelity": score_fidelity,
+    "classes": score_classes,
+    "privacy": score_privacy,
+}
+ALL = "all"
+
+
+def points(series: SeriesBatch) -> Float[np.ndarray, "N d"]:
+    """A point a series; NaN counts as 0."""
+    return np.nan_to_num(series).reshape(len(series), -1)
+
+
+# --- evaluation -----------------------------------------------------------------------
 
 
 def evaluate(
     real: SeriesSet,
     generated: SeriesSet,
     *,
+    test: SeriesSet | None = None,
+    labels: Labels | None = None,
+    test_labels: Labels | None = None,
+    generated_labels: Labels | None = None,
+    classes: Sequence[str] = (),
     metrics: Sequence[str] | None = None,
     num_repeats: int = 5,
     seed: int = 0,
 ) -> dict[str, dict[str, Any]]:
-    """Scores of `generated` against `real`, by metric.
+    """Scores of `generated`, from any generator, by the names in `about.SCORES`.
 
     Args:
-      real, generated: in data units, arrays [N, L, C], or lists of arrays [L_i, C]
-        where lengths differ. At least 16 of each; the two numbers may differ.
-      metrics: names in `METRICS`; all by default.
+      real: what the generator was trained on, in data units: an array [N, L, C], or a
+        list of arrays [L_i, C] where lengths differ. At least 16 series.
+      generated: the same, as many or not.
+      test: real series that it wasn't trained on. Where given, `generated` is compared
+        with these, which gives no credit for copies, and all privacy scores are
+        defined; else with `real`, as the published protocol has it.
+      labels, test_labels: the class of each series of `real` and `test`, integers or
+        text; without them the scores of classes are left out.
+      generated_labels: of a generator that makes labels; else a classifier trained on
+        the real series gives them.
+      classes: names, where labels are the indices 0 to K - 1.
+      metrics: keys of `METRICS` and `GROUPS`; all by default.
       num_repeats: how often each metric is computed, with fresh randomness.
       seed: what the randomness is derived from.
 
-    Both are scaled per channel by the least and greatest value of `real`, to [0, 1], as
-    the published protocol has it. Lists are filled up with NaN to the longest series.
+    All are scaled per channel so that the real ones (both sets) span 0 to 1, as the
+    published protocol has it. Lists are filled up with NaN to the longest series.
 
     Returns:
-      What each metric's function returns, and "seconds".
+      A score by name, as `about` describes it, and its "seconds" (its share, where
+      several are computed together).
 
     Raises:
       InputError: naming what can't be scored, and the mend.
     """
-    names = list(METRICS) if metrics is None else list(metrics)
-    for name in names:
-        check_name(name)
+    names = check_names([ALL] if metrics is None else metrics)
     if num_repeats < 1:
         raise InputError(f"num_repeats={num_repeats}: use 1 or more")
-    real, generated = scaled(*of_one_shape(real, generated))
+    sets = sets_of(
+        real,
+        generated,
+        test=test,
+        labels=labels,
+        test_labels=test_labels,
+        generated_labels=generated_labels,
+        classes=classes,
+    )
     scores = {}
     for name in names:
         start = time.perf_counter()
-        score = METRICS[name](real, generated, num_repeats=num_repeats, seed=seed)
-        scores[name] = {**score, "seconds": time.perf_counter() - start}
+        if name in GROUPS:
+            found = GROUPS[name](sets, num_repeats=num_repeats, seed=seed)
+        else:
+            score = METRICS[name](
+                sets.real, sets.generated, num_repeats=num_repeats, seed=seed
+            )
+            found = {name: score}
+        seconds = (time.perf_counter() - start) / max(len(found), 1)
+        for key, score in found.items():
+            scores[key] = {**score, "seconds": seconds}
+    warn_of_few(scores, min(len(sets.real), len(sets.generated)))
     return scores
 
 
-def check_name(name: str) -> None:
-    """Raises `InputError` for a metric that doesn't exist."""
-    if name not in METRICS:
-        near = difflib.get_close_matches(name, METRICS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"use one of {list(METRICS)}"
-        raise InputError(f"unknown metric {name!r}: {hint}")
-
-
-def of_one_shape(
-    real: SeriesSet, generated: SeriesSet
-) -> tuple[Float[np.ndarray, "N L C"], Float[np.ndarray, "M L C"]]:
-    """Both as arrays, filled up with NaN to the longest series where one is a list.
+def check_names(names: Iterable[str]) -> list[str]:
+    """The metrics and groups meant; `ALL` stands for every one.
 
     Raises:
-      InputError: as `evaluate`.
+      InputError: one doesn't exist.
     """
-    ragged = not (isinstance(real, ARRAYS) and isinstance(generated, ARRAYS))
-    sets = {
-        "real": list_of_series(real, "real"),
-        "generated": list_of_series(generated, "generated"),
-    }
-    channels = {name: series[0].shape[1] for name, series in sets.items()}
-    if channels["real"] != channels["generated"]:
-        raise InputError(
-            f"real has {channels['real']} channels and generated "
-            f"{channels['generated']}: give the same channels in the same order"
+    known = [*METRICS, *GROUPS]
+    chosen = []
+    for name in names:
+        if name not in (ALL, *known):
+            near = difflib.get_close_matches(name, (ALL, *known), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"use {ALL} or {known}"
+            raise InputError(f"unknown metric {name!r}: {hint}")
+        chosen += known if name == ALL else [name]
+    return list(dict.fromkeys(chosen))
+
+
+def warn_of_few(scores: dict[str, dict[str, Any]], num_series: int) -> None:
+    """Adds a "warning" where there are too few series for a score."""
+    if "context_fid" in scores and num_series <= ENCODER.features:
+        scores["context_fid"]["warning"] = (
+            f"Context-FID of {num_series} series says little: the covariance of its "
+            f"{ENCODER.features} features takes {ENCODER.features + 1} or more"
         )
-    lengths = {name: max(map(len, series)) for name, series in sets.items()}
-    if not ragged and lengths["real"] != lengths["generated"]:
-        raise InputError(
-            f"real has {lengths['real']} steps and generated {lengths['generated']}: "
-            "generate series of the same length, or give lists of [L_i, C] arrays"
+    first = next(iter(scores.values()), None)
+    if first is not None and num_series < FEW:
+        few = (
+            f"only {num_series} series of each set: every score says little below {FEW}"
         )
-    if lengths["real"] < 2:
-        raise InputError("real has series of 1 step only: give 2 or more steps")
-    length = max(lengths.values())
-    return padded(sets["real"], length), padded(sets["generated"], length)
-
-
-def list_of_series(given: SeriesSet, name: str) -> list[Float[np.ndarray, "_ C"]]:
-    """One array [L_i, C] a series, checked; `name` is what errors call the set."""
-    if isinstance(given, ARRAYS) and given.ndim != 3:
-        raise InputError(
-            f"{name} has shape {given.shape}: give [series, steps, channels], or a "
-            "list of [steps, channels] where lengths differ"
-        )
-    series = [np.asarray(one, np.float64) for one in given]
-    if len(series) < MIN_SAMPLES:
-        raise InputError(
-            f"{name} has {len(series)} series: give {MIN_SAMPLES} or more, better "
-            "thousands"
-        )
-    for i, one in enumerate(series):
-        check_series(one, f"{name}[{i}]", num_channels=series[0].shape[-1:])
-    return series
-
-
-def check_series(one: np.ndarray, name: str, *, num_channels: tuple[int, ...]) -> None:
-    """Raises `InputError` unless `one` is [steps, channels], not empty and finite."""
-    if one.ndim != 2 or 0 in one.shape:
-        raise InputError(
-            f"{name} has shape {one.shape}: give [steps, channels], 1 or more of each"
-        )
-    if one.shape[1:] != num_channels:
-        raise InputError(
-            f"{name} has {one.shape[1]} channels, and the series before it "
-            f"{num_channels[0]}: give the same channels for all"
-        )
-    bad = np.argwhere(~np.isfinite(one))
-    if len(bad):
-        step, channel = bad[0]
-        raise InputError(
-            f"{name} is {one[step, channel]} at step {step}, channel {channel}: fill "
-            "or drop it; give series of different lengths as a list of [L_i, C] arrays"
-        )
-
-
-def padded(
-    series: list[Float[np.ndarray, "_ C"]], length: int
-) -> Float[np.ndarray, "N L C"]:
-    """One array, NaN after the end of series shorter than `length`."""
-    filled = np.full((len(series), length, series[0].shape[1]), np.nan)
-    for row, one in zip(filled, series, strict=True):
-        row[: len(one)] = one
-    return filled
-
-
-def scaled(
-    real: Float[np.ndarray, "N L C"], generated: Float[np.ndarray, "M L C"]
-) -> tuple[SeriesBatch, Float[np.ndarray, "M L C"]]:
-    """Both, scaled so that each channel of `real` spans 0 to 1; float32.
-
-    Raises:
-      InputError: a channel of `real` is constant.
-    """
-    low = np.nanmin(real, axis=(0, 1), keepdims=True)
-    span = np.nanmax(real, axis=(0, 1), keepdims=True) - low
-    constant = np.flatnonzero(span < np.finfo(np.float32).tiny)
-    if len(constant):
-        c = constant[0]
-        raise InputError(
-            f"channel {c} of real is {low[0, 0, c]:g} at every step, and a constant "
-            "can't be scaled: leave the channel out of both"
-        )
-    real, generated = (real - low) / span, (generated - low) / span
-    return real.astype(np.float32), generated.astype(np.float32)
+        first["warning"] = "; ".join([few, *filter(None, [first.get("warning")])])

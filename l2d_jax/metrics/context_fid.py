@@ -4,7 +4,7 @@ A TS2Vec encoder (Yue et al. 2022) is trained on the real series. The score is t
 Frechet distance between what it makes of the real and of the generated series.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -132,6 +132,29 @@ def encode(encoders: Params, series: SeriesBatch) -> Float[np.ndarray, "R N d"]:
 def encode_one(encoders: Params, x: Series) -> Float[Array, "R d"]:
     """One series by all encoders; nothing is masked but missing steps."""
     return jax.vmap(lambda params: ENCODER.apply(params, x).max(axis=0))(encoders)
+
+
+def params_from_torch(state: Mapping[str, np.ndarray]) -> Params:
+    """Parameters of `TS2Vec` from those of the reference implementation.
+
+    `state`: its `state_dict()` as arrays, names such as "input_fc.weight" and
+    "feature_extractor.net.0.conv1.conv.weight".
+    """
+    params: dict[str, Any] = {}
+    for name, value in state.items():
+        *path, kind = name.split(".")
+        if path == ["input_fc"]:
+            path, value = ["input"], value.T
+        else:  # feature_extractor.net.<i>.conv1.conv, or ....projector
+            path = [f"block_{path[2]}", path[3]]
+            if kind == "weight":
+                value = value.transpose(2, 1, 0)  # [out, in, k] -> [k, in, out]
+                value = value[0] if path[1] == "projector" else value
+        layer = params
+        for part in path:
+            layer = layer.setdefault(part, {})
+        layer["kernel" if kind == "weight" else "bias"] = value
+    return {"params": params}
 
 
 def training_series(real: SeriesBatch) -> Float[np.ndarray, "M T C"]:

@@ -6,7 +6,7 @@ n generated series, n the smaller of the two numbers: of all n; of a random half
 real ones against the other half, the floor; and of that half against n // 2 generated.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from jaxtyping import Float, Shaped
 from l2d_jax.types import SeriesBatch
 
 Measure = Callable[[SeriesBatch, Float[np.ndarray, "M L C"]], float]
+Measures = Callable[[SeriesBatch, Float[np.ndarray, "M L C"]], Mapping[str, float]]
 
 
 UNDEFINED = "it has no value for a channel that is constant, or for a single step"
@@ -29,6 +30,7 @@ def with_floor(measure: Measure) -> Callable[..., dict[str, Any]]:
     interval of the mean by Student's t, None for a single value. Where the measure is
     NaN, "mean" is None, and "undefined" says why.
     """
+    metrics = with_floors(lambda real, x: {"score": measure(real, x)})
 
     def metric(
         real: SeriesBatch,
@@ -37,30 +39,58 @@ def with_floor(measure: Measure) -> Callable[..., dict[str, Any]]:
         num_repeats: int = 5,
         seed: int = 0,
     ) -> dict[str, Any]:
-        n = min(len(real), len(generated))
+        return metrics(real, generated, num_repeats=num_repeats, seed=seed)["score"]
+
+    return metric
+
+
+def with_floors(
+    measures: Measures, *, max_series: int | None = None
+) -> Callable[..., dict[str, dict[str, Any]]]:
+    """The same for measures that come together, by name.
+
+    `max_series`: of more, so many are drawn in each repeat.
+    """
+
+    def metrics(
+        real: SeriesBatch,
+        generated: Float[np.ndarray, "M L C"],
+        *,
+        num_repeats: int = 5,
+        seed: int = 0,
+    ) -> dict[str, dict[str, Any]]:
+        n = min(len(real), len(generated), max_series or len(real))
         half = n // 2
         x, y = real, generated
         whole, floor, at_floor_size = [], [], []
         for repeat in range(num_repeats):
             rng = np.random.default_rng((seed, repeat))
-            if len(real) != len(generated) or not whole:
+            if len(real) > n or len(generated) > n or not whole:
                 x, y = choose(rng, real, n), choose(rng, generated, n)
-                whole.append(measure(x, y))
+                whole.append(measures(x, y))
             order = rng.permutation(n)
             one, other = x[order[:half]], x[order[half : 2 * half]]
-            floor.append(measure(one, other))
-            at_floor_size.append(measure(one, choose(rng, y, half)))
-        undefined = {} if np.isfinite(whole).all() else {"undefined": UNDEFINED}
-        return {
-            **summary(whole, num_samples=n),
-            **undefined,
-            "floor": summary(floor, num_samples=half),
-            "at_floor_size": summary(at_floor_size, num_samples=half),
-            "seed": seed,
-            "num_repeats": num_repeats,
-        }
+            floor.append(measures(one, other))
+            at_floor_size.append(measures(one, choose(rng, y, half)))
 
-    return metric
+        def score(name: str) -> dict[str, Any]:
+            values, *halves = (
+                [found[name] for found in rows]
+                for rows in (whole, floor, at_floor_size)
+            )
+            undefined = {} if np.isfinite(values).all() else {"undefined": UNDEFINED}
+            return {
+                **summary(values, num_samples=n),
+                **undefined,
+                "floor": summary(halves[0], num_samples=half),
+                "at_floor_size": summary(halves[1], num_samples=half),
+                "seed": seed,
+                "num_repeats": num_repeats,
+            }
+
+        return {name: score(name) for name in whole[0]}
+
+    return metrics
 
 
 def choose(

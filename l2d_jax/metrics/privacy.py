@@ -285,8 +285,10 @@ def wilson_interval(share: float, num_samples: int) -> list[float]:
 # --- the verdict ----------------------------------------------------------------------
 
 
-def copies(scores: dict[str, Any]) -> str | None:
+def copies(scores: dict[str, Any], reference: str = "held-out series do") -> str | None:
     """One loud line where the scores of `privacy` say that a set fails, else None.
+
+    Scores that are missing have no say. `reference`: what the "held_out" ones are.
 
     A set fails where a generator that copies nothing would score so with a chance of
     some 3 in 100,000 at most (4 standard deviations of a Gaussian), in any of:
@@ -304,28 +306,28 @@ def copies(scores: dict[str, Any]) -> str | None:
     low for samples that are merely typical, the second has no known spread.
     """
     found = []
-    exact = scores["exact_copies"]
+    exact, ratio = scores["exact_copies"], scores["distance_ratio"]
     if exact["count"] and (not exact["held_out"]["count"] or more_than_chance(exact)):
         found.append(
-            f"{exact['count']} of {exact['num_samples']} samples are training rows"
+            f"{exact['count']} of {exact['num_samples']} samples are training series"
         )
-    ratio = scores["distance_ratio"]
     if more_than_chance(ratio):
         held_out = ratio["held_out"]
         found.append(
-            f"{ratio['count'] / ratio['num_samples']:.1%} lie at one training row, "
+            f"{ratio['count'] / ratio['num_samples']:.1%} lie at one training series, "
             f"less than half as far as the next "
-            f"({held_out['count'] / held_out['num_samples']:.1%} of held-out rows do)"
+            f"({held_out['count'] / held_out['num_samples']:.1%} of {reference})"
         )
-    closer, attack = scores["closer_to_train"], scores["membership_inference"]
-    if closer["share"] > 0.5 + CHANCE_SDS * closer["chance_sd"]:
+    closer = scores.get("closer_to_train")
+    if closer and closer["share"] > 0.5 + CHANCE_SDS * closer["chance_sd"]:
         found.append(
-            f"{closer['share']:.1%} are closer to training than to held-out rows "
+            f"{closer['share']:.1%} are closer to training than to held-out series "
             f"(chance: 50% +- {2 * closer['chance_sd']:.1%})"
         )
-    if attack["auc"] > 0.5 + CHANCE_SDS * attack["chance_sd"]:
+    attack = scores.get("membership_inference")
+    if attack and attack["auc"] > 0.5 + CHANCE_SDS * attack["chance_sd"]:
         found.append(
-            f"training rows can be told from held-out ones, AUC {attack['auc']:.3f} "
+            f"training series can be told from held-out ones, AUC {attack['auc']:.3f} "
             f"(chance: 0.5 +- {2 * attack['chance_sd']:.3f})"
         )
     return f"COPIES OF TRAINING DATA: {'; '.join(found)}" if found else None

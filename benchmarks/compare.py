@@ -1,0 +1,521 @@
+"""Table, tests and ranks of many methods on many data sets, from their scores.
+
+    python benchmarks/compare.py runs --metric=context_fid --out=comparison
+
+Takes json files, and folders, of which it reads all json files below:
+
+- cells, one or a list of {"method": "TimeGAN", "set": "Stocks", "seed": 0, "scores":
+  {"context_fid": {"mean": 0.1, "interval": [0.09, 0.11], "floor": {"mean": 0.01}}}}.
+  Scores are as `l2d_jax.metrics.about` says; "mean" is enough, "seed" may be left out;
+- scores.json of a run whose workdir is called METHOD__SET or METHOD__SET__SEED, or a
+  copy METHOD__SET__SEED.json. Below a folder with a scores.json nothing else is read.
+
+Prints the table and writes table_METRIC.md, .csv, .tex (LaTeX with booktabs) and
+ranks_METRIC.png. --metric=all: of every score there is.
+"""
+
+import argparse
+import csv
+import difflib
+import io
+import json
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from l2d_jax.metrics import ranking
+from l2d_jax.metrics.about import SCORES
+from l2d_jax.metrics.floors import summary
+from l2d_jax.types import InputError
+
+NOT_RUN, UNDEFINED, FLOOR = "–", "undefined", "real against real (floor)"
+DIRECTIONS = {
+    "low": "lower is better",
+    "high": "higher is better",
+    "real": "closer to the floor is better, at its number of series",
+}
+MARKDOWN = {"best": "**{}**", "second": "<u>{}</u>", "": "{}"}
+LATEX = {"best": r"\textbf{{{}}}", "second": r"\underline{{{}}}", "": "{}"}
+LONGEST_NAME = 24  # characters, in the picture
+WIDTH, DPI, ROW = 10.0, 150, 0.3  # of the picture: inches, and inches from name to name
+
+
+class Cell(NamedTuple):
+    """A method on a set with one seed."""
+
+    method: str
+    set: str
+    seed: int
+    scores: dict[str, Any]
+    path: Path
+
+
+class Entry(NamedTuple):
+    """One metric of a method on a set, over all seeds."""
+
+    mean: float | None  # None: undefined
+    reach: float | None  # half the 95 % interval
+    floor: float | None
+    cost: float  # low is best; NaN: undefined
+    seeds: int
+
+
+class Table(NamedTuple):
+    """One metric of all methods, in order of their ranks, on all sets."""
+
+    metric: str
+    best: str
+    methods: list[str]
+    sets: list[str]
+    entries: dict[tuple[str, str], Entry]  # by method and set; without those not run
+    costs: np.ndarray  # [sets, methods], low is best; NaN: not run, or undefined
+    ranks: np.ndarray | None  # average over complete sets; None: there is none
+
+
+# --- reading --------------------------------------------------------------------------
+
+
+def read(paths: list[Path]) -> list[Cell]:
+    """All cells of files and folders."""
+    files = list(dict.fromkeys(f.resolve() for path in paths for f in files_of(path)))
+    if not files:
+        where = ", ".join(map(str, paths))
+        raise InputError(f"{where}: no .json files there, give other folders or files")
+    cells: dict[tuple, Cell] = {}
+    for file in files:
+        for cell in read_file(file):
+            other = cells.setdefault(cell[:3], cell)
+            if other is not cell:
+                raise InputError(
+                    f"{cell.path}: {cell.method} on {cell.set}, seed {cell.seed}, is "
+                    f"also in {other.path}: remove one, or give it another seed"
+                )
+    return list(cells.values())
+
+
+def files_of(path: Path) -> Iterator[Path]:
+    """The json files to read of a file or folder, in the order of their names."""
+    if path.is_file():
+        yield path
+    elif not path.is_dir():
+        raise InputError(f"{path}: no such file or folder")
+    for folder, subfolders, names in os.walk(path):
+        subfolders.sort()
+        if "scores.json" in names:  # a workdir
+            subfolders.clear()
+            names = ["scores.json"]
+        yield from (Path(folder) / n for n in sorted(names) if n.endswith(".json"))
+
+
+def read_file(path: Path) -> list[Cell]:
+    """The cells of one file, checked."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not JSON ({error}): write it anew") from None
+    if isinstance(found, dict) and not {"method", "set", "scores"} & {*found}:
+        return [cell_of_run(path, found)]
+    rows = found if isinstance(found, list) else [found]
+    return [cell_of(path, row) for row in rows]
+
+
+def cell_of(path: Path, row: Any) -> Cell:
+    """A cell in words of its own."""
+    for field, kind, what in (
+        ("method", str, '"TimeGAN"'),
+        ("set", str, '"Stocks"'),
+        ("scores", dict, '{"context_fid": {"mean": 0.1}}'),
+    ):
+        if not isinstance(row, dict) or not isinstance(row.get(field), kind):
+            raise InputError(f'{path}: no "{field}", or a wrong one: give {what}')
+    if not isinstance(seed := row.get("seed", 0), int):
+        raise InputError(f'{path}: "seed" is {seed!r}: give a whole number')
+    for name, score in row["scores"].items():
+        check(score, f"{path}: {name}")
+    method, name = (" ".join(row[field].split()) for field in ("method", "set"))
+    return Cell(method, name, seed, row["scores"], path)
+
+
+def cell_of_run(path: Path, scores: dict[str, Any]) -> Cell:
+    """A run's scores.json, named by its workdir, or by the file itself."""
+    name = path.parent.name if path.name == "scores.json" else path.stem
+    match = re.fullmatch(r"(.+?)__(.+?)(?:__(\d+))?", name)
+    if not match:
+        raise InputError(
+            f'{path}: no "method", "set" and "scores", and {name!r} does not name them:'
+            " add these fields, or call a run's workdir METHOD__SET or METHOD__SET__0"
+        )
+    scores = {name: score for name, score in scores.items() if name != "settings"}
+    row = {"method": match[1], "set": match[2], "seed": int(match[3] or 0)}
+    return cell_of(path, {**row, "scores": scores})
+
+
+def check(score: Any, where: str) -> None:
+    """A score, or its floor, has a finite mean and a finite interval, or null."""
+    if not isinstance(score, dict) or "mean" not in score:
+        raise InputError(f'{where} has no "mean": give {{"mean": 0.1}}')
+    mean, interval = score["mean"], score.get("interval")
+    if not (mean is None or are_numbers([mean], 1)):
+        raise InputError(f'{where}: "mean" is {mean!r}: give a number, or null')
+    if not (interval is None or are_numbers(interval, 2)):
+        raise InputError(
+            f'{where}: "interval" is {interval!r}: give [low, high], or null'
+        )
+    for part in ("floor", "at_floor_size"):
+        if part in score:
+            check(score[part], f"{where}: {part}")
+
+
+def are_numbers(found: Any, count: int) -> bool:
+    """A list of so many finite numbers."""
+    return (
+        isinstance(found, list)
+        and len(found) == count
+        and all(isinstance(x, int | float) and math.isfinite(x) for x in found)
+    )
+
+
+# --- the numbers ----------------------------------------------------------------------
+
+
+def make_table(cells: list[Cell], metric: str, best: str | None) -> Table:
+    """One metric of all methods."""
+    best = best or (SCORES[metric].best if metric in SCORES else None)
+    if best is None:
+        raise InputError(f"--metric={metric}: say --best=low or --best=high of it")
+    groups: dict[tuple[str, str], list[dict]] = {}
+    for cell in cells:
+        if metric in cell.scores:
+            scores = groups.setdefault((cell.method, cell.set), [])
+            scores.append(cell.scores[metric])
+    entries = {
+        (method, name): entry_of(scores, best, f"{method} on {name}: {metric}")
+        for (method, name), scores in groups.items()
+    }
+    methods, sets = (list(dict.fromkeys(key[i] for key in entries)) for i in (0, 1))
+    costs = np.full((len(sets), len(methods)), np.nan)
+    for (method, name), entry in entries.items():
+        costs[sets.index(name), methods.index(method)] = entry.cost
+    complete = ranking.is_complete(costs)
+    if not complete.any():
+        return Table(metric, best, methods, sets, entries, costs, None)
+    ranks = ranking.average_ranks(costs[complete])
+    order = np.argsort(ranks, kind="stable")
+    methods = [methods[i] for i in order]
+    return Table(metric, best, methods, sets, entries, costs[:, order], ranks[order])
+
+
+def entry_of(scores: list[dict[str, Any]], best: str, where: str) -> Entry:
+    """Mean over seeds, with Student's interval; of one seed its own interval."""
+    mean, interval = mean_over(scores), scores[0].get("interval")
+    floor = mean_over([score.get("floor", {}) for score in scores])
+    if mean is None:
+        return Entry(None, None, floor, math.nan, len(scores))
+    if len(scores) > 1:
+        of_seeds = [score["mean"] for score in scores]
+        interval = summary(of_seeds, num_samples=0)["interval"]
+    reach = (interval[1] - interval[0]) / 2 if interval else None
+    costs = {"low": mean, "high": -mean}
+    if best == "real":
+        same_size = mean_over([score.get("at_floor_size", score) for score in scores])
+        if floor is None or same_size is None:
+            raise InputError(f"{where} has no floor: give --best=low or --best=high")
+        costs["real"] = abs(same_size - floor)
+    return Entry(mean, reach, floor, costs[best], len(scores))
+
+
+def mean_over(scores: list[dict[str, Any]]) -> float | None:
+    """Mean of means; None where one is missing."""
+    means = [score.get("mean") for score in scores]
+    return None if None in means else float(np.mean(means))
+
+
+def written(mean: float, reach: float | None = None) -> str:
+    """Three significant digits, those of the larger number."""
+    numbers = [mean] if reach is None else [mean, reach]
+    scale = max(map(abs, numbers))
+    digits = max(2 - math.floor(math.log10(scale)), 0) if scale else 0
+    form = f".{digits}f" if scale >= 1e-4 or not scale else ".2e"
+    return " ± ".join(f"{number:{form}}" for number in numbers).replace("-", "−")
+
+
+def rows_of(
+    table: Table, escape: Callable[[str], str], marks: dict[str, str]
+) -> list[list[str]]:
+    """The body of the table: methods, then the floor if there is one."""
+    rows = []
+    for i, method in enumerate(table.methods):
+        row = [escape(method)]
+        for costs, name in zip(table.costs, table.sets, strict=True):
+            entry = table.entries.get((method, name))
+            if entry is None or entry.mean is None:
+                row.append(escape(NOT_RUN if entry is None else UNDEFINED))
+                continue
+            mark = {0: "best", 1: "second"}.get(np.sum(costs < costs[i]).item(), "")
+            row.append(marks[mark].format(escape(written(entry.mean, entry.reach))))
+        rank = NOT_RUN if table.ranks is None else f"{table.ranks[i]:.2f}"
+        rows.append([*row, escape(rank)])
+    if floors := floors_of(table):
+        texts = [written(floors[s]) if s in floors else "" for s in table.sets]
+        rows.append([escape(FLOOR), *map(escape, texts), ""])
+    return rows
+
+
+def floors_of(table: Table) -> dict[str, float]:
+    """Mean over methods of each set's floor."""
+    floors: dict[str, list[float]] = {}
+    for (_, name), entry in table.entries.items():
+        if entry.floor is not None:
+            floors.setdefault(name, []).append(entry.floor)
+    return {name: float(np.mean(values)) for name, values in floors.items()}
+
+
+# --- tables ---------------------------------------------------------------------------
+
+
+def markdown(table: Table, *, alpha: float, warnings: list[str]) -> str:
+    """The table, what its signs mean, and the tests."""
+    title = SCORES[table.metric].title if table.metric in SCORES else table.metric
+    header = ["method", *table.sets, "average rank"]
+    parts = [
+        f"# {plain(title)}: {DIRECTIONS[table.best]}",
+        grid([*map(plain, header)], rows_of(table, plain, MARKDOWN)),
+        notes(table),
+        *(f"**Warning**: {plain(warning)}" for warning in warnings),
+        tests(table, alpha),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def notes(table: Table) -> str:
+    """What the signs mean, and the number of seeds."""
+    seeds = sorted({entry.seeds for entry in table.entries.values()})
+    text = f"Seeds of each cell: {' or '.join(map(str, seeds))}. Bold: best, underlined"
+    text += ": second. ±: half the 95 % interval, over seeds where there are several."
+    if len(table.entries) < table.costs.size:
+        text += f" {NOT_RUN}: not run."
+    if floors_of(table):
+        text += " Floor: one half of the real series scored against the other half."
+    return text
+
+
+def tests(table: Table, alpha: float) -> str:
+    """Which sets count, Friedman's test and Conover's p-values, as text."""
+    complete = ranking.is_complete(table.costs)
+    sets = [plain(s) for s, ok in zip(table.sets, complete, strict=True) if ok]
+    out = [plain(s) for s, ok in zip(table.sets, complete, strict=True) if not ok]
+    text = f"Ranks and tests are over {len(sets)} sets: {', '.join(sets) or 'none'}."
+    if out:
+        text += f" Left out, as not all methods have a score: {', '.join(out)}."
+    costs, names = table.costs[complete], [*map(plain, table.methods)]
+    try:
+        found, p = ranking.friedman(costs), ranking.conover(costs)
+    except InputError as error:
+        return f"{text}\n\nNo tests: {error}."
+    groups = ranking.groups(costs, alpha=alpha)
+    together = "; ".join(", ".join(names[i] for i in group) for group in groups)
+    shown = [
+        [name, *(p_text(value).removeprefix("= ") for value in row)]
+        for name, row in zip(names, p, strict=True)
+    ]
+    return "\n\n".join(
+        [
+            text,
+            f"Friedman's test that all methods are equal: chi-square of "
+            f"{len(names) - 1} = {found.statistic:.3g}, p {p_text(found.p_value)} "
+            "(fair from some 10 sets and 6 methods on); Iman and Davenport's F = "
+            f"{found.f_statistic:.3g}, p {p_text(found.f_p_value)}.",
+            f"Not told apart at {alpha}, by Friedman's F and, where it finds a "
+            "difference, Conover's test with Holm's adjustment: "
+            f"{together or 'none'}. Conover's p-values:",
+            grid(["p", *names], shown),
+        ]
+    )
+
+
+def p_text(p: float) -> str:
+    """A p-value, to three digits."""
+    return f"= {p:.3f}" if p >= 0.001 else "< 0.001"
+
+
+def grid(header: list[str], rows: list[list[str]]) -> str:
+    """A table in markdown; its texts are escaped."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def plain(text: str) -> str:
+    """Without a meaning to markdown."""
+    return re.sub(r"([\\`*_<|\[])", r"\\\1", text)
+
+
+def latex(table: Table) -> str:
+    """A tabular for booktabs."""
+    columns = len(table.sets) + 2
+    lines = [" & ".join(row) + r" \\" for row in rows_of(table, tex, LATEX)]
+    if floors_of(table):
+        lines.insert(-1, r"\midrule")
+    header = " & ".join(["Method", *map(tex, table.sets), "Average rank"])
+    start = [rf"\begin{{tabular}}{{l{'r' * (columns - 1)}}}", r"\toprule"]
+    end = [r"\bottomrule"]
+    if len(table.entries) < table.costs.size:
+        end.append(rf"\multicolumn{{{columns}}}{{l}}{{--: not run}} \\")
+    end.append(r"\end{tabular}")
+    return "\n".join([*start, rf"{header} \\", r"\midrule", *lines, *end]) + "\n"
+
+
+def tex(text: str) -> str:
+    """Without a meaning to LaTeX."""
+    special = {"\\": "textbackslash", "~": "textasciitilde", "^": "textasciicircum"}
+    escaped = {sign: rf"\{sign}" for sign in "&%$#_{}"}
+    escaped |= {sign: rf"\{name}{{}}" for sign, name in special.items()}
+    escaped |= {"±": r"$\pm$", "–": "--", "−": "$-$"}
+    return "".join(escaped.get(sign, sign) for sign in text)
+
+
+def comma_separated(table: Table) -> str:
+    """A line a method and set; floors as a method of their own."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["method", "set", "mean", "low", "high", "seeds", "average_rank"])
+    ranks = [""] * len(table.methods) if table.ranks is None else table.ranks
+    ranks = dict(zip(table.methods, ranks, strict=True))
+    for (method, name), (mean, reach, _, _, seeds) in table.entries.items():
+        ends = ("", "") if reach is None else (mean - reach, mean + reach)
+        writer.writerow([method, name, mean, *ends, seeds, ranks[method]])
+    for name, floor in floors_of(table).items():
+        writer.writerow([FLOOR, name, floor, "", "", "", ""])
+    return file.getvalue()
+
+
+# --- picture --------------------------------------------------------------------------
+
+
+def draw(names: list[str], ranks: np.ndarray, bars: list[tuple[int, ...]]) -> Figure:
+    """Critical-difference diagram (Demsar 2006); a bar joins positions in `names`."""
+    k, num_left = len(names), (len(names) + 1) // 2
+    spans = [(ranks[list(bar)].min(), ranks[list(bar)].max()) for bar in bars]
+    levels = levels_of(spans, gap=0.04 * k)
+    line, first_bar = 0.75, 1.0  # inches from the top
+    first_name = first_bar + 0.17 * max(levels, default=0) + 0.3
+    height = first_name + ROW * num_left
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI)
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(height, 0))
+    axes.axis("off")
+    labels = []
+    for i, (name, rank) in enumerate(zip(names, ranks, strict=True)):
+        short = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+        label = f"{short}  {rank:.2f}" if i < num_left else f"{rank:.2f}  {short}"
+        style = dict(fontsize=12, va="center", parse_math=False)
+        labels.append(axes.text(0, 0, label, **style))
+    margin = 0.45 + max(label.get_window_extent().width for label in labels) / DPI
+
+    def at(rank: float) -> float:
+        return margin + (WIDTH - 2 * margin) * (rank - 1) / (k - 1)
+
+    axes.plot([at(1), at(k)], [line, line], "k", lw=1.4, solid_capstyle="projecting")
+    for rank in range(1, k + 1, 1 + k // 16):
+        axes.plot([at(rank), at(rank)], [line - 0.08, line], "k", lw=1.4)
+        axes.text(at(rank), line - 0.13, str(rank), ha="center", fontsize=12)
+    axes.text(WIDTH / 2, line - 0.45, "average rank", ha="center", fontsize=12)
+    for i, (label, rank) in enumerate(zip(labels, ranks, strict=True)):
+        left = i < num_left
+        y = first_name + ROW * (i if left else k - 1 - i)
+        end, text = (margin - 0.2, -0.08) if left else (WIDTH - margin + 0.2, 0.08)
+        axes.plot([at(rank), at(rank), end], [line, y, y], "k", lw=1.1)
+        label.set(x=end + text, y=y, ha="right" if left else "left")
+    for (low, high), level in zip(spans, levels, strict=True):
+        y = first_bar + 0.17 * level
+        ends = [at(low) - 0.04, at(high) + 0.04]
+        axes.plot(ends, [y, y], "k", lw=5, solid_capstyle="butt")
+    return figure
+
+
+def levels_of(spans: list[tuple[float, float]], *, gap: float) -> list[int]:
+    """0, 1, ..: of each span, from left to right, so that none touch on a level."""
+    levels, ends = [], []
+    for low, high in spans:
+        free = (i for i, end in enumerate(ends) if end + gap < low)
+        level = next(free, len(ends))
+        ends[level : level + 1] = [high]
+        levels.append(level)
+    return levels
+
+
+# --- command --------------------------------------------------------------------------
+
+
+def choose(cells: list[Cell], metric: str, best: str | None) -> list[str]:
+    """The metrics to compare by."""
+    known = list(dict.fromkeys(name for cell in cells for name in cell.scores))
+    if metric == "all":
+        if best:
+            raise InputError("--best goes with one metric: name it, --metric=NAME")
+        return known
+    if metric not in known:
+        close = difflib.get_close_matches(metric, known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"use one of {known}"
+        raise InputError(f"--metric={metric}: no cell has it, {hint}")
+    return [metric]
+
+
+def write(path: Path, content: bytes) -> None:
+    """Writes a whole file or none: to a temporary name, then renamed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def compare(cells: list[Cell], metric: str, out: Path, *, best, alpha: float) -> None:
+    """Prints the table of one metric and writes its files."""
+    table = make_table(cells, metric, best)
+    warnings = [
+        f"{cell.method} on {cell.set}: {score['warning']}"
+        for cell in cells
+        if "warning" in (score := cell.scores.get(metric, {}))
+    ]
+    text = markdown(table, alpha=alpha, warnings=warnings)
+    print(text)
+    out.mkdir(parents=True, exist_ok=True)
+    name = re.sub(r"[^\w.-]", "_", metric)
+    tables = {"md": text, "csv": comma_separated(table), "tex": latex(table)}
+    for suffix, content in tables.items():
+        write(out / f"table_{name}.{suffix}", content.encode())
+    costs = table.costs[ranking.is_complete(table.costs)]
+    try:
+        bars = ranking.groups(costs, alpha=alpha)
+    except InputError:  # said in the table
+        return
+    picture = io.BytesIO()
+    draw(table.methods, table.ranks, bars).savefig(picture, format="png")
+    write(out / f"ranks_{name}.png", picture.getvalue())
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("results", type=Path, nargs="+", help="files or folders")
+    parser.add_argument("--metric", required=True, help='its name, or "all"')
+    parser.add_argument("--out", type=Path, required=True, help="folder for the files")
+    parser.add_argument("--best", choices=("low", "high"))
+    parser.add_argument("--alpha", type=float, default=0.05)
+    args = parser.parse_args(arguments)
+    try:
+        ranking.check_alpha(args.alpha)
+        cells = read(args.results)
+        for metric in choose(cells, args.metric, args.best):
+            compare(cells, metric, args.out, best=args.best, alpha=args.alpha)
+    except InputError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,259 @@
+"""Which score notices which corruption: real series, corrupted at five strengths.
+
+    python benchmarks/corruptions.py --sets=stock,crop --out=benchmarks/results
+
+A set is dealt at random into three parts of equal size: what a generator is said to
+have trained on, what was held out, and fresh real series that are corrupted and scored
+as if generated. A score notices where its verdict says that they aren't as real ones
+(paired t at 99 % over the repeats, `about.verdict`), or where it warns. The first
+column holds the fresh series as they are: what is noticed there is a false alarm.
+
+Each cell is kept in OUT/corruptions.json as soon as it is there; the same command goes
+on after an interruption.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from l2d_jax import configs
+from l2d_jax.data import load_splits
+from l2d_jax.metrics import evaluate
+from l2d_jax.metrics.about import FAMILIES, SCORES, verdict
+from l2d_jax.metrics.sets import sets_of
+from l2d_jax.types import Examples
+from l2d_jax.workdir import library_version
+
+Corrupt = Callable[..., np.ndarray]
+NOTICED, UNSEEN, UNDEFINED, WARNED = "●", "·", "–", "‼"
+
+
+# --- corruptions ----------------------------------------------------------------------
+
+
+def noise(x, strength, rng, **_):
+    """White noise, its deviation a share of the range."""
+    return x + strength * rng.standard_normal(x.shape)
+
+
+def reversal(x, strength, rng, **_):
+    """A share of the series with time running backwards."""
+    chosen = rng.random(len(x)) < strength
+    return np.where(chosen[:, None, None], x[:, ::-1], x)
+
+
+def flattening(x, strength, **_):
+    """Each series drawn towards its own mean; flat lines at 1."""
+    return (1 - strength) * x + strength * x.mean(axis=1, keepdims=True)
+
+
+def dropping(x, strength, rng, *, modes, **_):
+    """A share of the modes is missing: others stand in their place."""
+    num_modes = int(modes.max()) + 1
+    order = np.random.default_rng(0).permutation(num_modes)
+    dropped = order[: round(strength * num_modes)]
+    kept = np.flatnonzero(~np.isin(modes, dropped))
+    rows = np.arange(len(x))
+    lost = np.isin(modes, dropped)
+    rows[lost] = rng.choice(kept, lost.sum())
+    return x[rows]
+
+
+def copying(x, strength, rng, *, train, **_):
+    """A share of the series is training series."""
+    chosen = rng.permutation(len(x))[: round(strength * len(x))]
+    x = x.copy()
+    x[chosen] = train[rng.permutation(len(train))[: len(chosen)]]
+    return x
+
+
+CORRUPTIONS: dict[str, tuple[Corrupt, tuple[float, ...]]] = {
+    "noise": (noise, (0.005, 0.01, 0.02, 0.05, 0.1)),
+    "time reversal": (reversal, (0.1, 0.25, 0.5, 0.75, 1.0)),
+    "flattening": (flattening, (0.1, 0.25, 0.5, 0.75, 1.0)),
+    "mode dropping": (dropping, (0.1, 0.2, 0.4, 0.6, 0.8)),
+    "copying": (copying, (0.02, 0.1, 0.25, 0.5, 1.0)),
+}
+
+
+# --- one cell -------------------------------------------------------------------------
+
+
+def parts_of(name: str, size: int) -> dict[str, Any]:
+    """Three parts of a set, in [0, 1], with modes: classes, or tenths by level."""
+    config = configs.load(name).get_config()
+    examples: Examples = load_splits(config.data).train
+    series = sets_of(np.asarray(examples.series), np.asarray(examples.series)).train
+    order = np.random.default_rng(0).permutation(len(series))[: 3 * size]
+    rows = np.array_split(order, 3)
+    modes = examples.labels
+    if modes is None:
+        level = series.mean(axis=(1, 2))
+        modes = np.searchsorted(np.quantile(level, np.linspace(0, 1, 11)[1:-1]), level)
+    names = ("train", "test", "fresh")
+    parts = {part: series[index] for part, index in zip(names, rows, strict=True)}
+    labelled = examples.labels is not None
+    return {
+        **parts,
+        "modes": modes[rows[2]],
+        "labels": examples.labels[rows[0]] if labelled else None,
+        "test_labels": examples.labels[rows[1]] if labelled else None,
+    }
+
+
+def score(parts: dict[str, Any], generated: np.ndarray, **settings) -> dict[str, Any]:
+    """All scores of one corrupted set."""
+    return evaluate(
+        parts["train"],
+        generated,
+        test=parts["test"],
+        labels=parts["labels"],
+        test_labels=parts["test_labels"],
+        **settings,
+    )
+
+
+def cells(sets: list[str]) -> list[tuple[str, str, float]]:
+    """(set, corruption, strength) in order, the untouched series first."""
+    return [
+        (name, corruption, strength)
+        for name in sets
+        for corruption, strengths in [("none", (0.0,))]
+        + [(one, strengths) for one, (_, strengths) in CORRUPTIONS.items()]
+        for strength in strengths
+    ]
+
+
+# --- the table ------------------------------------------------------------------------
+
+
+def mark(name: str, one: dict[str, Any] | None) -> str:
+    """What a score says of a corrupted set."""
+    if one is None:
+        return ""
+    if "warning" in one:
+        return WARNED
+    if one["mean"] is None:
+        return UNDEFINED
+    found = verdict(one, SCORES[name].best)
+    return UNSEEN if found in ("as real", "unknown") else NOTICED
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """A table a set: a row a score, a column a corruption, five marks a cell."""
+    lines = ["# Which score notices which corruption", "", HOW_TO_READ, ""]
+    for name in dict.fromkeys(key.split("|")[0] for key in results["cells"]):
+        found = {
+            tuple(key.split("|")[1:]): one
+            for key, one in results["cells"].items()
+            if key.split("|")[0] == name
+        }
+        columns = [("none", (0.0,))]
+        columns += [(one, strengths) for one, (_, strengths) in CORRUPTIONS.items()]
+        heads = ["untouched", *CORRUPTIONS]
+        size = next(iter(found.values()))["num_series"]
+        lines += [f"## {name}, {size} series of each part", ""]
+        lines += ["| score | " + " | ".join(heads) + " |", "|---" * 7 + "|"]
+        for family, heading in FAMILIES.items():
+            lines.append(f"| **{heading}** |" + " |" * 6)
+            for score_name, about in SCORES.items():
+                if about.family != family:
+                    continue
+                marks = [
+                    "".join(
+                        mark(score_name, found[key]["scores"].get(score_name))
+                        for strength in strengths
+                        if (key := (corruption, f"{strength:g}")) in found
+                    )
+                    for corruption, strengths in columns
+                ]
+                if any(marks):
+                    lines.append(f"| {about.title} | " + " | ".join(marks) + " |")
+        lines.append("")
+    strengths = "; ".join(
+        f"{name} {', '.join(f'{one:g}' for one in values)}"
+        for name, (_, values) in CORRUPTIONS.items()
+    )
+    lines += [f"Strengths: {strengths}.", "", f"Made by `{results['command']}`"]
+    lines[-1] += f" on {results['device']}, JAX {results['jax']}."
+    return "\n".join(lines) + "\n"
+
+
+HOW_TO_READ = (
+    f"Five marks a cell, from weak to strong: {NOTICED} noticed, {UNSEEN} not noticed, "
+    f"{WARNED} a loud warning, {UNDEFINED} undefined. Real series stand for a perfect "
+    "generator's; what is noticed in the column *untouched* is a false alarm."
+)
+
+
+def write(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    draft = path.with_name(f".{path.name}.tmp")
+    draft.write_text(text, "utf-8")
+    os.replace(draft, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sets", default="stock,crop")
+    parser.add_argument("--size", type=int, default=1000, help="series of each part")
+    parser.add_argument("--num_repeats", type=int, default=5)
+    parser.add_argument("--metrics", default="all")
+    parser.add_argument("--out", default="benchmarks/results")
+    options = parser.parse_args()
+    path = Path(options.out) / "corruptions.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    results: dict[str, Any] = {"cells": {}}
+    if path.exists():
+        results = json.loads(path.read_text())
+    command = f"python benchmarks/corruptions.py --sets={options.sets}"
+    results |= {
+        "command": f"{command} --size={options.size}",
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "jax": library_version("jax"),
+    }
+    kept: dict[str, Any] = {}
+    for name, corruption, strength in cells(options.sets.split(",")):
+        key = f"{name}|{corruption}|{strength:g}"
+        if key in results["cells"]:
+            continue
+        if name not in kept:
+            kept = {name: parts_of(name, options.size)}
+        parts, start = kept[name], time.perf_counter()
+        generated = parts["fresh"]
+        if corruption != "none":
+            generated = CORRUPTIONS[corruption][0](
+                generated,
+                strength,
+                rng=np.random.default_rng(1),
+                modes=parts["modes"],
+                train=parts["train"],
+            )
+        scores = score(
+            parts,
+            generated,
+            metrics=options.metrics.split(","),
+            num_repeats=options.num_repeats,
+        )
+        seconds = time.perf_counter() - start
+        results["cells"][key] = {
+            "scores": scores,
+            "seconds": seconds,
+            "num_series": options.size,
+        }
+        write(path, json.dumps(results) + "\n")
+        write(path.with_suffix(".md"), markdown(results))
+        print(f"{key}: {seconds:.0f} s", flush=True)
+    write(path.with_suffix(".md"), markdown(results))
+    print(path.with_suffix(".md").read_text())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Peak memory and seconds of every metric, at several numbers of series.
+
+    python benchmarks/metrics_memory.py --sizes=10000,100000 --shape=24,28
+
+Random walks, scaled to [0, 1]; each metric in a process of its own, one repeat. Memory
+is the peak of the process less what it holds with the two sets before the metric runs.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+
+def walks(seed: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Random walks in [0, 1], made some at a time."""
+    rng = np.random.default_rng(seed)
+    series = np.empty(shape, np.float32)
+    for rows in np.array_split(np.arange(shape[0]), max(shape[0] // 1000, 1)):
+        steps = rng.standard_normal((len(rows), *shape[1:]), dtype=np.float32)
+        series[rows] = 0.5 + 0.02 * steps.cumsum(axis=1)
+    return series.clip(0.0, 1.0)
+
+
+def peak() -> float:
+    """MiB that this process has held at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(name: str, shape: tuple[int, ...]) -> dict[str, float]:
+    """One metric, in this process."""
+    from l2d_jax.metrics import GROUPS, METRICS
+    from l2d_jax.metrics.sets import Sets
+
+    real, generated = walks(0, shape), walks(1, shape)
+    before, start = peak(), time.perf_counter()
+    if name in GROUPS:
+        labels = (np.arange(len(real)) % 3).astype(np.int64)
+        test = walks(2, shape) if name == "privacy" else None
+        before = peak()
+        sets = Sets(real, generated, test, labels=labels, classes=("a", "b", "c"))
+        GROUPS[name](sets, num_repeats=1, seed=0)
+    else:
+        METRICS[name](real, generated, num_repeats=1, seed=0)
+    return {
+        "seconds": time.perf_counter() - start,
+        "MiB": peak() - before,
+        "MiB with the sets": peak(),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", default="10000,100000")
+    parser.add_argument("--shape", default="24,28", help="steps, channels")
+    parser.add_argument("--metrics", default="", help='joined by commas; "": all')
+    parser.add_argument("--out", default="benchmarks/results/metrics_memory.json")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    steps, channels = map(int, options.shape.split(","))
+    if options.one:
+        name, size = options.one.split(":")
+        print(json.dumps(measure(name, (int(size), steps, channels))))
+        return
+    from l2d_jax.metrics import GROUPS, METRICS
+    from l2d_jax.workdir import library_version
+
+    path = Path(options.out)
+    found = json.loads(path.read_text()) if path.exists() else {"metrics": {}}
+    found |= {
+        "shape": [steps, channels],
+        "device": f"{os.cpu_count()} CPU cores",
+        "jax": library_version("jax"),
+    }
+    for name in options.metrics.split(",") if options.metrics else [*METRICS, *GROUPS]:
+        for size in options.sizes.split(","):
+            if size in found["metrics"].get(name, {}):
+                continue
+            command = [sys.executable, __file__, f"--shape={options.shape}"]
+            run = subprocess.run(
+                [*command, f"--one={name}:{size}"], capture_output=True, text=True
+            )
+            last = (run.stdout if run.returncode == 0 else run.stderr).splitlines()[-1]
+            one = json.loads(last) if run.returncode == 0 else {"failed": last}
+            found["metrics"].setdefault(name, {})[size] = one
+            print(name, size, one, flush=True)
+            draft = path.with_suffix(".tmp")
+            draft.write_text(json.dumps(found, indent=1) + "\n")
+            os.replace(draft, path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Scores two files: python -m l2d_jax.metrics real.npy generated.npy."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from l2d_jax.data import load_splits, to_list
+from l2d_jax.metrics import ALL, GROUPS, METRICS, check_names, evaluate
+from l2d_jax.metrics.sets import SeriesSet
+from l2d_jax.metrics.table import table
+from l2d_jax.types import InputError, is_ragged
+
+USAGE = """python -m l2d_jax.metrics REAL GENERATED [--test=FILE] [--out=scores.json]
+
+Files: .npy or .npz of [N, L, C]; .csv or .parquet with a column of ids; .ts. A file of
+one recording is cut into windows of --window steps. Labels come from the file: a column
+of a table, or "labels" in an .npz."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints the scores; exit status 0, or 2 for what can't be scored."""
+    parser = Parser(prog="python -m l2d_jax.metrics", usage=USAGE)
+    parser.add_argument("real", help="series that the generator was trained on")
+    parser.add_argument("generated", help="series that it made")
+    parser.add_argument("--test", help="real series that it wasn't trained on")
+    parser.add_argument("--window", type=int, default=0, help="steps, of a recording")
+    parser.add_argument(
+        "--metrics",
+        default=ALL,
+        help=f"joined by commas, of {', '.join([ALL, *METRICS, *GROUPS])}",
+    )
+    parser.add_argument("--num_repeats", type=int, default=5, help="of each score")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", help="file for the scores, as JSON")
+    options = parser.parse_args(argv)
+    try:
+        metrics = check_names(filter(None, options.metrics.split(",")))
+        given = [options.real, options.generated, options.test]
+        real, generated, test = (
+            None if path is None else read(path, options.window) for path in given
+        )
+        assert real is not None and generated is not None
+        for other in filter(None, (generated, test)):
+            check_channels(real, other)
+        scores = evaluate(
+            real.series,
+            generated.series,
+            test=None if test is None else test.series,
+            labels=real.labels,
+            test_labels=None if test is None else test.labels,
+            generated_labels=generated.labels if real.labels is not None else None,
+            metrics=metrics,
+            num_repeats=options.num_repeats,
+            seed=options.seed,
+        )
+    except InputError as error:
+        parser.error(str(error))
+    print(table(scores))
+    if options.out:
+        try:
+            write_json(Path(options.out), scores)
+        except OSError as error:
+            parser.error(f"--out={options.out} can't be written: {error}")
+    return 0
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+class Read(NamedTuple):
+    """What a file holds."""
+
+    path: str
+    series: SeriesSet
+    labels: np.ndarray | None  # names of classes
+    channels: tuple[str, ...]
+
+
+def read(path: str, window: int) -> Read:
+    """The series of a file, as `evaluate` takes them."""
+    roles = dict.fromkeys(("time_column", "id_column", "label_column"), "")
+    config = ConfigDict(
+        {
+            "name": "file",
+            "path": path,
+            "protocol": "published",
+            "channels": "",
+            "window": window,
+            "stride": 0,
+            "length": 0,
+            **roles,
+        }
+    )
+    splits = load_splits(config)
+    examples = splits.train
+    labels = None
+    if examples.labels is not None:
+        labels = np.asarray(splits.classes)[examples.labels]
+    series: Any = np.asarray(examples.series)
+    if is_ragged(examples):
+        series = to_list(examples.series, examples.lengths)
+    return Read(path, series, labels, splits.channels)
+
+
+def check_channels(one: Read, other: Read) -> None:
+    """Raises `InputError` where both files name their channels, and differently."""
+    if len(one.channels) == len(other.channels) and one.channels != other.channels:
+        if any(name.startswith("channel_") for name in one.channels + other.channels):
+            return  # names that nobody gave
+        raise InputError(
+            f"{one.path} has the channels {', '.join(one.channels)} and {other.path} "
+            f"{', '.join(other.channels)}: bring them into the same order"
+        )
+
+
+def write_json(path: Path, scores: dict[str, Any]) -> None:
+    """Whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    draft.write_text(json.dumps(scores, indent=2, allow_nan=False) + "\n", "utf-8")
+    os.replace(draft, path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,317 @@
+"""Scores by class, for labelled real series: shares, dropped classes, usefulness.
+
+Generated series have their own labels, or those that a classifier tells which learned
+from real ones. It is that of the two-sample test, linear in random-convolution
+features, and is sometimes wrong: hence the floors.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy import stats
+
+from l2d_jax.metrics.floors import summary
+from l2d_jax.metrics.random_convolutions import fit_kernels, transform
+from l2d_jax.metrics.representations import (
+    FEATURES,
+    MAX_SERIES,
+    Classes,
+    Classifier,
+    Features,
+    classify,
+    train_classifier,
+)
+from l2d_jax.types import InputError, SeriesBatch
+
+HELD_OUT = 5  # one of so many series of each class, where there is no test set
+DROPPED = 0.1  # of its real share is too little for a class, where it is significant
+SIGNIFICANT = 0.001
+ONE_CLASS = "the real series are all of one class"
+NO_TEST = "no class has the 5 series of which 1 is held out: give a test set"
+
+
+class Labelled(NamedTuple):
+    """The features of some series, and their classes."""
+
+    features: Features
+    labels: Classes
+
+    def take(self, rows: np.ndarray) -> "Labelled":
+        """Some of them."""
+        return Labelled(self.features[rows], self.labels[rows])
+
+
+class Trio(NamedTuple):
+    """Of n, of two halves of the real ones, and of one half and n // 2 generated."""
+
+    whole: float
+    floor: float
+    at_floor_size: float
+
+
+class Repeat(NamedTuple):
+    """What one repeat finds."""
+
+    n: int
+    distance: Trio
+    dropped: Trio
+    dropped_classes: Classes  # of the whole
+    accuracy: Trio
+    balanced: Trio
+
+
+# --- the scores -----------------------------------------------------------------------
+
+
+def class_scores(
+    real: SeriesBatch,
+    generated: Float[np.ndarray, "M L C"],
+    labels: Int[np.ndarray, " labels"],
+    *,
+    num_classes: int,
+    classes: Sequence[str] = (),
+    test: Float[np.ndarray, "H L C"] | None = None,
+    test_labels: Int[np.ndarray, " test_labels"] | None = None,
+    generated_labels: Int[np.ndarray, " generated_labels"] | None = None,
+    num_repeats: int = 5,
+    seed: int = 0,
+) -> dict[str, dict[str, Any]]:
+    """Which classes are generated, and what can be learned from them.
+
+    Args:
+      real: what the generator learned from. Without `test`, a fifth of each class is
+        held out in its place, of real series drawn anew in each repeat.
+      labels: of `real`, 0 to num_classes - 1; so are all labels.
+      classes: names, for the warning.
+      generated_labels: of a generator that makes classes on demand. Without them, a
+        classifier that learned from `real` tells the classes of generated series.
+
+    Of n real and n generated series, n the smaller of the two numbers; "floor" and
+    "at_floor_size" are of halves of the real ones, as everywhere (`floors`). There, the
+    classifier learns from one half, and tells the classes of the other half or of
+    n // 2 generated series, which are compared with the true ones of the first half. So
+    its errors are in the floor.
+
+    - "class_histogram_distance": total variation distance between the shares of
+      classes, 0 to 1; 0: the same shares. Errors of the classifier move it.
+    - "dropped_classes": how many of the classes among the real series have no generated
+      ones, or nearly: less than a tenth of the real share, and so few by chance in less
+      than 1 of 1,000 cases, if the shares were the same (Fisher's exact test). At equal
+      numbers, fewer than 10 real series of a class can't show that. 0 to 1, 0 is ideal.
+      "classes" are those that more than half of the repeats find, "warning" names them.
+    - "train_synthetic_test_real": accuracy on test series of a classifier that learned
+      from n generated ones, 0 to 1, the more the better; "floor": from n real ones,
+      and "floor_gap": how much better that is. Numbers are equal, so "at_floor_size" is
+      the score itself. "balanced_accuracy" is the mean accuracy over classes, of both.
+      Labels that a classifier told carry what it knows about the real series: then this
+      says whether a classifier can be distilled through generated series, and is no
+      proof that these have classes of their own.
+
+    Biases of the features are quantiles of any real series, held out or not; labels
+    aren't seen. A classifier learns from 4,000 series at most. Classes may be missing
+    from either set, or from a half: they are then never told. Undefined where the real
+    series are of one class, the last also where nothing can be held out.
+
+    Raises:
+      InputError: labels of a wrong number or outside 0..num_classes - 1.
+    """
+    check_labels("labels", labels, len(real), num_classes)
+    if (test is None) != (test_labels is None):
+        raise InputError("test and test_labels come together: give both or neither")
+    if test is not None and test_labels is not None:
+        check_labels("test_labels", test_labels, len(test), num_classes)
+    if generated_labels is not None:
+        check_labels("generated_labels", generated_labels, len(generated), num_classes)
+    num_present = len(np.unique(labels))
+    if num_present < 2:
+        return undefined(ONE_CLASS, num_samples=min(len(real), len(generated)))
+    repeats = []
+    for repeat in range(num_repeats):
+        rng = np.random.default_rng((seed, repeat))
+        kernels = fit_kernels(real, seed=(seed, repeat, 1), num_features=FEATURES)
+        known = Labelled(transform(kernels, real), labels)
+        if test is None or test_labels is None:
+            known, unseen = hold_out(rng, known)
+        else:
+            unseen = Labelled(transform(kernels, test), test_labels)
+        features = transform(kernels, generated)
+        repeats.append(
+            compare(rng, known, unseen, features, generated_labels, num_classes)
+        )
+    context = {"seed": seed, "num_repeats": num_repeats}
+    scores = {
+        "class_histogram_distance": trio(repeats, "distance"),
+        "dropped_classes": dropped_score(repeats, num_present, classes),
+        "train_synthetic_test_real": usefulness(repeats),
+    }
+    return {name: {**score, **context} for name, score in scores.items()}
+
+
+def check_labels(name: str, labels: Any, count: int, num_classes: int) -> None:
+    """Raises `InputError` unless there is a label in 0..num_classes - 1 a series."""
+    labels = np.asarray(labels)
+    if labels.shape != (count,):
+        raise InputError(
+            f"{name} has shape {labels.shape}: give {count} labels, one a series"
+        )
+    wrong = labels[(labels < 0) | (labels >= num_classes)]
+    if len(wrong):
+        raise InputError(
+            f"{name} has {wrong[0]}: give indices of classes, 0 to {num_classes - 1}"
+        )
+
+
+def undefined(why: str, *, num_samples: int) -> dict[str, dict[str, Any]]:
+    """All three scores without a value."""
+    names = ("class_histogram_distance", "dropped_classes", "train_synthetic_test_real")
+    nothing = summary([np.nan], num_samples=num_samples)
+    parts = {"floor": nothing, "at_floor_size": nothing, "undefined": why}
+    return {name: {**nothing, **parts} for name in names}
+
+
+def trio(repeats: list[Repeat], name: str) -> dict[str, Any]:
+    """A score, its floor and the score at the floor's size, of a field of `Repeat`."""
+    n = repeats[0].n
+    whole, floor, at_floor_size = zip(*(getattr(r, name) for r in repeats), strict=True)
+    return {
+        **summary(whole, num_samples=n),
+        "floor": summary(floor, num_samples=n // 2),
+        "at_floor_size": summary(at_floor_size, num_samples=n // 2),
+    }
+
+
+def dropped_score(
+    repeats: list[Repeat], num_present: int, classes: Sequence[str]
+) -> dict[str, Any]:
+    """Share of the classes present that are dropped, which, and the warning."""
+    found = np.concatenate([repeat.dropped_classes for repeat in repeats])
+    index, times = np.unique(found, return_counts=True)
+    dropped = index[times > len(repeats) / 2].tolist()
+    score = {**trio(repeats, "dropped"), "classes": dropped}
+    if dropped:
+        names = ", ".join(f"{k} ({classes[k]})" if classes else f"{k}" for k in dropped)
+        score["warning"] = (
+            f"{len(dropped)} of {num_present} classes have (nearly) no generated "
+            f"series: {names}"
+        )
+    return score
+
+
+def usefulness(repeats: list[Repeat]) -> dict[str, Any]:
+    """Accuracy after learning from generated series, beside that from real ones."""
+    score = trio(repeats, "accuracy")
+    for part in (score["floor"], score["at_floor_size"]):
+        part["num_samples"] = repeats[0].n
+    if score["mean"] is None:
+        return {**score, "undefined": NO_TEST}
+    balanced = trio(repeats, "balanced")
+    return {
+        **score,
+        "floor_gap": score["floor"]["mean"] - score["mean"],
+        "balanced_accuracy": {
+            "mean": balanced["mean"],
+            "floor": balanced["floor"]["mean"],
+        },
+    }
+
+
+# --- one repeat -----------------------------------------------------------------------
+
+
+def hold_out(rng: np.random.Generator, real: Labelled) -> tuple[Labelled, Labelled]:
+    """All but a fifth of each class, rounded down, and that fifth."""
+    order = rng.permutation(len(real.labels))
+    held = np.zeros(len(order), bool)
+    for label in np.unique(real.labels):
+        rows = order[real.labels[order] == label]
+        held[rows[: len(rows) // HELD_OUT]] = True
+    return real.take(np.flatnonzero(~held)), real.take(np.flatnonzero(held))
+
+
+def compare(
+    rng: np.random.Generator,
+    real: Labelled,
+    test: Labelled,
+    generated: Float[np.ndarray, "M F"],
+    generated_labels: Int[np.ndarray, " M"] | None,
+    num_classes: int,
+) -> Repeat:
+    """All three scores by one set of kernels."""
+    n = min(len(real.labels), len(generated))
+    order = rng.permutation(len(real.labels))
+    one, other = real.take(order[: n // 2]), real.take(order[n // 2 : 2 * (n // 2)])
+    part = rng.permutation(len(generated))[: n // 2]
+    if generated_labels is None:
+        judge, of_half = learn(rng, real), learn(rng, one)
+        generated_labels = classify(judge, generated)
+        floor, at_floor_size = (
+            classify(of_half, x) for x in (other.features, generated[part])
+        )
+    else:
+        floor, at_floor_size = other.labels, generated_labels[part]
+    equal = real.take(order[:n])
+    rows = rng.permutation(len(generated))[:n]
+    made = Labelled(generated[rows], generated_labels[rows])
+    pairs = [
+        (count(a, num_classes), count(b, num_classes))
+        for a, b in [
+            (equal.labels, made.labels),
+            (one.labels, floor),
+            (one.labels, at_floor_size),
+        ]
+    ]
+    dropped = [dropped_classes(*pair) for pair in pairs]
+    num_present = (count(real.labels, num_classes) > 0).sum()
+    from_made, from_real = (accuracies(learn(rng, x), test) for x in (made, equal))
+    return Repeat(
+        n=n,
+        distance=Trio(*(total_variation(*pair) for pair in pairs)),
+        dropped=Trio(*(float(len(found) / num_present) for found in dropped)),
+        dropped_classes=dropped[0],
+        accuracy=Trio(from_made[0], from_real[0], from_made[0]),
+        balanced=Trio(from_made[1], from_real[1], from_made[1]),
+    )
+
+
+def learn(rng: np.random.Generator, labelled: Labelled) -> Classifier:
+    """A classifier of `MAX_SERIES` of them, at most."""
+    chosen = labelled.take(rng.permutation(len(labelled.labels))[:MAX_SERIES])
+    return train_classifier(chosen.features, chosen.labels)
+
+
+def count(labels: Classes, num_classes: int) -> Int[np.ndarray, " K"]:
+    """Series of each class."""
+    return np.bincount(labels, minlength=num_classes)
+
+
+def total_variation(
+    real: Int[np.ndarray, " K"], generated: Int[np.ndarray, " K"]
+) -> float:
+    """sum |p - q| / 2 between shares of classes."""
+    gaps = real / real.sum() - generated / generated.sum()
+    return float(np.abs(gaps).sum() / 2)
+
+
+def dropped_classes(
+    real: Int[np.ndarray, " K"], generated: Int[np.ndarray, " K"]
+) -> Int[np.ndarray, " dropped"]:
+    """Classes with less than `DROPPED` of their real share, where it is significant.
+
+    Fisher's exact test: the chance that of all series of a class, real and generated,
+    no more than this fall to the generated, drawn without replacement.
+    """
+    few = generated / generated.sum() < DROPPED * real / real.sum()
+    total = real + generated
+    chance = stats.hypergeom.cdf(generated, total.sum(), total, generated.sum())
+    return np.flatnonzero(few & (chance < SIGNIFICANT))
+
+
+def accuracies(classifier: Classifier, test: Labelled) -> tuple[float, float]:
+    """Share of test series told right, and its mean over classes; NaN without any."""
+    if not len(test.labels):
+        return np.nan, np.nan
+    right = classify(classifier, test.features) == test.labels
+    by_class = [right[test.labels == label].mean() for label in np.unique(test.labels)]
+    return float(right.mean()), float(np.mean(by_class))

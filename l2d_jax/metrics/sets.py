@@ -1,0 +1,274 @@
+"""The sets of series that are compared, checked and brought to one scale."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+
+from l2d_jax.types import InputError, SeriesBatch
+
+MIN_SAMPLES = 16
+BLOCK_SIZE = 2**20  # values that are scaled at a time
+ARRAYS = (np.ndarray, jax.Array)
+
+# [N, L, C], or, where lengths differ, a sequence of [L_i, C].
+SeriesSet: TypeAlias = np.ndarray | jax.Array | Sequence[Any]
+Labels: TypeAlias = Sequence[Any] | np.ndarray | jax.Array
+
+
+class Sets(NamedTuple):
+    """What is compared: float32, each channel of all real series spanning 0 to 1.
+
+    NaN stands after the end of series shorter than L.
+    """
+
+    train: SeriesBatch  # what the generator saw
+    generated: Float[np.ndarray, "M L C"]
+    test: Float[np.ndarray, "H L C"] | None = None  # what it didn't see
+    labels: Int[np.ndarray, " N"] | None = None  # of train: index of the class
+    test_labels: Int[np.ndarray, " H"] | None = None
+    generated_labels: Int[np.ndarray, " M"] | None = None
+    classes: tuple[str, ...] = ()
+
+    @property
+    def real(self) -> SeriesBatch:
+        """What generated series are compared with: unseen ones where there are any."""
+        return self.train if self.test is None else self.test
+
+
+def sets_of(
+    real: SeriesSet,
+    generated: SeriesSet,
+    *,
+    test: SeriesSet | None = None,
+    labels: Labels | None = None,
+    test_labels: Labels | None = None,
+    generated_labels: Labels | None = None,
+    classes: Sequence[str] = (),
+) -> Sets:
+    """The sets as arrays of one scale; arguments and errors as of `evaluate`."""
+    given = {"real": real, "generated": generated}
+    if test is not None:
+        given["test"] = test
+    arrays = dict(zip(given, scaled(of_one_shape(**given)), strict=True))
+    named = {
+        "labels": (labels, len(real)),
+        "test_labels": (test_labels, 0 if test is None else len(test)),
+        "generated_labels": (generated_labels, len(generated)),
+    }
+    indices, names = class_indices(named, classes)
+    return Sets(
+        arrays["real"], arrays["generated"], arrays.get("test"), *indices, classes=names
+    )
+
+
+# --- shapes ---------------------------------------------------------------------------
+
+
+def of_one_shape(**sets: SeriesSet) -> list[Float[np.ndarray, "_ L C"]]:
+    """The sets as arrays, by the names that errors call them, the first one leading.
+
+    Where one is a list, all are filled up with NaN to the longest series.
+
+    Raises:
+      InputError: as `evaluate`.
+    """
+    arrays = [as_array(given, name) for name, given in sets.items()]
+    (first, *others), (one, *more) = sets, arrays
+    for name, other in zip(others, more, strict=True):
+        if other.shape[2] != one.shape[2]:
+            raise InputError(
+                f"{first} has {one.shape[2]} channels and {name} {other.shape[2]}: "
+                "give the same channels in the same order"
+            )
+    ragged = not all(isinstance(given, ARRAYS) for given in sets.values())
+    for name, other in zip(others, more, strict=True):
+        if not ragged and other.shape[1] != one.shape[1]:
+            raise InputError(
+                f"{first} has {one.shape[1]} steps and {name} {other.shape[1]}: "
+                "give series of the same length, or lists of [L_i, C] arrays"
+            )
+    if one.shape[1] < 2:
+        raise InputError(f"{first} has series of 1 step only: give 2 or more steps")
+    longest = max(array.shape[1] for array in arrays)
+    return [
+        np.pad(
+            array,
+            ((0, 0), (0, longest - array.shape[1]), (0, 0)),
+            constant_values=np.nan,
+        )
+        if array.shape[1] < longest
+        else array
+        for array in arrays
+    ]
+
+
+def as_array(given: SeriesSet, name: str) -> Float[np.ndarray, "N L C"]:
+    """One array, checked; NaN after the end of the shorter series of a list."""
+    if not isinstance(given, ARRAYS):
+        return padded(given, name)
+    if given.ndim != 3:
+        raise InputError(
+            f"{name} has shape {given.shape}: give [series, steps, channels], or a "
+            "list of [steps, channels] where lengths differ"
+        )
+    series = np.asarray(given)
+    if series.dtype not in (np.float32, np.float64):
+        series = series.astype(np.float64)
+    check_count(series, name)
+    if 0 in series.shape:
+        check_series(series[0], f"{name}[0]", num_channels=series.shape[2:])
+    bad = np.flatnonzero(~np.isfinite(series.sum(axis=(1, 2))))
+    for i in bad:
+        check_series(series[i], f"{name}[{i}]", num_channels=series.shape[2:])
+    return series
+
+
+def padded(given: Sequence[Any], name: str) -> Float[np.ndarray, "N L C"]:
+    """One array of a list of [L_i, C], checked."""
+    check_count(given, name)
+    series = [np.asarray(one, np.float64) for one in given]
+    for i, one in enumerate(series):
+        check_series(one, f"{name}[{i}]", num_channels=series[0].shape[-1:])
+    longest = max(map(len, series))
+    filled = np.full((len(series), longest, series[0].shape[1]), np.nan)
+    for row, one in zip(filled, series, strict=True):
+        row[: len(one)] = one
+    return filled
+
+
+def check_count(series: Sequence[Any] | np.ndarray, name: str) -> None:
+    """Raises `InputError` for too few series."""
+    if len(series) < MIN_SAMPLES:
+        raise InputError(
+            f"{name} has {len(series)} series: give {MIN_SAMPLES} or more, better "
+            "thousands"
+        )
+
+
+def check_series(one: np.ndarray, name: str, *, num_channels: tuple[int, ...]) -> None:
+    """Raises `InputError` unless `one` is [steps, channels], not empty and finite."""
+    if one.ndim != 2 or 0 in one.shape:
+        raise InputError(
+            f"{name} has shape {one.shape}: give [steps, channels], 1 or more of each"
+        )
+    if one.shape[1:] != num_channels:
+        raise InputError(
+            f"{name} has {one.shape[1]} channels, and the series before it "
+            f"{num_channels[0]}: give the same channels for all"
+        )
+    bad = np.argwhere(~np.isfinite(one))
+    if len(bad):
+        step, channel = bad[0]
+        raise InputError(
+            f"{name} is {one[step, channel]} at step {step}, channel {channel}: fill "
+            "or drop it; give series of different lengths as a list of [L_i, C] arrays"
+        )
+
+
+# --- scale ----------------------------------------------------------------------------
+
+
+def scaled(
+    sets: Sequence[Float[np.ndarray, "_ L C"]],
+) -> list[Float[np.ndarray, "_ L C"]]:
+    """All, scaled alike: each channel of the first and any third set spans 0 to 1.
+
+    These are the real ones, the second set is generated. float32.
+
+    Raises:
+      InputError: a channel of the first is constant.
+    """
+    train, _, *others = sets
+    axes = (0, 1)
+    low = np.fmin.reduce(train, axis=axes).astype(np.float64)
+    high = np.fmax.reduce(train, axis=axes).astype(np.float64)
+    constant = np.flatnonzero(high - low < np.finfo(np.float32).tiny)
+    if len(constant):
+        c = constant[0]
+        raise InputError(
+            f"channel {c} of real is {low[c]:g} at every step, and a constant "
+            "can't be scaled: leave the channel out of all sets"
+        )
+    for other in others:
+        low = np.fmin(low, np.fmin.reduce(other, axis=axes))
+        high = np.fmax(high, np.fmax.reduce(other, axis=axes))
+    return [scale_one(one, low, high - low) for one in sets]
+
+
+def scale_one(
+    series: Float[np.ndarray, "N L C"],
+    low: Float[np.ndarray, " C"],
+    span: Float[np.ndarray, " C"],
+) -> SeriesBatch:
+    """(series - low) / span, computed in float64 and kept in float32."""
+    result = np.empty(series.shape, np.float32)
+    num_rows = max(BLOCK_SIZE // series[0].size, 1)
+    for start in range(0, len(series), num_rows):
+        rows = slice(start, start + num_rows)
+        result[rows] = (series[rows].astype(np.float64) - low) / span
+    return result
+
+
+# --- labels ---------------------------------------------------------------------------
+
+
+def class_indices(
+    named: dict[str, tuple[Labels | None, int]], classes: Sequence[str]
+) -> tuple[list[Int[np.ndarray, " _"] | None], tuple[str, ...]]:
+    """Labels as indices 0..K-1, and the names of the K classes.
+
+    `named`: by the name that errors use, the labels and how many there must be.
+    `classes`: the names, where labels are indices into it already; else the classes
+    are the sorted labels of the real series.
+
+    Raises:
+      InputError: labels that don't fit.
+    """
+    arrays = {
+        name: None if labels is None else label_array(labels, count, name)
+        for name, (labels, count) in named.items()
+    }
+    of_train, *others = arrays.values()
+    if of_train is None:
+        for name, array in arrays.items():
+            if array is not None:
+                raise InputError(f"{name} without labels: give those of real too")
+        return [None] * len(arrays), ()
+    values = np.arange(len(classes)) if classes else np.unique(of_train)
+    for name, array in arrays.items():
+        if array is None:
+            continue
+        unknown = np.flatnonzero(~np.isin(array, values))
+        if len(unknown):
+            i = unknown[0]
+            known = ", ".join(map(str, values[:10].tolist()))
+            raise InputError(
+                f"{name}[{i}] is {array[i]!r}, which is no class of real (those are "
+                f"{known}{', ...' if len(values) > 10 else ''}): correct it"
+            )
+    if len(values) < 2:
+        raise InputError(
+            "labels have one class only: give labels of 2 or more, or none"
+        )
+    indices = [
+        None if array is None else np.searchsorted(values, array)
+        for array in (of_train, *others)
+    ]
+    return indices, tuple(classes) or tuple(map(str, values.tolist()))
+
+
+def label_array(labels: Labels, count: int, name: str) -> np.ndarray:
+    """[count] labels, integers or text."""
+    array = np.asarray(labels)
+    if array.ndim != 1 or len(array) != count:
+        raise InputError(
+            f"{name} has shape {array.shape} for {count} series: give one a series"
+        )
+    if array.dtype.kind not in "iuUSb":
+        raise InputError(
+            f"{name} has type {array.dtype}: give integers or text, one label a series"
+        )
+    return array

@@ -1,0 +1,56 @@
+"""Scores as a table of text."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from l2d_jax.metrics.about import FAMILIES, SCORES, verdict
+
+HEADER = ("", "value", "95 % interval", "at floor's size", "floor", "")
+
+
+def table(scores: Mapping[str, Mapping[str, Any]]) -> str:
+    """A line a score, by family, with its verdict; then warnings, a line each."""
+    rows: list[tuple[str, ...]] = [HEADER]
+    for family, heading in FAMILIES.items():
+        names = [name for name in scores if family_of(name) == family]
+        rows += [(heading, *[""] * 5)] if names else []
+        rows += [row(name, scores[name]) for name in names]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths[-1] = 0
+    lines = [
+        "  ".join(
+            cell.ljust(width) for cell, width in zip(cells, widths, strict=True)
+        ).rstrip()
+        for cells in rows
+    ]
+    warnings = [score["warning"] for score in scores.values() if "warning" in score]
+    return "\n".join([*lines, *(f"WARNING: {warning}" for warning in warnings)])
+
+
+def family_of(name: str) -> str:
+    """The family of a score; the last one for a score that isn't known."""
+    return SCORES[name].family if name in SCORES else [*FAMILIES][-1]
+
+
+def row(name: str, score: Mapping[str, Any]) -> tuple[str, ...]:
+    """One score."""
+    title = f"  {SCORES[name].title if name in SCORES else name}"
+    if score["mean"] is None:
+        return (title, "-", "", "", "", f"undefined: {score['undefined']}")
+    cells = [number(score), interval(score)]
+    cells += [number(score.get(part)) for part in ("at_floor_size", "floor")]
+    best = SCORES[name].best if name in SCORES else "low"
+    return (title, *cells, verdict(score, best).replace("unknown", ""))
+
+
+def number(score: Mapping[str, Any] | None) -> str:
+    """The mean, to four digits."""
+    if not score or score.get("mean") is None:
+        return ""
+    return f"{score['mean']:.4g}"
+
+
+def interval(score: Mapping[str, Any]) -> str:
+    """Both ends of the interval."""
+    ends = score.get("interval")
+    return f"{ends[0]:.4g} to {ends[1]:.4g}" if ends else ""

@@ -1,0 +1,407 @@
+"""The report of a run: one HTML file that needs nothing else to be read.
+
+Pictures lie inside as data URIs; there is no script and no address to fetch. All that
+comes from the user (names, facts, warnings) is escaped.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from jaxtyping import Float, Int, Num
+
+from l2d_jax import plots
+from l2d_jax.metrics.neighbours import nearest
+from l2d_jax.report.page import figure, grid, note, number, page, replace, shown
+from l2d_jax.report.scores import INTERVAL, scores_body, warnings_box
+from l2d_jax.types import InputError
+
+Real: TypeAlias = Float[np.ndarray, "N L C"]
+Generated: TypeAlias = Float[np.ndarray, "n L C"]
+Others: TypeAlias = Float[np.ndarray, "_ L C"]
+
+MAX_SERIES_CHANNELS = 6  # shown series by series
+MAX_CURVE_CHANNELS = 32  # shown as densities, autocorrelations and spectra
+MAX_DRAWN = 5  # series side by side
+MAX_POINTS = 1000  # real, and as many generated, in the maps
+MAX_SUMMARISED = 2000  # real, and as many generated, behind curves and classes
+MAX_SEARCHED = 20_000  # series among which the nearest is looked for
+MAX_COMPARED = 500  # generated, and as many others, whose nearest is looked for
+NUM_NEIGHBOURS = 6  # generated series drawn beside their nearest training series
+
+SECTIONS = {  # id: the heading, and how to read what is below it
+    "scores": (
+        "Scores",
+        "The floor is the score of real series against other real series: what a "
+        "perfect generator would get. Under each value stand its "
+        f"{INTERVAL} and the number of series; as scores depend on that number, the "
+        "floor compares with the value at the floor's size. “As real” means that the "
+        "two can't be told apart at 99\u00a0%: of a hundred scores of a perfect "
+        "generator, one would still seem to differ. “Different” are those that differ "
+        "without being worse.",
+    ),
+    "series": (
+        "Real and generated side by side",
+        "Generated series (right) should look as if they came from the same source as "
+        "the real ones (left): as rough, as varied, in the same range. They are drawn "
+        "at random and don't belong to each other in pairs.",
+    ),
+    "maps": (
+        "Where real and generated series lie",
+        "Each map squeezes a whole series into one point, so that similar series lie "
+        "close: orange should cover the blue cloud, leave no part of it bare and have "
+        "none of its own. In t-SNE only neighbourhoods mean something, not distances.",
+    ),
+    "classes": (
+        "Classes",
+        "Each class should be as frequent among generated series as among real ones, "
+        "the rarest too, and lie at the same place of the maps.",
+    ),
+    "densities": (
+        "Densities",
+        "How often each value occurs, over all series and time steps: the two outlines "
+        "should coincide. Values further from the real ones than the width of their "
+        "range are counted in the outermost bins.",
+    ),
+    "autocorrelation": (
+        "Autocorrelation",
+        "How far a value tells the one some steps later (1: fully, 0: not at all, "
+        "below 0: it lies on the other side of the mean), averaged over series: orange "
+        "should follow blue. The band holds the middle 80\u00a0% of real series.",
+    ),
+    "spectrum": (
+        "Power spectral density",
+        "How strongly series swing at each frequency, from slow (left) to fast "
+        "(right): orange should follow blue. Above it, generated series are too rough "
+        "or noisy there, below it too smooth. In decibels (10 more: ten times the "
+        "power) of channels whose real values span 1, the logarithm averaged over "
+        "series; the band holds the middle 80\u00a0% of real series.",
+    ),
+    "neighbours": (
+        "Nearest training series",
+        "Six generated series, drawn at random (orange), over the training series most "
+        "like each (blue). A copy would coincide with its neighbour: orange would hide "
+        "the middle of the blue line everywhere. New series follow none all the way.",
+    ),
+    "losses": (
+        "Training losses",
+        "A loss that still falls at the right edge says that longer training may help, "
+        "one that jumps or rises that training is unstable. The line is the mean over "
+        "neighbouring steps, the band spans their smallest and largest loss.",
+    ),
+    "run": ("What was run", "What is needed to judge this result, and to repeat it."),
+}
+
+
+def write_report(
+    workdir: Path | str,
+    *,
+    real: Real,
+    generated: Generated,
+    labels: Int[np.ndarray, " N"] | None = None,
+    generated_labels: Int[np.ndarray, " n"] | None = None,
+    classes: Sequence[str] = (),
+    channels: Sequence[str],
+    scores: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    losses: Mapping[str, tuple[Num[np.ndarray, " _"], Num[np.ndarray, " _"]]],
+    train: Others | None = None,
+    test: Others | None = None,
+    seed: int = 0,
+) -> Path:
+    """Write `workdir`/report/index.html and return its path.
+
+    real, generated: in data units, NaN after the end of series shorter than L. Series
+        with other values that aren't finite are left out, and the report counts them.
+    labels: class index of each real series. classes: the names of the classes.
+    generated_labels: of each generated series; None: that of the nearest real series.
+    scores: by name, as `l2d_jax.metrics.about` says. What has no "mean" is ignored.
+    facts: what was run, in this order. "data set" and "variant" also make the title,
+        "command" is shown above the others.
+    losses: by stage, (training step [n], loss [n]). seed: of which series are drawn.
+    train: what the generator was trained on; None: `real`. test: real series that it
+        wasn't trained on. In the units and form of `real`.
+
+    Raises:
+      InputError: no real, or no generated, series is finite.
+    """
+    dropped = _count_dropped(real, "real") + _count_dropped(generated, "generated")
+    nearest_body = _nearest(
+        real if train is None else train, generated, test, channels, seed
+    )
+    kept, own = plots.whole(real), plots.whole(generated)
+    real, generated = real[kept], generated[own]
+    maps = _projections(real, generated, seed)
+    bodies = {
+        "scores": scores_body(scores) + dropped,
+        "series": _side_by_side(real, generated, channels, seed),
+        "maps": _maps(maps, real, generated),
+        "classes": "",
+        "densities": _densities(real, generated, channels),
+        "autocorrelation": _curves(
+            plots.correlogram_picture, real, generated, channels, seed
+        ),
+        "spectrum": _curves(plots.spectrum_picture, real, generated, channels, seed),
+        "neighbours": nearest_body,
+        "losses": _losses(losses),
+        "run": _what_was_run(facts),
+    }
+    if labels is not None:
+        told = None if generated_labels is None else generated_labels[own]
+        bodies["classes"] = _classes(
+            maps, real, generated, labels[kept], told, classes, seed
+        )
+    text = page(facts, SECTIONS, bodies, alert=warnings_box(scores))
+    return replace(Path(workdir) / "report" / "index.html", text)
+
+
+# --- the sections ---------------------------------------------------------------------
+
+
+def _side_by_side(
+    real: Real, generated: Generated, channels: Sequence[str], seed: int
+) -> str:
+    left, right = _sample(real, generated, MAX_DRAWN, seed)
+    most = MAX_SERIES_CHANNELS
+    return _by_channel(plots.series_picture, left, right, channels, most=most)
+
+
+def _projections(real: Real, generated: Generated, seed: int) -> dict[str, plots.Map2D]:
+    """By caption, of at most MAX_POINTS real and generated series."""
+    points = plots.features(*_sample(real, generated, MAX_POINTS, seed))
+    flat = plots.pca(*points)
+    near = plots.tsne(*points, start=flat, seed=seed)
+    return {"PCA, fitted on the real series": flat, "t-SNE, fitted on both": near}
+
+
+def _maps(maps: Mapping[str, plots.Map2D], real: Real, generated: Generated) -> str:
+    some = next(iter(maps.values()))
+    counts = (
+        f"One point each: {len(some.real):,} of {len(real):,} real and "
+        f"{len(some.generated):,} of {len(generated):,} generated series."
+    )
+    return note(counts) + grid(
+        figure(plots.map_picture(where), name) for name, where in maps.items()
+    )
+
+
+def _classes(
+    maps: Mapping[str, plots.Map2D],
+    real: Real,
+    generated: Generated,
+    labels: Int[np.ndarray, " N"],
+    generated_labels: Int[np.ndarray, " n"] | None,
+    classes: Sequence[str],
+    seed: int,
+) -> str:
+    counted = np.arange(len(generated))
+    source = "Generated series have the class that a classifier, or the user, gave them"
+    if generated_labels is None:
+        counted = plots.pick(len(generated), MAX_SUMMARISED, seed=seed + 1)
+        generated_labels = np.full(len(generated), -1)
+        generated_labels[counted] = _nearest_labels(
+            real, generated[counted], labels, seed
+        )
+        source = (
+            "Generated series carry no label here: each has the class of the real "
+            "series nearest to it"
+        )
+    most = max(len(classes), labels.max() + 1, generated_labels.max() + 1)
+    names = [*classes, *map(str, range(len(classes), most))]
+    shares, others = (
+        np.bincount(found, minlength=most) / len(found)
+        for found in (labels, generated_labels[counted])
+    )
+    bars = "Shares of the classes, by number"
+    if most > plots.MAX_BARS:
+        bars = f"Shares of the {plots.MAX_BARS} rarest classes, by number"
+    placed = labels[plots.pick(len(real), MAX_POINTS, seed=seed)]
+    found = generated_labels[plots.pick(len(generated), MAX_POINTS, seed=seed + 1)]
+    text = f"{source}. Shares are of {len(real):,} real and {len(counted):,} generated."
+    pictures = [
+        figure(plots.share_picture(shares, others), bars),
+        *(
+            figure(plots.class_picture(where, placed, found), f"{name}, by class")
+            for name, where in maps.items()
+        ),
+    ]
+    return note(text) + _legend(names, shares, others) + grid(pictures)
+
+
+def _nearest_labels(
+    real: Real,
+    generated: Generated,
+    labels: Int[np.ndarray, " N"],
+    seed: int,
+) -> Int[np.ndarray, " n"]:
+    some = plots.pick(len(real), MAX_SEARCHED, seed=seed)
+    rows, others = plots.features(real[some], generated)
+    return labels[some][plots.nearest(others, rows)]
+
+
+def _legend(
+    names: Sequence[str],
+    shares: Float[np.ndarray, " classes"],
+    others: Float[np.ndarray, " classes"],
+) -> str:
+    entries = ""
+    for index, name in enumerate(names):
+        color, marker = plots.class_style(index)
+        mark = f'<span style="color:{color}">{plots.MARKERS[marker]}</span>'
+        title = f"{index}: {name}" if name != str(index) else name
+        real, generated = (number(100 * side[index]) for side in (shares, others))
+        text = f"{real}\u00a0% real, {generated}\u00a0% generated"
+        if shares[index] > 0 and others[index] == 0:
+            text = f"{real}\u00a0% real, <b>none generated</b>"
+        entries += f"<li>{mark} {escape(title)} <small>{text}</small></li>"
+    return f'<ul class="legend">{entries}</ul>'
+
+
+def _densities(real: Real, generated: Generated, channels: Sequence[str]) -> str:
+    ends = np.concatenate([plots.lengths(real), plots.lengths(generated)])
+    extra = []
+    if (ends < real.shape[1]).any():
+        extra = [figure(plots.length_picture(real, generated), "Length of the series")]
+    most = MAX_CURVE_CHANNELS
+    return _by_channel(
+        plots.value_picture, real, generated, channels, most=most, extra=extra
+    )
+
+
+def _curves(
+    draw: Callable[[np.ndarray, np.ndarray], plots.Picture],
+    real: Real,
+    generated: Generated,
+    channels: Sequence[str],
+    seed: int,
+) -> str:
+    some, others = _sample(real, generated, MAX_SUMMARISED, seed)
+    return _by_channel(draw, some, others, channels, most=MAX_CURVE_CHANNELS)
+
+
+def _nearest(
+    train: Others,
+    generated: Generated,
+    test: Others | None,
+    channels: Sequence[str],
+    seed: int,
+) -> str:
+    held_out = train[:0] if test is None else test
+    known = _whole_ones(train, MAX_SEARCHED, seed)
+    own = _whole_ones(generated, MAX_COMPARED, seed + 2)
+    unseen = _whole_ones(held_out, MAX_COMPARED, seed)
+    if not len(known):
+        return note("No training series is without missing values.")
+    rows, others = plots.features(
+        train[known], np.concatenate([generated[own], held_out[unseen]])
+    )
+    found = nearest(others, rows)
+    indices, distances = found.indices[:, 0], found.distances[:, 0]
+    how = (
+        "Distances are Euclidean, over all steps and channels, the training values of "
+        "each channel spanning 1. "
+    )
+    if len(known) < len(train):
+        how += f"Searched are {len(known):,} of {len(train):,} training series. "
+    if len(channels) > 1:
+        stacked = ", ".join(channels[: plots.MAX_STACKED])
+        how += f"Channels from top to bottom: {stacked}. "
+    figures = []
+    for index in _whole_ones(generated, NUM_NEIGHBOURS, seed + 2):  # some of `own`
+        place = np.searchsorted(own, index)
+        other, distance = known[indices[place]], _shortened(distances[place])
+        caption = f"Generated {index}: distance {distance} to training series {other}"
+        picture = plots.neighbour_picture(generated[index], train[other])
+        figures.append(figure(picture, caption))
+    text = _typical(distances[: len(own)], distances[len(own) :], rows, seed)
+    return note(text) + note(how) + grid(figures)
+
+
+def _typical(
+    generated: Float[np.ndarray, " n"],
+    held_out: Float[np.ndarray, " m"],
+    train: Float[np.ndarray, "N F"],
+    seed: int,
+) -> str:
+    """Median distances to a training series; without held-out ones, among those."""
+    text = (
+        f"Half of {len(generated):,} generated series lie within "
+        f"{_shortened(np.median(generated))} of a training series"
+    )
+    if len(held_out):
+        median = _shortened(np.median(held_out))
+        text += f", half of {len(held_out):,} held-out real ones within {median}"
+    elif len(train) > 1:
+        some = plots.pick(len(train), MAX_COMPARED, seed=seed)
+        median = _shortened(np.median(nearest(train[some], train, 2).distances[:, 1]))
+        text += f", half of {len(some):,} training series within {median} of another"
+    return f"{text}. Copies lie much nearer than real series do."
+
+
+def _whole_ones(series: Others, most: int, seed: int) -> Int[np.ndarray, " _"]:
+    """At most `most` indices of series without missing values, sorted."""
+    whole = np.flatnonzero(plots.whole(series))
+    return whole[plots.pick(len(whole), most, seed=seed)]
+
+
+def _shortened(distance: float) -> str:
+    """What is left of a copy by rounding counts as 0."""
+    return number(float(distance)) if distance >= 1e-6 else "0"
+
+
+def _losses(losses: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
+    curves = {name: plots.blocks(*curve) for name, curve in losses.items()}
+    drawn = {name: curve for name, curve in curves.items() if curve.size}
+    if not drawn:
+        return "<p>No loss was recorded.</p>"
+    return grid(figure(plots.loss_picture(c), name) for name, c in drawn.items())
+
+
+def _what_was_run(facts: Mapping[str, Any]) -> str:
+    rows = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(shown(value))}</dd>"
+        for name, value in facts.items()
+        if name != "command"
+    )
+    command = escape(shown(facts.get("command", "")))
+    code = f"<pre><code>{command}</code></pre>" if command else ""
+    return f"{code}<dl>{rows}</dl>"
+
+
+# --- what they share ------------------------------------------------------------------
+
+
+def _by_channel(
+    draw: Callable[[np.ndarray, np.ndarray], plots.Picture],
+    real: Real,
+    generated: Generated,
+    channels: Sequence[str],
+    *,
+    most: int,
+    extra: Sequence[str] = (),
+) -> str:
+    figures = [
+        figure(draw(real[:, :, c], generated[:, :, c]), name)
+        for c, name in enumerate(channels[:most])
+    ]
+    beyond = ", ".join(channels[most:])
+    left_out = note(f"Beyond {most} channels, left out: {beyond}.") if beyond else ""
+    return grid([*figures, *extra]) + left_out
+
+
+def _sample(
+    real: Real, generated: Generated, most: int, seed: int
+) -> tuple[Others, Others]:
+    """At most `most` of each, drawn apart so that pairs don't show up as pairs."""
+    picked = plots.pick(len(real), most, seed=seed)
+    return real[picked], generated[plots.pick(len(generated), most, seed=seed + 1)]
+
+
+def _count_dropped(series: Others, name: str) -> str:
+    count = int((~plots.whole(series)).sum())
+    if count == len(series):
+        raise InputError(f"no {name} series is finite: a report needs at least one")
+    what = f"{count:,} of {len(series):,} {name} series hold values that aren't finite"
+    return f"<p>{what}; the pictures leave them out.</p>" if count else ""

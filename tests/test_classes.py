@@ -1,0 +1,254 @@
+"""Scores by class, of sets whose classes are clear."""
+
+import json
+
+import numpy as np
+import pytest
+
+from l2d_jax.data.public import synthetic
+from l2d_jax.metrics.about import SCORES
+from l2d_jax.metrics.classes import (
+    Labelled,
+    accuracies,
+    class_scores,
+    dropped_classes,
+    hold_out,
+    total_variation,
+)
+from l2d_jax.metrics.representations import train_classifier
+from l2d_jax.types import InputError
+
+# --- hand-made sets: class k has k + 1 waves, of random phase -------------------------
+
+
+def waves(seed, *counts):
+    """Series and labels, so many of each class."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    rng = np.random.default_rng(seed)
+    phase = rng.uniform(0, 2 * np.pi, (len(labels), 1))
+    angle = 2 * np.pi * np.arange(24)[None, :] / 24 * (labels[:, None] + 1)
+    x = 0.5 + 0.4 * np.sin(angle + phase) + 0.01 * rng.standard_normal(angle.shape)
+    return x[:, :, None].astype(np.float32), labels
+
+
+REAL, LABELS = waves(0, 100, 60, 40)
+TEST, TEST_LABELS = waves(1, 20, 20, 20)
+
+
+def scores_of(generated, **settings):
+    given = {"test": TEST, "test_labels": TEST_LABELS, "num_repeats": 2}
+    return class_scores(REAL, generated, LABELS, num_classes=3, **given | settings)
+
+
+def test_shares_and_a_dropped_class():
+    generated, _ = waves(2, 120, 80, 0)
+    scores = scores_of(generated, classes=("one", "two", "three"))
+    assert all(SCORES[name].family == "classes" for name in scores)
+    assert len(scores) == 3
+    json.dumps(scores, allow_nan=False)
+
+    distance = scores["class_histogram_distance"]  # .5, .3, .2 against .6, .4, 0
+    assert distance["values"] == pytest.approx([0.2, 0.2])
+    assert distance["num_samples"] == 200 and distance["floor"]["num_samples"] == 100
+    assert distance["floor"]["mean"] < 0.12
+    assert distance["at_floor_size"]["mean"] == pytest.approx(0.2, abs=0.08)
+
+    dropped = scores["dropped_classes"]
+    assert dropped["values"] == pytest.approx([1 / 3, 1 / 3])
+    assert dropped["classes"] == [2] and dropped["floor"]["mean"] == 0.0
+    assert dropped["at_floor_size"]["mean"] == pytest.approx(1 / 3)
+    warning = "1 of 3 classes have (nearly) no generated series: 2 (three)"
+    assert dropped["warning"] == warning
+
+    useful = scores["train_synthetic_test_real"]  # the third of three is never told
+    assert useful["values"] == pytest.approx([2 / 3, 2 / 3])
+    assert useful["floor"]["mean"] == 1.0
+    assert useful["floor_gap"] == pytest.approx(1 / 3)
+    assert useful["balanced_accuracy"]["mean"] == pytest.approx(2 / 3)
+    assert useful["num_samples"] == useful["floor"]["num_samples"] == 200
+
+
+def test_equal_shares():
+    generated, _ = waves(2, 100, 60, 40)
+    scores = scores_of(generated)
+    assert scores["class_histogram_distance"]["values"] == [0.0, 0.0]
+    assert scores["dropped_classes"]["mean"] == 0.0
+    assert scores["dropped_classes"]["classes"] == []
+    assert "warning" not in scores["dropped_classes"]
+    assert scores["train_synthetic_test_real"]["mean"] == 1.0
+
+
+def test_given_labels_are_believed():
+    generated, labels = waves(2, 100, 100)
+    real, real_labels = waves(0, 100, 100)
+    test, test_labels = waves(1, 20, 20)
+    for given, accuracy in ((labels, 1.0), (1 - labels, 0.0)):
+        scores = class_scores(
+            real,
+            generated,
+            real_labels,
+            num_classes=2,
+            test=test,
+            test_labels=test_labels,
+            generated_labels=given,
+            num_repeats=1,
+        )
+        assert scores["train_synthetic_test_real"]["mean"] == accuracy
+        assert scores["train_synthetic_test_real"]["floor"]["mean"] == 1.0
+        assert scores["class_histogram_distance"]["mean"] == 0.0
+    scores = class_scores(
+        real,
+        generated,
+        real_labels,
+        num_classes=2,
+        generated_labels=np.zeros(200, int),
+        num_repeats=1,
+    )
+    assert scores["class_histogram_distance"]["mean"] == pytest.approx(0.5, abs=0.1)
+    assert scores["dropped_classes"]["classes"] == [1]
+
+
+def test_a_mixture_without_some_of_its_modes():
+    made = synthetic.mixture()
+    series, labels = np.stack(made.series), made.labels
+    rng = np.random.default_rng(0)
+    order = rng.permutation(4000)
+    real, rest = order[:800], order[800:]
+    rare = int(np.argmin(synthetic.MIXTURE_WEIGHTS))
+    frequent = int(np.argmax(synthetic.MIXTURE_WEIGHTS))
+    generated = rest[(labels[rest] != rare) & (labels[rest] != frequent)][:800]
+    shares = np.bincount(labels[real], minlength=8) / 800
+    found = class_scores(
+        series[real],
+        series[generated],
+        labels[real],
+        num_classes=8,
+        classes=made.classes,
+        num_repeats=1,
+    )
+    dropped = found["dropped_classes"]
+    assert dropped["classes"] == sorted([rare, frequent])
+    assert f"{frequent} ({made.classes[frequent]})" in dropped["warning"]
+    assert dropped["floor"]["mean"] == 0.0
+    distance = found["class_histogram_distance"]
+    expected = np.bincount(labels[generated], minlength=8) / len(generated)
+    expected = np.abs(shares - expected).sum() / 2
+    assert distance["mean"] == pytest.approx(expected, abs=0.03)
+    useful = found["train_synthetic_test_real"]
+    lost = shares[[rare, frequent]].sum()
+    assert useful["mean"] == pytest.approx(1 - lost, abs=0.02)
+    assert useful["floor"]["mean"] > 0.98
+    assert useful["balanced_accuracy"]["mean"] == pytest.approx(6 / 8, abs=0.02)
+
+
+def test_a_repeat_does_not_depend_on_how_many_there_are():
+    generated, _ = waves(5, 50, 30, 30)
+    generated += 0.1 * np.random.default_rng(0).standard_normal(generated.shape)
+    generated = generated.astype(np.float32)
+    few = scores_of(generated, test=None, test_labels=None, num_repeats=1)
+    many = scores_of(generated, test=None, test_labels=None, num_repeats=2)
+    for name, score in few.items():
+        assert score["values"] == many[name]["values"][:1]
+        assert score["at_floor_size"]["num_samples"] in (55, 110)
+
+
+# --- the parts, by hand ---------------------------------------------------------------
+
+
+def test_total_variation_by_hand():
+    assert total_variation(np.array([5, 3, 2]), np.array([12, 8, 0])) == (
+        pytest.approx(0.2)
+    )
+    assert total_variation(np.array([4, 0]), np.array([0, 9])) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("real", "generated", "dropped"),
+    [
+        ([500, 500], [999, 1], [1]),
+        ([500, 500], [1000, 0], [1]),
+        ([500, 500], [940, 60], []),  # .06 of .5 is more than a tenth
+        ([500, 500], [960, 40], [1]),
+        ([990, 10], [1000, 0], [1]),  # chance about 2^-10
+        ([991, 9], [1000, 0], []),  # 2^-9
+        ([991, 9], [10000, 0], [1]),  # 11^-9: among ten times as many
+        ([5, 5], [10, 0], []),
+        ([1000, 0], [0, 1000], [0]),  # what isn't real can't be dropped
+    ],
+)
+def test_dropped_classes(real, generated, dropped):
+    assert dropped_classes(np.array(real), np.array(generated)).tolist() == dropped
+
+
+def test_a_fifth_of_each_class_is_held_out():
+    labels = np.array([0] * 50 + [1] * 9 + [2] * 4 + [3])
+    real = Labelled(np.arange(64.0)[:, None].astype("f4"), labels)
+    kept, held = hold_out(np.random.default_rng(0), real)
+    assert np.bincount(held.labels, minlength=4).tolist() == [10, 1, 0, 0]
+    assert np.bincount(kept.labels).tolist() == [40, 8, 4, 1]
+    rows = np.concatenate([kept.features, held.features])[:, 0]
+    assert sorted(rows.tolist()) == [*range(64)]
+    for part in (kept, held):
+        np.testing.assert_array_equal(labels[part.features[:, 0].astype(int)], part[1])
+
+
+def test_accuracies_by_hand():
+    x = np.array([[-1.0], [-0.9], [0.9], [1.0]])
+    classifier = train_classifier(x, np.array([0, 0, 1, 1]))
+    test = Labelled(
+        np.array([[-2.0], [-3.0], [-4.0], [5.0], [-5.0]]), np.array([0, 0, 0, 1, 1])
+    )
+    plain, balanced = accuracies(classifier, test)
+    assert plain == 4 / 5 and balanced == (1 + 1 / 2) / 2
+
+
+# --- what is undefined, and errors ----------------------------------------------------
+
+
+def test_a_single_class_has_no_scores():
+    generated, _ = waves(2, 20, 20)
+    found = class_scores(
+        REAL, generated, np.zeros(200, int), num_classes=3, num_repeats=1
+    )
+    assert len(found) == 3
+    for score in found.values():
+        assert score["mean"] is None and "of one class" in score["undefined"]
+    json.dumps(found, allow_nan=False)
+
+
+def test_nothing_to_hold_out():
+    real, labels = waves(0, *(4 * [4]))
+    generated, _ = waves(1, *(4 * [4]))
+    found = class_scores(real, generated, labels, num_classes=4, num_repeats=2)
+    useful = found["train_synthetic_test_real"]
+    assert useful["mean"] is None and "give a test set" in useful["undefined"]
+    assert found["class_histogram_distance"]["mean"] is not None
+    json.dumps(found, allow_nan=False)
+
+
+def test_classes_of_a_single_series_and_missing_ones():
+    real, labels = waves(0, 60, 1, 0, 60)
+    generated, _ = waves(1, 60, 0, 0, 60)
+    found = class_scores(real, generated, labels, num_classes=5, num_repeats=2)
+    assert found["dropped_classes"]["classes"] == []
+    assert found["class_histogram_distance"]["mean"] < 0.05
+    assert found["train_synthetic_test_real"]["mean"] == 1.0
+    generated, _ = waves(1, 100)
+    found = class_scores(real, generated, labels, num_classes=5, num_repeats=1)
+    assert found["dropped_classes"]["classes"] == [3]
+    assert found["dropped_classes"]["mean"] == pytest.approx(1 / 3)
+    assert found["train_synthetic_test_real"]["mean"] == pytest.approx(1 / 2)
+
+
+def test_errors():
+    generated, _ = waves(2, 20, 20)
+    with pytest.raises(InputError, match=r"labels has shape \(199,\): give 200 labels"):
+        class_scores(REAL, generated, LABELS[1:], num_classes=3)
+    with pytest.raises(InputError, match=r"labels has 2: .* 0 to 1"):
+        class_scores(REAL, generated, LABELS, num_classes=2)
+    with pytest.raises(InputError, match=r"test_labels has -1: .* 0 to 2"):
+        scores_of(generated, test_labels=TEST_LABELS - 1)
+    with pytest.raises(InputError, match="give both or neither"):
+        scores_of(generated, test_labels=None)
+    with pytest.raises(InputError, match=r"generated_labels has shape \(3,\)"):
+        scores_of(generated, generated_labels=np.arange(3))

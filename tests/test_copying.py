@@ -1,0 +1,113 @@
+"""Privacy as a run reports it: what held-out series may stand for, and the warning."""
+
+import json
+
+import numpy as np
+import pytest
+
+from l2d_jax.metrics import evaluate
+from l2d_jax.metrics.about import SCORES
+from l2d_jax.metrics.copying import MAX_COMPARED, drift, privacy_scores, stand_ins
+
+DIM = 6
+
+
+def gaussians(seed, n, shift=0.0):
+    return shift + np.random.default_rng(seed).standard_normal((n, DIM))
+
+
+TRAIN, HELD_OUT, FRESH = (gaussians(seed, 400) for seed in range(3))
+
+
+def test_fresh_samples_pass_with_held_out_ones_and_without():
+    for held_out in (HELD_OUT, None):
+        scores = privacy_scores(TRAIN, held_out, FRESH)
+        assert set(scores) == {
+            name for name, about in SCORES.items() if about.family == "privacy"
+        }
+        assert not [score for score in scores.values() if "warning" in score]
+        json.dumps(scores, allow_nan=False)
+
+
+@pytest.mark.parametrize("held_out", [HELD_OUT, None])
+def test_copies_fail_loudly(held_out):
+    scores = privacy_scores(TRAIN, held_out, TRAIN[::-1])
+    assert scores["exact_copies"]["mean"] == 1.0
+    assert scores["exact_copies"]["floor"]["mean"] == 0.0
+    assert scores["distance_ratio"]["mean"] == scores["closest_record"]["mean"] == 0.0
+    warning = scores["exact_copies"]["warning"]
+    assert warning.startswith(
+        "COPIES OF TRAINING DATA: 400 of 400 samples are training series; "
+        "100.0% lie at one training series"
+    )
+    compared = "held-out series do" if held_out is not None else "among the others do"
+    assert compared in warning
+    assert ("AUC 1.000" in warning) == (held_out is not None)
+
+
+def test_blurred_copies_fail_without_held_out_series():
+    blurred = TRAIN + 1e-2 * gaussians(5, 400)
+    scores = privacy_scores(TRAIN, None, blurred)
+    assert scores["exact_copies"]["mean"] == 0.0
+    assert "lie at one training series" in scores["exact_copies"]["warning"]
+
+
+def test_what_needs_held_out_series_says_so():
+    scores = privacy_scores(TRAIN, None, FRESH)
+    for name in ("closer_to_train", "membership_inference", "privacy_loss"):
+        assert scores[name]["mean"] is None
+        assert "protocol=held_out" in scores[name]["undefined"]
+
+
+def test_held_out_series_that_drifted_accuse_nobody():
+    later = gaussians(3, 400, shift=3.0)
+    scores = privacy_scores(TRAIN, later, FRESH)  # all closer to train than to later
+    assert "warning" not in scores["exact_copies"]
+    assert "a nearest neighbour tells" in scores["closer_to_train"]["undefined"]
+    # A copy is still one.
+    assert (
+        "400 of 400" in privacy_scores(TRAIN, later, TRAIN)["exact_copies"]["warning"]
+    )
+
+
+def test_no_drift_where_there_is_none():
+    """At four standard deviations, hardly ever in 200 pairs of sets."""
+    found = [
+        drift(gaussians((7, i), 100), gaussians((8, i), 100), seed=0)
+        for i in range(200)
+    ]
+    assert not any(found)
+    assert drift(gaussians(0, 100), gaussians(1, 100, shift=2.0), seed=0)
+
+
+def test_a_stand_in_is_not_its_own_neighbour():
+    points = np.array([[0.0], [1.0], [3.0], [3.0]])
+    assert stand_ins(points, seed=0).tolist() == [[1, 3], [1, 2], [0, 2], [0, 2]]
+    many = np.arange(MAX_COMPARED + 10.0)[:, None]
+    assert len(stand_ins(many, seed=0)) == MAX_COMPARED
+
+
+def test_scores_by_hand():
+    train = np.array([[0.0], [1.0], [10.0], [12.0], [30.0]])
+    generated = np.array([[0.0], [0.25], [11.0], [11.5], [20.0]])
+    scores = privacy_scores(train, None, generated)
+    # Distances to the nearest two: 0 1, .25 .75, 1 1, .5 1.5, 8 10.
+    assert scores["exact_copies"]["mean"] == 1 / 5
+    assert scores["closest_record"]["mean"] == 0.5
+    assert scores["distance_ratio"]["mean"] == pytest.approx(1 / 3)
+    # Of training points among the others: 1 10, 1 9, 2 9, 2 11, 18 20.
+    assert scores["closest_record"]["floor"]["mean"] == 2.0
+    assert scores["distance_ratio"]["floor"]["mean"] == pytest.approx(2 / 11)
+
+
+def test_evaluate_tells_copies_by_what_was_trained_on():
+    """Compared with held-out series, and privacy with training series."""
+    shape = (400, 3, 2)
+    sets = [points.reshape(shape) for points in (TRAIN, HELD_OUT, FRESH)]
+    train, test, fresh = sets
+    settings = {"test": test, "metrics": ["privacy", "spectral_distance"]}
+    for generated, copied in ((fresh, False), (train, True)):
+        scores = evaluate(train, generated, **settings)
+        assert ("warning" in scores["exact_copies"]) == copied
+        assert scores["spectral_distance"]["mean"] > 0.0
+    assert evaluate(train, test, **settings)["spectral_distance"]["mean"] == 0.0

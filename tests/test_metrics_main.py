@@ -1,0 +1,80 @@
+"""python -m l2d_jax.metrics: two files in, a table out."""
+
+import json
+
+import numpy as np
+import pytest
+
+from l2d_jax.metrics.__main__ import main
+
+CHEAP = "--metrics=spectral_distance,fidelity,privacy"
+RNG = np.random.default_rng(0)
+REAL, OTHER, TEST = RNG.standard_normal((3, 120, 5, 2)).cumsum(axis=2)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, series in {"real": REAL, "other": OTHER, "test": TEST}.items():
+        np.save(f"{name}.npy", series)
+    return tmp_path
+
+
+def test_a_table_and_a_file(folder, capsys):
+    assert (
+        main(["real.npy", "other.npy", "--test=test.npy", CHEAP, "--out=s.json"]) == 0
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("Distribution")
+    assert lines[2].startswith("  Spectral distance") and "as real" in lines[2]
+    assert not [line for line in lines if line.startswith("WARNING")]
+    scores = json.loads((folder / "s.json").read_text())
+    assert scores["closer_to_train"]["mean"] == pytest.approx(0.5, abs=0.2)
+    assert f"{scores['spectral_distance']['mean']:.4g}" in lines[2]
+    assert [path.name for path in folder.glob(".*")] == []
+
+
+def test_copies_are_said_aloud(folder, capsys):
+    assert main(["real.npy", "real.npy", CHEAP]) == 0
+    out = capsys.readouterr().out
+    assert "WARNING: COPIES OF TRAINING DATA: 120 of 120 samples" in out
+    assert "undefined: it takes held-out series" in out
+
+
+def test_tables_lists_and_labels(folder, capsys):
+    """A long table with ids and labels beside an .npz of other lengths."""
+    rows = [
+        f"{i},{'up' if i % 2 else 'down'},{value:.6f}"
+        for i, one in enumerate(REAL[:60])
+        for value in one[:, 0] + 20 * (i % 2)
+    ]
+    (folder / "real.csv").write_text("\n".join(["id,label,x", *rows]))
+    shifted = OTHER[:60, :, :1] + 20.0  # all of the class "up"
+    np.savez(folder / "made.npz", series=shifted, lengths=[4, 5] * 30)
+    assert main(["real.csv", "made.npz", "--metrics=classes", "--num_repeats=2"]) == 0
+    out = capsys.readouterr().out
+    assert "Class histogram distance" in out
+    assert "WARNING" in out and "down" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nothing.npy", "real.npy"], ["nothing.npy does not exist"]),
+        (["real.npy", "other.npy", "--metrics=fid"], ["unknown metric 'fid'"]),
+        (["real.npy", "narrow.npy"], ["real has 2 channels and generated 1"]),
+        (["real.npy", "other.npy", "--num_repeats=0"], ["num_repeats=0"]),
+        (["real.npy"], ["required", "generated"]),
+        (["x.npz", "y.npz"], ["x.npz has the channels a, b", "y.npz b, a", "order"]),
+    ],
+)
+def test_errors_are_one_line(folder, capsys, arguments, words):
+    np.save(folder / "narrow.npy", REAL[..., :1])
+    np.savez(folder / "x.npz", series=REAL, channels=["a", "b"])
+    np.savez(folder / "y.npz", series=REAL, channels=["b", "a"])
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert not [word for word in words if word not in line], line

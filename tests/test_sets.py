@@ -1,0 +1,73 @@
+"""The sets that are compared: one scale, one shape, labels that fit."""
+
+import numpy as np
+import pytest
+
+from l2d_jax.metrics.sets import sets_of
+from l2d_jax.types import InputError
+
+SERIES = np.random.default_rng(0).uniform(-1, 3, (16, 4, 2))
+NAMES = np.array(["b", "a"] * 8)
+
+
+def test_all_are_scaled_by_all_real_series():
+    real, test = SERIES.copy(), SERIES.copy()
+    real[0, 0] = [-2.0, 4.0]
+    test[0, 0] = [6.0, -4.0]
+    sets = sets_of(real, SERIES + 100.0, test=test)
+    low, high = np.array([-2.0, -4.0]), np.array([6.0, 4.0])
+    low = np.minimum(low, SERIES[1:].min(axis=(0, 1)))
+    high = np.maximum(high, SERIES[1:].max(axis=(0, 1)))
+    for found, given in ((sets.train, real), (sets.test, test)):
+        np.testing.assert_allclose(found, (given - low) / (high - low), atol=1e-6)
+    expected = (SERIES + 100.0 - low) / (high - low)
+    np.testing.assert_allclose(sets.generated, expected, rtol=1e-5)
+    assert sets.real is sets.test and sets_of(real, SERIES).real is not None
+
+
+def test_large_numbers_keep_their_differences():
+    """Float32 has steps of 8 at 1e8: the range is taken off in float64."""
+    series = 1e8 + SERIES
+    np.testing.assert_allclose(
+        sets_of(series, series).train, sets_of(SERIES, SERIES).train, atol=1e-6
+    )
+
+
+def test_labels_become_indices_of_the_classes_of_real_series():
+    generated_labels = np.array(["a"] * 15 + ["b"])
+    sets = sets_of(SERIES, SERIES, labels=NAMES, generated_labels=generated_labels)
+    assert sets.classes == ("a", "b")
+    assert sets.labels.tolist() == [1, 0] * 8
+    assert sets.generated_labels.tolist() == [0] * 15 + [1]
+    assert sets.test_labels is None
+
+
+def test_indices_keep_their_names():
+    sets = sets_of(SERIES, SERIES, labels=[0, 2] * 8, classes=("x", "y", "z"))
+    assert sets.classes == ("x", "y", "z") and sets.labels.tolist() == [0, 2] * 8
+    assert sets_of(SERIES, SERIES, labels=[5, 7] * 8).classes == ("5", "7")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"labels": NAMES[:3]}, ["labels", "(3,)", "16 series", "one a series"]),
+        ({"labels": np.ones(16)}, ["labels", "float64", "integers or text"]),
+        ({"labels": ["a"] * 16}, ["one class only"]),
+        ({"generated_labels": NAMES}, ["generated_labels without labels"]),
+        (
+            {"labels": NAMES, "generated_labels": ["c", *NAMES[1:]]},
+            ["generated_labels[0] is", "'c'", "a, b"],
+        ),
+        ({"labels": [0, 3] * 8, "classes": "ab"}, ["labels[1] is", "3", "0, 1"]),
+        ({"test": SERIES[:3]}, ["test has 3 series"]),
+        ({"test": SERIES[..., :1]}, ["real has 2 channels and test 1"]),
+        ({"test": SERIES, "test_labels": NAMES}, ["test_labels without labels"]),
+    ],
+)
+def test_what_does_not_fit_is_named(options, words):
+    with pytest.raises(InputError) as error:
+        sets_of(SERIES, SERIES, **options)
+    message = str(error.value)
+    assert "\n" not in message
+    assert not [word for word in words if word not in message], message
