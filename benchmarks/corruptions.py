@@ -9,10 +9,12 @@ as if generated. A score notices where its verdict says that they aren't as real
 column holds the fresh series as they are: what is noticed there is a false alarm.
 
 Each cell is kept in OUT/corruptions.json as soon as it is there; the same command goes
-on after an interruption.
+on after an interruption, and --metrics=a,b adds scores to what is there. A cell of all
+scores takes some five minutes on two CPU cores, half of it the repaired forms.
 """
 
 import argparse
+import importlib
 import json
 import os
 import time
@@ -25,14 +27,22 @@ import numpy as np
 
 from l2d_jax import configs
 from l2d_jax.data import load_splits
-from l2d_jax.metrics import evaluate
+from l2d_jax.metrics import check_names, evaluate
 from l2d_jax.metrics.about import FAMILIES, SCORES, verdict
 from l2d_jax.metrics.sets import sets_of
 from l2d_jax.types import Examples
 from l2d_jax.workdir import library_version
 
+context_fid: Any = importlib.import_module("l2d_jax.metrics.context_fid")
+train_encoders = context_fid.train_encoders
+
 Corrupt = Callable[..., np.ndarray]
-NOTICED, UNSEEN, UNDEFINED, WARNED = "●", "·", "–", "‼"
+NOTICED, UNSEEN, UNDEFINED, WARNED, NOT_RUN = "●", "·", "–", "‼", "?"
+FIRST = {  # a score of each group
+    "fidelity": "precision",
+    "classes": "dropped_classes",
+    "privacy": "exact_copies",
+}
 
 
 # --- corruptions ----------------------------------------------------------------------
@@ -120,6 +130,31 @@ def score(parts: dict[str, Any], generated: np.ndarray, **settings) -> dict[str,
     )
 
 
+def missing(
+    scores: dict[str, Any], parts: dict[str, Any], metrics: list[str]
+) -> list[str]:
+    """Those of the metrics and groups that a cell doesn't have yet."""
+    found = {*scores, *(group for group, first in FIRST.items() if first in scores)}
+    if parts["labels"] is None:
+        found.add("classes")
+    return [name for name in metrics if name not in found]
+
+
+class Once:
+    """A function that is called for its first arguments only, until forgotten.
+
+    Context-FID's encoders are the same for all cells of a set.
+    """
+
+    def __init__(self, function: Callable):
+        self.function, self.result = function, None
+
+    def __call__(self, *args, **kwargs):
+        if self.result is None:
+            self.result = self.function(*args, **kwargs)
+        return self.result
+
+
 def cells(sets: list[str]) -> list[tuple[str, str, float]]:
     """(set, corruption, strength) in order, the untouched series first."""
     return [
@@ -137,7 +172,7 @@ def cells(sets: list[str]) -> list[tuple[str, str, float]]:
 def mark(name: str, one: dict[str, Any] | None) -> str:
     """What a score says of a corrupted set."""
     if one is None:
-        return ""
+        return NOT_RUN
     if "warning" in one:
         return WARNED
     if one["mean"] is None:
@@ -162,7 +197,7 @@ def markdown(results: dict[str, Any]) -> str:
         lines += [f"## {name}, {size} series of each part", ""]
         lines += ["| score | " + " | ".join(heads) + " |", "|---" * 7 + "|"]
         for family, heading in FAMILIES.items():
-            lines.append(f"| **{heading}** |" + " |" * 6)
+            rows = []
             for score_name, about in SCORES.items():
                 if about.family != family:
                     continue
@@ -174,8 +209,10 @@ def markdown(results: dict[str, Any]) -> str:
                     )
                     for corruption, strengths in columns
                 ]
-                if any(marks):
-                    lines.append(f"| {about.title} | " + " | ".join(marks) + " |")
+                if set("".join(marks)) - {NOT_RUN}:
+                    rows.append(f"| {about.title} | " + " | ".join(marks) + " |")
+            if rows:
+                lines += [f"| **{heading}** |" + " |" * 6, *rows]
         lines.append("")
     strengths = "; ".join(
         f"{name} {', '.join(f'{one:g}' for one in values)}"
@@ -188,8 +225,9 @@ def markdown(results: dict[str, Any]) -> str:
 
 HOW_TO_READ = (
     f"Five marks a cell, from weak to strong: {NOTICED} noticed, {UNSEEN} not noticed, "
-    f"{WARNED} a loud warning, {UNDEFINED} undefined. Real series stand for a perfect "
-    "generator's; what is noticed in the column *untouched* is a false alarm."
+    f"{WARNED} a loud warning, {UNDEFINED} undefined, {NOT_RUN} not run. Real series "
+    "stand for a perfect generator's; what is noticed in the column *untouched* is a "
+    "false alarm."
 )
 
 
@@ -222,11 +260,14 @@ def main() -> None:
     kept: dict[str, Any] = {}
     for name, corruption, strength in cells(options.sets.split(",")):
         key = f"{name}|{corruption}|{strength:g}"
-        if key in results["cells"]:
-            continue
         if name not in kept:
             kept = {name: parts_of(name, options.size)}
+            context_fid.train_encoders = Once(train_encoders)
         parts, start = kept[name], time.perf_counter()
+        cell = results["cells"].get(key, {"scores": {}, "seconds": 0.0})
+        wanted = missing(cell["scores"], parts, check_names(options.metrics.split(",")))
+        if not wanted:
+            continue
         generated = parts["fresh"]
         if corruption != "none":
             generated = CORRUPTIONS[corruption][0](
@@ -239,15 +280,14 @@ def main() -> None:
         scores = score(
             parts,
             generated,
-            metrics=options.metrics.split(","),
+            metrics=wanted,
             num_repeats=options.num_repeats,
         )
         seconds = time.perf_counter() - start
-        results["cells"][key] = {
-            "scores": scores,
-            "seconds": seconds,
-            "num_series": options.size,
-        }
+        cell["scores"] |= scores
+        cell["seconds"] += seconds
+        cell["num_series"] = options.size
+        results["cells"][key] = cell
         write(path, json.dumps(results) + "\n")
         write(path.with_suffix(".md"), markdown(results))
         print(f"{key}: {seconds:.0f} s", flush=True)
