@@ -12,6 +12,7 @@ import optax
 import pytest
 
 from l2d_jax.metrics import GROUPS, METRICS, evaluate
+from l2d_jax.metrics.about import SCORES
 from l2d_jax.metrics.context_fid import (
     ENCODER,
     MAX_TRAIN_LENGTH,
@@ -560,6 +561,12 @@ def test_bad_input_is_named_in_one_line(real, generated, options, words):
     message = str(error.value)
     assert "\n" not in message
     assert not [word for word in words if word not in message], message
+
+
+def test_every_metric_has_words():
+    families = {name: about.family for name, about in SCORES.items()}
+    assert set(GROUPS) < set(families.values())
+    assert [*METRICS] == [name for name in SCORES if families[name] not in GROUPS]
 
 
 def test_every_metric_is_computed_by_default(monkeypatch):
