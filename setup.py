@@ -7,7 +7,15 @@ from setuptools import find_packages, setup
 readme = Path(__file__).parent / "README.md"
 
 test = ["beartype", "pytest>=8", "pytest-xdist"]
-dev = [*test, "build", "pre-commit", "pyrefly>=1", "ruff>=0.15"]
+dev = [
+    *test,
+    "build",
+    "numba",  # with scikit-posthocs: what tests compare our own with
+    "pre-commit",
+    "pyrefly>=1",
+    "ruff>=0.15",
+    "scikit-posthocs",
+]
 
 setup(
     name="l2d_jax",

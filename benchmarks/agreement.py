@@ -126,7 +126,7 @@ def shown(values: float | list[float]) -> str:
 def line(*cells: str) -> None:
     """One row."""
     what, *others = cells
-    print("  ".join([what.ljust(36), *(cell.ljust(28) for cell in others)]).rstrip())
+    print("  ".join([what.ljust(40), *(cell.ljust(28) for cell in others)]).rstrip())
 
 
 if __name__ == "__main__":

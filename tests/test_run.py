@@ -339,7 +339,7 @@ def test_japanese_vowels_as_users_run_it(tmp_path):
     done = l2d("--config=configs/japanese_vowels.py:smoke", f"--workdir={workdir}")
     assert done.returncode == 0, done.stderr
     assert "index.html" in done.stdout
-    assert "context_fid: " in done.stdout
+    assert "Context-FID" in done.stdout
     for stage in ("encoder", "latent", "data"):
         assert f"{stage}: step 20 of 20, loss" in done.stderr
     ran = json.loads((workdir / "config.json").read_text())
