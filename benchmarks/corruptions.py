@@ -252,6 +252,7 @@ def main() -> None:
     if path.exists():
         results = json.loads(path.read_text())
     command = f"python benchmarks/corruptions.py --sets={options.sets}"
+    command += f" --metrics={options.metrics}" if options.metrics != "all" else ""
     results |= {
         "command": f"{command} --size={options.size}",
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
