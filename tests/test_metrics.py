@@ -431,6 +431,47 @@ def test_floor_and_at_floor_size_compare():
     )
 
 
+@pytest.mark.usefixtures("means_for_encoders")
+def test_percentile_of_exchanges_is_uniform_for_one_distribution():
+    def share(i, mean=0.0):
+        x, y = gaussian_series(i, 100), gaussian_series(i + 1000, 100, mean)
+        return context_fid(x, y, num_repeats=3)["percentile"]
+
+    shares = np.sort([share(i) for i in range(60)])
+    # Kolmogorov-Smirnov distance from uniform: above .21 with probability .01.
+    assert np.abs(shares - (np.arange(60) + 0.5) / 60).max() < 0.21
+    # Three encoders of 34 exchanges: with every one below, (102 + .5) / 103.
+    assert share(0, mean=1.0) == pytest.approx(102.5 / 103)
+    copied = context_fid(*[gaussian_series(0, 100)] * 2, num_repeats=3)
+    assert copied["percentile"] == pytest.approx(0.5 / 103)
+    few = context_fid(*[gaussian_series(0, 100)] * 2, num_repeats=2)
+    assert "percentile" not in few
+
+
+def test_encoders_train_on_the_training_series(monkeypatch):
+    seen = []
+
+    def train_encoders(series, *, num_repeats, seed):
+        seen.append(len(series))
+        return 1.0 + np.arange(num_repeats)
+
+    monkeypatch.setattr(context_fid_module, "train_encoders", train_encoders)
+    monkeypatch.setattr(
+        context_fid_module,
+        "encode",
+        lambda encoders, x: encoders[:, None, None] * x.mean(axis=1)[None],
+    )
+    train, test, x = (
+        np.repeat(gaussian_series(i, 20 + i), 2, axis=1) for i in range(3)
+    )
+    options = {"metrics": ["context_fid"], "num_repeats": 1}
+    held_out = evaluate(train, x, test=test, **options)["context_fid"]
+    published = evaluate(train, x, **options)["context_fid"]
+    assert seen == [20, 20]
+    assert held_out["num_samples"] == 21  # of 21 and 22, not of the 20 trained on
+    assert published["num_samples"] == 20
+
+
 # --- the score of the reference -------------------------------------------------------
 #
 # Single runs of the reference spread by 4 to 16 % of their mean from seed to seed, over

@@ -70,6 +70,13 @@ def test_verdict_of_differences_that_are_always_the_same():
 def test_verdict_is_unknown_without_pairs():
     whole = paired([1.0, 1.1, 1.2], [0.1, 0.2, 0.3])
     assert verdict(whole, "low") == "worse"
+    for percentile, expected in (
+        (0.995, "worse"),
+        (0.985, "as real"),
+        (0.015, "as real"),
+        (0.005, "better than real"),
+    ):
+        assert verdict({**whole, "percentile": percentile}, "low") == expected
     for side in ("floor", "at_floor_size"):
         assert verdict({**whole, side: None}, "low") == "unknown"
         none = {"mean": None, "values": [None] * 3}

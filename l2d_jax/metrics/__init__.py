@@ -178,6 +178,7 @@ def evaluate(
         generated_labels=generated_labels,
         classes=classes,
     )
+    told = {"context_fid": {"encoder_series": sets.train}}
     scores = {}
     for name in names:
         start = time.perf_counter()
@@ -185,7 +186,11 @@ def evaluate(
             found = GROUPS[name](sets, num_repeats=num_repeats, seed=seed)
         else:
             score = METRICS[name](
-                sets.real, sets.generated, num_repeats=num_repeats, seed=seed
+                sets.real,
+                sets.generated,
+                num_repeats=num_repeats,
+                seed=seed,
+                **told.get(name, {}),
             )
             found = {name: score}
         seconds = (time.perf_counter() - start) / max(len(found), 1)

@@ -18,11 +18,12 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from l2d_jax.metrics.floors import MIN_REPEATS
+
 Verdict: TypeAlias = Literal[
     "as real", "worse", "better than real", "higher", "lower", "unknown"
 ]
 CERTAINTY = 0.99  # of a hundred scores of a perfect generator, one seems to differ
-MIN_REPEATS = 3  # with two, a t-test tells hardly anything
 ROUNDING = 1e-9  # of the larger value: differences below it are none
 
 FAMILIES = {  # name: its heading
@@ -273,11 +274,12 @@ SCORES: dict[str, About] = {
 def verdict(score: Mapping[str, Any], best: str) -> Verdict:
     """Whether a score can be told from what real series score, and how it differs.
 
-    By a paired t-test at 99 % of "at_floor_size" against "floor", repeat by repeat: in
-    each, both take the same half of the real series. Differences that are the same in
-    all repeats count as they are. Repeats draw from the same series, which the test
-    doesn't know: of 60 fresh sets of 500 Stock windows, each of six scores told 0 to 4
-    from real ones, where 1 % would be 0 or 1.
+    By its "percentile" among random exchanges where it has one: below 1 % or above
+    99 %. Else by a paired t-test at 99 % of "at_floor_size" against "floor", repeat by
+    repeat: in each, both take the same half of the real series. Differences that are
+    the same in all repeats count as they are. Repeats draw from the same series, which
+    the t-test doesn't know: of 60 fresh sets of 500 Stock windows, each of six scores
+    told 0 to 4 from real ones, where 1 % would be 0 or 1.
 
     Args:
       score: as said above.
@@ -288,6 +290,11 @@ def verdict(score: Mapping[str, Any], best: str) -> Verdict:
     """
     from scipy import stats  # takes a second to import
 
+    if "percentile" in score:
+        if score["percentile"] > CERTAINTY:
+            return "worse"
+        low = score["percentile"] < 1.0 - CERTAINTY
+        return "better than real" if low else "as real"
     pairs = _pairs(score)
     if pairs is None:
         return "unknown"

@@ -17,7 +17,7 @@ from l2d_jax.types import SeriesBatch
 Measure = Callable[[SeriesBatch, Float[np.ndarray, "M L C"]], float]
 Measures = Callable[[SeriesBatch, Float[np.ndarray, "M L C"]], Mapping[str, float]]
 
-
+MIN_REPEATS = 3  # of a score, for a verdict
 UNDEFINED = "it has no value for a channel that is constant, or for a single step"
 
 
