@@ -35,6 +35,9 @@ def get_config() -> ConfigDict:
     config.encoder.width = 64  # channels of TS2Vec's residual blocks
     config.encoder.features = 64  # channels of its last block, pooled over time
     config.encoder.depth = 10  # residual blocks, the dilation doubles; 0: chosen
+    config.encoder.latent_noise = 0.0  # deviation of the noise on r in training
+    config.encoder.latent_penalty = 0.0  # weight of |r|^2 / 2d in its loss
+    config.encoder.num_masks = 0  # whose r are averaged in encoding; 0: nothing hidden
     config.encoder.decoder_width = 64  # channels of D
     config.encoder.decoder_layers = 5  # convolutions of D
     config.encoder.decoder_patch = 1  # steps that D writes per token; 0: chosen
@@ -56,6 +59,7 @@ def get_config() -> ConfigDict:
     config.data_stage.condition_width = 128  # channels of F
     config.data_stage.condition_layers = 5  # convolutions of F
     config.data_stage.condition_dropout = 0.0  # share of examples trained without F(r)
+    config.data_stage.condition_noise = 0.0  # deviation of noise on r, in training only
     _training(config.data_stage, num_steps=10_000, batch_size=128)
 
     config.training = ConfigDict()  # for all stages
@@ -87,7 +91,7 @@ def _diffusion(stage: ConfigDict) -> None:
     stage.beta_first = 1e-4  # variance of the first step, linear only
     stage.beta_last = 0.1  # and of the last; see schedules.linear
     stage.prediction = "x_0"  # what the network gives: x_0, eps or v
-    stage.weighting = "uniform"  # of the loss over steps: uniform or min_snr
+    stage.weighting = "uniform"  # of the loss over steps: uniform, min_snr or sigmoid
 
 
 def _training(stage: ConfigDict, *, num_steps: int, batch_size: int) -> None:

@@ -25,6 +25,7 @@ from l2d_jax.types import Metrics, RandomKey, Scalar, Step
 
 Data = Float[Array, "..."]
 MIN_SNR_GAMMA = 5.0
+SIGMOID_BIAS = 2.0
 
 
 def q_sample(schedule: NoiseSchedule, *, x_0: Data, t: Step, eps: Data) -> Data:
@@ -80,14 +81,28 @@ def uniform_weight(prediction: str, snr: Scalar) -> Scalar:
 
 def min_snr_weight(prediction: str, snr: Scalar) -> Scalar:
     """w = min(SNR, 5) in units of the x_0 error, whichever the prediction."""
-    clipped = jnp.minimum(snr, MIN_SNR_GAMMA)
-    # || eps - eps_hat ||^2 = SNR || x_0 - x_0_hat ||^2, and (SNR + 1) for v.
-    return clipped / {"x_0": 1.0, "eps": snr, "v": snr + 1.0}[prediction]
+    return jnp.minimum(snr, MIN_SNR_GAMMA) / in_x_0_errors(prediction, snr)
+
+
+def in_x_0_errors(prediction: str, snr: Scalar) -> Scalar:
+    """|| target - prediction ||^2 over || x_0 - x_0_hat ||^2: 1, SNR or SNR + 1."""
+    ones = jnp.ones_like(snr)
+    return {"x_0": ones, "eps": snr, "v": snr + 1.0}[prediction]
+
+
+def sigmoid_weight(prediction: str, snr: Scalar) -> Scalar:
+    """w = SNR / (1 + SNR e^-2) in units of the x_0 error: soft min-SNR, limit e^2.
+
+    sigmoid(2 - log SNR) on the eps error (Kingma & Gao 2023; Hoogeboom et al. 2024).
+    """
+    soft = snr / (1.0 + snr * jnp.exp(-SIGMOID_BIAS))
+    return soft / in_x_0_errors(prediction, snr)
 
 
 WEIGHTINGS: dict[str, Callable[[str, Scalar], Scalar]] = {
     "uniform": uniform_weight,
     "min_snr": min_snr_weight,
+    "sigmoid": sigmoid_weight,
 }
 
 

@@ -65,12 +65,15 @@ def encoder_stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
         }
 
     def loss(params, key, x):
-        mask = jax.random.bernoulli(key, c.mask_rate, shape[:1])
+        key_mask, key_noise = jax.random.split(key)
+        mask = jax.random.bernoulli(key_mask, c.mask_rate, shape[:1])
         x, observed = fill_missing(x)
         r = encoder.apply(params["encoder"], x, ~mask & observed.any(axis=-1))
-        x_hat = decoder.apply(params["decoder"], r)
+        noise = jax.random.normal(key_noise, r.shape)
+        x_hat = decoder.apply(params["decoder"], r + c.latent_noise * noise)
         error = diffusion.masked_mean(jnp.square(x - x_hat), mask[:, None] & observed)
-        return error, {"mse": error}
+        penalty = c.latent_penalty * jnp.mean(jnp.square(r)) / 2.0
+        return error + penalty, {"mse": error}
 
     def export(params, series):
         r = encode_all(config, params["encoder"], series)
@@ -134,11 +137,13 @@ def data_stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
         return {"x_0": series, "r_0": standard_latents(config, upstream, series)}
 
     def loss(params, key, example):
-        key_loss, key_drop = jax.random.split(key)
+        key_loss, key_drop, key_noise = jax.random.split(key, 3)
         signal = None
         if conditional:
             kept = jax.random.bernoulli(key_drop, 1.0 - c.condition_dropout)
-            signal = network.apply(params["condition"], example["r_0"])
+            noise = jax.random.normal(key_noise, (dim,))
+            r = example["r_0"] + c.condition_noise * noise
+            signal = network.apply(params["condition"], r)
             signal = jnp.where(kept, signal, 0.0)
         x_0, observed = fill_missing(example["x_0"])
         return diffusion.diffusion_loss(
@@ -246,13 +251,21 @@ def fill_missing(x: Series) -> tuple[Series, Bool[Array, "L C"]]:
 def encode_one(config: FrozenConfigDict) -> Callable[[Params, Series], Latent]:
     """(encoder params, x [L, C]) -> r [d], the same object for the same config.
 
-    Steps without any value count as hidden.
+    Steps without any value count as hidden. With `num_masks`, r is the mean over so
+    many masks of the training rate, the same ones for every series.
     """
-    encoder = make_encoder(config)
+    encoder, c = make_encoder(config), config.encoder
 
     def encode(params: Params, x: Series) -> Latent:
         x, observed = fill_missing(x)
-        return encoder.apply(params, x, observed.any(axis=-1))
+        visible = observed.any(axis=-1)
+        if not c.num_masks:
+            return encoder.apply(params, x, visible)
+        shown = jax.random.bernoulli(
+            jax.random.key(0), 1.0 - c.mask_rate, (c.num_masks, x.shape[0])
+        )
+        encode_shown = jax.vmap(lambda one: encoder.apply(params, x, one & visible))
+        return encode_shown(shown).mean(axis=0)
 
     return encode
 
@@ -260,7 +273,7 @@ def encode_one(config: FrozenConfigDict) -> Callable[[Params, Series], Latent]:
 def encode_all(
     config: ConfigDict, params: Params, series: Rows
 ) -> Float[np.ndarray, "N d"]:
-    """r = E(x) with nothing hidden, for every series [N, L, C]."""
+    """r = E(x), nothing hidden unless `num_masks` says so, for all series [N, L, C]."""
     encode = encode_one(FrozenConfigDict(config))
     return parallel.map_all(encode, params, series, batch_size=ENCODE_BATCH)
 

@@ -90,9 +90,18 @@ def network_error(prediction, weighting, error=0.01):
 
 
 @pytest.mark.parametrize("prediction", diffusion.PREDICTIONS)
-def test_min_snr_weighs_the_x_0_error_alike_for_every_prediction(prediction):
-    loss, _, snr = network_error(prediction, "min_snr")
-    assert loss == pytest.approx(min(snr, 5.0) * 1e-4, rel=2e-2)
+@pytest.mark.parametrize(
+    "weighting, weight",
+    [
+        ("min_snr", lambda snr: min(snr, 5.0)),
+        ("sigmoid", lambda snr: snr / (1.0 + snr / 7.389056)),  # e^2 at the most
+    ],
+)
+def test_weights_of_the_x_0_error_are_alike_for_every_prediction(
+    prediction, weighting, weight
+):
+    loss, _, snr = network_error(prediction, weighting)
+    assert loss == pytest.approx(weight(snr) * 1e-4, rel=2e-2)
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def test_encoder_does_not_see_hidden_steps():
     config = make_config()
     stage = stages.encoder_stage(config, SHAPE)
     params, key = jax.jit(stage.init)(jax.random.key(0)), jax.random.key(5)
-    mask = np.asarray(jax.random.bernoulli(key, 0.5, (10,)))
+    mask = np.asarray(jax.random.bernoulli(jax.random.split(key)[0], 0.5, (10,)))
     assert 0 < mask.sum() < 10
     encoder = stages.make_encoder(config)
     x = jnp.asarray(make_series(1)[0])
@@ -140,6 +140,48 @@ def test_encoder_does_not_see_hidden_steps():
     x_hat = stages.make_decoder(config, SHAPE).apply(params["decoder"], r)
     expected = np.square(x - x_hat)[mask].mean()
     assert stage.loss(params, key, x)[0] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_the_penalty_is_half_the_mean_square_of_the_latent():
+    config, key = make_config(), jax.random.key(5)
+    config.encoder.latent_penalty = 0.25
+    stage = stages.encoder_stage(config, SHAPE)
+    params, x = jax.jit(stage.init)(jax.random.key(0)), jnp.asarray(make_series(1)[0])
+    mask = jax.random.bernoulli(jax.random.split(key)[0], 0.5, (10,))
+    r = stages.make_encoder(config).apply(params["encoder"], x, ~mask)
+    loss, metrics = stage.loss(params, key, x)
+    assert float(loss - metrics["mse"]) == pytest.approx(
+        0.125 * float(jnp.mean(r**2)), rel=1e-3
+    )
+
+
+def test_noise_on_the_latent_reaches_the_decoder_alone():
+    config, key = make_config(), jax.random.key(5)
+    config.encoder.latent_noise = 2.0
+    stage = stages.encoder_stage(config, SHAPE)
+    params, x = jax.jit(stage.init)(jax.random.key(0)), jnp.asarray(make_series(1)[0])
+    key_mask, key_noise = jax.random.split(key)
+    mask = jax.random.bernoulli(key_mask, 0.5, (10,))
+    r = stages.make_encoder(config).apply(params["encoder"], x, ~mask)
+    r = r + 2.0 * jax.random.normal(key_noise, r.shape)
+    x_hat = stages.make_decoder(config, SHAPE).apply(params["decoder"], r)
+    expected = np.square(x - x_hat)[mask].mean()
+    assert stage.loss(params, key, x)[0] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_masks_are_averaged_in_encoding():
+    config, series = make_config(), make_series(3)
+    params = upstream_of(config, series)["encoder"]
+    config.encoder.num_masks = 3
+    shown = jax.random.bernoulli(jax.random.key(0), 0.5, (3, 10))
+    encoder = stages.make_encoder(config)
+    expected = [
+        np.mean([encoder.apply(params, jnp.asarray(x), one) for one in shown], axis=0)
+        for x in series
+    ]
+    np.testing.assert_allclose(
+        stages.encode_all(config, params, series), expected, atol=1e-5
+    )
 
 
 def test_latents_are_standardised_over_the_training_set():
@@ -208,6 +250,14 @@ def test_condition_dropout_trains_without_the_latent():
         data_loss(config, key, -jnp.ones(4)),
     )
     assert one == other
+
+
+def test_condition_noise_moves_the_latent_and_nothing_else():
+    config, key = make_config(), jax.random.key(3)
+    noise = jax.random.normal(jax.random.split(key, 3)[2], (4,))
+    moved = data_loss(config, key, jnp.ones(4) + 0.5 * noise)
+    config.data_stage.condition_noise = 0.5
+    assert data_loss(config, key, jnp.ones(4)) == pytest.approx(moved, rel=1e-6)
 
 
 def test_data_only_has_no_condition_network():

@@ -1,0 +1,178 @@
+"""What each lever does to the samples: one change at a time, the rest as it was.
+
+    python benchmarks/ablations.py --set=energy --out=runs/ablations
+
+Each row trains the stages that its fields reach and takes the others from the row
+`base`. Scored are as many generated as real series, against the series trained on:
+
+- FID of random convolutions, by which settings are chosen: no reported score;
+- Context-FID, the reported score, by the same encoders for all rows;
+- both again with the latents of real series instead of the prior's ("oracle"): what is
+  left is the error of the data stage, the difference that of the latent stage.
+
+A row that is there is not run again. Rows: --rows=base,v; fields of all rows, which
+make a new base: --data_steps=3000 and the like.
+"""
+
+import argparse
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from few_steps import make_score
+
+from l2d_jax import configs, parallel
+from l2d_jax.cascade import Cascade
+from l2d_jax.configs import resolve
+from l2d_jax.data import load_splits
+from l2d_jax.metrics import evaluate
+from l2d_jax.results import comparable, some
+from l2d_jax.run import prepare, train
+from l2d_jax.workdir import library_version, make_workdir
+
+Fields = dict[str, Any]
+
+ROWS: dict[str, Fields] = {
+    "base": {},
+    "v": {"data_stage.prediction": "v"},
+    "eps": {"data_stage.prediction": "eps"},
+    "min-SNR": {"data_stage.weighting": "min_snr"},
+    "sigmoid": {"data_stage.weighting": "sigmoid"},
+    "EMA .998": {"data_stage.ema_decay": 0.998},
+    "EMA .9995": {"data_stage.ema_decay": 0.9995},
+    "learning rate 5e-4": {"data_stage.learning_rate": 5e-4},
+    "learning rate 2e-3": {"data_stage.learning_rate": 2e-3},
+    "cosine schedule": {"data_stage.schedule": "cosine"},
+    "attention": {"data_stage.mixing": "attention"},
+    "width 192": {"data_stage.width": 192},
+    "6 blocks": {"data_stage.num_blocks": 6},
+    "half batch": {"data_stage.batch_size": 0.5, "data_stage.num_steps": 2.0},
+    "twice as long": {"data_stage.num_steps": 2.0},
+    "noise on r": {"data_stage.condition_noise": 0.1},
+    "latent v": {"latent_stage.prediction": "v"},
+    "latent wide": {"latent_stage.width": 256},
+    "latent twice as long": {"latent_stage.num_steps": 2.0},
+    "latent sigmoid": {"latent_stage.weighting": "sigmoid"},
+    "d = 4": {"encoder.latent_dim": 4},
+    "d = 16": {"encoder.latent_dim": 16},
+    "d = 32": {"encoder.latent_dim": 32},
+    "mask .25": {"encoder.mask_rate": 0.25},
+    "mask .75": {"encoder.mask_rate": 0.75},
+    "8 masks averaged": {"encoder.num_masks": 8},
+    "noisy encoder": {"encoder.latent_noise": 0.1, "encoder.latent_penalty": 1e-3},
+    "standard scaler": {"data.scaler": "standard"},
+}
+STAGES = {"encoder": "encoder", "latent": "latent_stage", "data": "data_stage"}
+
+
+def with_fields(config: Any, fields: Fields) -> Any:
+    """The config changed; a float for a whole number multiplies it."""
+    config = config.copy_and_resolve_references()
+    for field, value in fields.items():
+        section, name = field.split(".")
+        before = config[section][name]
+        if isinstance(before, int) and isinstance(value, float):
+            value = round(before * value)
+        config[section][name] = value
+    return config
+
+
+def shared_stages(fields: Fields) -> list[str]:
+    """The stages of `base` that these fields leave as they were."""
+    changed = {field.split(".")[0] for field in fields}
+    if changed & {"data", "encoder"}:
+        return []
+    return [name for name, section in STAGES.items() if section not in changed]
+
+
+def train_row(config: Any, fields: Fields, folder: Path, base: Path) -> Cascade:
+    """A cascade, with the stages that can be taken from `base`."""
+    config = resolve(with_fields(config, fields))
+    task = prepare(config, load_splits(config.data))
+    workdir = make_workdir(folder)
+    for name in shared_stages(fields) if folder != base else []:
+        source, target = (one / "checkpoints" / name for one in (base, workdir))
+        if source.exists() and not target.exists():
+            shutil.copytree(source, target)
+    return train(task, workdir)
+
+
+def score_row(model: Cascade, real: Any, context_fid: Callable) -> dict[str, float]:
+    """The four scores, of as many series as there are real ones."""
+    key, n = jax.random.key(0), len(real)
+    scores = {}
+    for kind, x in (
+        ("", model.sample(key, n)),
+        ("oracle ", model.reconstruct(key, real)),
+    ):
+        found = evaluate(real, x, metrics=["random_convolution_fid"], num_repeats=1)
+        scores[f"{kind}random_convolution_fid"] = found["random_convolution_fid"][
+            "mean"
+        ]
+        scores[f"{kind}context_fid"] = context_fid(x)
+    return scores
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """A row a lever, a column a score."""
+    heads = list(next(iter(results["rows"].values()))["scores"])
+    lines = ["| row | " + " | ".join(heads) + " | training, s |"]
+    lines += ["|---" * (len(heads) + 2) + "|"]
+    for name, row in results["rows"].items():
+        scores = " | ".join(f"{row['scores'][head]:.4f}" for head in heads)
+        lines.append(f"| {name} | {scores} | {row['seconds']:.0f} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--set", default="energy")
+    parser.add_argument("--rows", default=",".join(ROWS))
+    parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
+    parser.add_argument("--num_series", type=int, default=2000)
+    parser.add_argument("--repeats", type=int, default=2, help="encoders")
+    parser.add_argument("--data_steps", type=int)
+    parser.add_argument("--latent_steps", type=int)
+    args = parser.parse_args(argv)
+    config = configs.load(args.set).get_config()
+    config.data_stage.num_steps = args.data_steps or config.data_stage.num_steps
+    config.latent_stage.num_steps = args.latent_steps or config.latent_stage.num_steps
+    config.evaluation.num_series = args.num_series
+    folder = args.out / args.set
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "ablations.json"
+    results = json.loads(path.read_text()) if path.exists() else {"rows": {}}
+    real = comparable(some(load_splits(config.data).train, config.evaluation))
+    context_fid = make_score(real, repeats=args.repeats)
+    for name in args.rows.split(","):
+        if name in results["rows"]:
+            continue
+        start, fields = time.perf_counter(), ROWS[name]
+        row_folder = folder / name.replace(" ", "_")
+        model = train_row(config, fields, row_folder, folder / "base")
+        seconds = time.perf_counter() - start
+        scores = score_row(model, real, context_fid)
+        results["rows"][name] = {"fields": fields, "scores": scores, "seconds": seconds}
+        results |= {
+            "data set": args.set,
+            "series": len(real),
+            "data steps": config.data_stage.num_steps,
+            "latent steps": config.latent_stage.num_steps,
+            "device": parallel.describe_devices(),
+            "jax": library_version("jax"),
+        }
+        draft = path.with_suffix(".tmp")
+        draft.write_text(json.dumps(results, indent=2) + "\n")
+        draft.replace(path)
+        print(name, {k: round(v, 4) for k, v in scores.items()}, f"{seconds:.0f} s")
+    print(markdown(results))
+
+
+if __name__ == "__main__":
+    np.set_printoptions(precision=4)
+    main()
