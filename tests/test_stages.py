@@ -83,7 +83,7 @@ def test_missing_values_are_in_no_loss(name):
 
     filled, observed = stages.fill_missing(jnp.asarray(x))
     if name == "encoder":
-        mask = jax.random.bernoulli(key, 0.5, (10,))
+        mask = jax.random.bernoulli(jax.random.split(key)[0], 0.5, (10,))
         visible = ~mask & observed.any(axis=1)
         assert (visible != ~mask).any(), "the empty steps are hidden anyway"
         r = stages.make_encoder(config).apply(params["encoder"], filled, visible)
@@ -91,7 +91,7 @@ def test_missing_values_are_in_no_loss(name):
         counted = observed & mask[:, None]
         expected = jnp.square(filled - x_hat)[counted].mean()
     else:
-        key_loss, _ = jax.random.split(key)
+        key_loss, _, _ = jax.random.split(key, 3)
         key_t, key_eps = jax.random.split(key_loss)
         schedule = stages.stage_schedule(config.data_stage)
         t = jax.random.randint(key_t, (), 0, schedule.num_steps)
