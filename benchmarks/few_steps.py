@@ -1,67 +1,90 @@
-"""Context-FID and seconds of a finished workdir's model, for several samplers.
+"""Quality against solver steps: the cascade, and the same network without the latent.
 
-    python benchmarks/few_steps.py --workdir=runs/stock --out=few_steps.json
+    python benchmarks/few_steps.py --sets=stock,japanese_vowels --runs=runs
 
-Every setting is sampled with the same seeds and scored by the same encoders; the
-Context-FID is the mean over both. Seconds are the median without the first seed, whose
-compilation is told apart. Two seeds at least.
+For each set two models: runs/NAME (configs/NAME.py) and runs/NAME_data_only (the same
+data stage alone), trained where they are not there yet. Each is sampled with the same
+keys by every solver and number of steps, and scored against as many real series by the
+same encoders: Context-FID, FID of random convolutions and spectral distance, means over
+the seeds. In the rows of the data chain the latent chain takes 20 steps of
+DPM-Solver++; in those of the latent chain the data chain takes 5.
+
+Seconds are the median over the seeds but the first, whose compilation is left out, for
+all series together, both chains. A row that is there is not run again. Results:
+few_steps.json, few_steps.md and few_steps.png in --out.
 """
 
 import argparse
 import json
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
-import l2d_jax
-from l2d_jax import parallel
+from l2d_jax import configs, parallel
+from l2d_jax.cascade import Cascade
+from l2d_jax.configs import resolve
 from l2d_jax.data import load_splits
+from l2d_jax.metrics import evaluate
 from l2d_jax.metrics.context_fid import encode, train_encoders
 from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.metrics.sets import sets_of
-from l2d_jax.results import comparable
+from l2d_jax.results import comparable, some
+from l2d_jax.run import prepare, train
 from l2d_jax.types import tree_size
-from l2d_jax.workdir import library_version
+from l2d_jax.workdir import library_version, make_workdir
 
-SETTINGS = {
-    "100 + 100 ancestral (the paper's)": dict(
-        solver="ancestral",
-        num_steps=100,
-        latent_solver="ancestral",
-        latent_num_steps=100,
-    ),
-    "20 DPM-Solver++ + 100 ancestral (default)": dict(
-        solver="ancestral",
-        num_steps=100,
-        latent_solver="dpm_solver++",
-        latent_num_steps=20,
-    ),
-    "20 + 20 DPM-Solver++": dict(num_steps=20),
-    "20 + 10 DPM-Solver++": dict(num_steps=10),
-    "20 + 5 DPM-Solver++ (fast)": dict(num_steps=5),
-    "20 + 3 DPM-Solver++": dict(num_steps=3),
-}
+Scores = dict[str, float]
+
+FINE_DETAIL = ("random_convolution_fid", "spectral_distance")
+DPM, DDIM, ANCESTRAL = "dpm_solver++", "ddim", "ancestral"
+# chain, solver, steps
+DATA_ROWS = [
+    *(("data", DPM, steps) for steps in (1, 2, 3, 5, 10, 20, 50, 100)),
+    *(("data", DDIM, steps) for steps in (2, 5, 10, 20)),
+    *(("data", ANCESTRAL, steps) for steps in (5, 20, 100)),
+]
+LATENT_ROWS = [
+    *(("latent", DPM, steps) for steps in (1, 2, 3, 5, 10, 20, 50, 100)),
+    *(("latent", DDIM, steps) for steps in (5, 10, 20)),
+    *(("latent", ANCESTRAL, steps) for steps in (20, 100)),
+]
+VARIANTS = {"full": DATA_ROWS + LATENT_ROWS, "data_only": DATA_ROWS}
 
 
-def measure(model, score, settings, *, n: int, seeds: int) -> dict:
-    """Scores and seconds of one setting."""
-    scores, seconds = [], []
-    for seed in range(seeds):
-        start = time.perf_counter()
-        x = model.sample(jax.random.key(seed), n, **settings)
-        seconds.append(time.perf_counter() - start)
-        scores.append(score(x))
+# --- models ---------------------------------------------------------------------------
+
+
+def model_of(name: str, variant: str, runs: Path) -> Cascade:
+    """The trained model, from its workdir or trained there."""
+    config = configs.load(name).get_config("" if variant == "full" else variant)
+    config = resolve(config)
+    task = prepare(config, load_splits(config.data))
+    folder = runs / (name if variant == "full" else f"{name}_{variant}")
+    return train(task, make_workdir(folder))
+
+
+def settings_of(chain: str, solver: str, steps: int) -> dict[str, Any]:
+    """Arguments of `Cascade.sample`; of the other chain, the fast setting."""
+    data, latent = (solver, steps), (DPM, 20)
+    if chain == "latent":
+        data, latent = (DPM, 5), (solver, steps)
     return {
-        "context_fid": float(np.mean(scores)),
-        "context_fid of each seed": scores,
-        "seconds": float(np.median(seconds[1:])),
-        "seconds with compilation": seconds[0],
+        "solver": data[0],
+        "num_steps": data[1],
+        "latent_solver": latent[0],
+        "latent_num_steps": latent[1],
+        "eta": 0.0,
     }
 
 
-def make_score(real, *, repeats: int):
+# --- scores ---------------------------------------------------------------------------
+
+
+def make_score(real: Any, *, repeats: int) -> Callable[[Any], float]:
     """series -> mean Context-FID over encoders that are trained once."""
     real_scaled = sets_of(real, real).real
     encoders = train_encoders(real_scaled, num_repeats=repeats, seed=0)
@@ -75,31 +98,138 @@ def make_score(real, *, repeats: int):
     return score
 
 
-def main() -> None:
+def measure(
+    model: Cascade,
+    real: Any,
+    context_fid: Callable[[Any], float],
+    settings: dict[str, Any],
+    *,
+    seeds: int,
+) -> dict[str, Any]:
+    """Scores, one a seed, and seconds, of one setting."""
+    found: list[Scores] = []
+    seconds = []
+    for seed in range(seeds):
+        start = time.perf_counter()
+        x = model.sample(jax.random.key(seed), len(real), **settings)
+        seconds.append(time.perf_counter() - start)
+        fine = evaluate(real, x, metrics=FINE_DETAIL, num_repeats=1)
+        scores = {name: float(fine[name]["mean"]) for name in FINE_DETAIL}
+        found.append({"context_fid": context_fid(x), **scores})
+    return {
+        **{name: float(np.mean([one[name] for one in found])) for name in found[0]},
+        "of each seed": found,
+        "seconds": float(np.median(seconds[1:])),
+        "seconds with compilation": seconds[0],
+    }
+
+
+# --- the page -------------------------------------------------------------------------
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """A table a set."""
+    lines = ["# Quality against solver steps", ""]
+    for name, one in results["sets"].items():
+        lines += [f"## {name}, {one['series']:,} series", ""]
+        lines += ["| model | chain | solver | steps | Context-FID |"]
+        lines[-1] += " random-convolution FID | spectral distance | seconds |"
+        lines += ["|---" * 8 + "|"]
+        for key, row in one["rows"].items():
+            values = [f"{row[score]:.4f}" for score in ("context_fid", *FINE_DETAIL)]
+            cells = [*key.split("|"), *values, f"{row['seconds']:.2f}"]
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    lines.append(f"Made by `{results['command']}` on {results['device']}, JAX")
+    lines[-1] += f" {results['jax']}; {results['seeds']} seeds of sampling of one "
+    lines[-1] += f"training each, {results['repeats']} encoders."
+    return "\n".join(lines) + "\n"
+
+
+def draw(results: dict[str, Any], path: Path) -> None:
+    """A column a set: Context-FID against steps of the data chain, and against time."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    sets = results["sets"]
+    figure, axes = plt.subplots(
+        2, len(sets), figsize=(3.6 * len(sets), 6.4), squeeze=False, sharey="col"
+    )
+    for column, (name, one) in zip(axes.T, sets.items(), strict=True):
+        for variant, label, color in (
+            ("full", "cascade", "tab:blue"),
+            ("data_only", "without the latent", "tab:orange"),
+        ):
+            rows = sorted(
+                (int(key.split("|")[3]), row)
+                for key, row in one["rows"].items()
+                if key.startswith(f"{variant}|data|{DPM}|")
+            )
+            fids = [row["context_fid"] for _, row in rows]
+            style = {"marker": "o", "color": color, "label": label}
+            column[0].plot([steps for steps, _ in rows], fids, **style)
+            column[1].plot([row["seconds"] for _, row in rows], fids, **style)
+        column[0].set(title=name, xlabel="steps of the data chain")
+        column[1].set(xlabel=f"seconds for {one['series']:,} series")
+        for axis in column:
+            axis.set(xscale="log", yscale="log")
+            axis.grid(alpha=0.3, which="both")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("Context-FID")
+    axes[0, 0].legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+def save(results: dict[str, Any], folder: Path) -> None:
+    """All three files."""
+    draft = folder / "few_steps.tmp"
+    draft.write_text(json.dumps(results, indent=1) + "\n")
+    draft.replace(folder / "few_steps.json")
+    (folder / "few_steps.md").write_text(markdown(results))
+    draw(results, folder / "few_steps.png")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workdir", required=True)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--repeats", type=int, default=5)
-    args = parser.parse_args()
-    model = l2d_jax.load(args.workdir)
-    real = comparable(load_splits(model.config.data).train)
-    score, rows = make_score(real, repeats=args.repeats), {}
-    for name, settings in SETTINGS.items():
-        rows[name] = measure(model, score, settings, n=len(real), seeds=args.seeds)
-        row = rows[name]
-        print(f"{name:45} {row['context_fid']:.4f} {row['seconds']:8.2f} s", flush=True)
-    if args.out:
-        facts = {
-            "data set": model.config.data.name,
-            "series": len(real),
-            "parameters": tree_size(model.params),
-            "device": parallel.describe_devices(),
-            "jax": library_version("jax"),
-            "seeds": args.seeds,
-            "repeats": args.repeats,
-        }
-        args.out.write_text(json.dumps({**facts, "settings": rows}, indent=2) + "\n")
+    parser.add_argument("--sets", default="stock,japanese_vowels")
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--num_series", type=int, default=2000)
+    parser.add_argument("--seeds", type=int, default=3, help="two or more")
+    parser.add_argument("--repeats", type=int, default=3, help="encoders")
+    args = parser.parse_args(argv)
+    path = args.out / "few_steps.json"
+    results = json.loads(path.read_text()) if path.exists() else {"sets": {}}
+    results |= {
+        "command": f"python benchmarks/few_steps.py --sets={args.sets}",
+        "device": parallel.describe_devices(),
+        "jax": library_version("jax"),
+        "seeds": args.seeds,
+        "repeats": args.repeats,
+    }
+    for name in args.sets.split(","):
+        config = configs.load(name).get_config()
+        config.evaluation.num_series = args.num_series
+        real = comparable(some(load_splits(config.data).train, config.evaluation))
+        context_fid = make_score(real, repeats=args.repeats)
+        one = results["sets"].setdefault(name, {"series": len(real), "rows": {}})
+        for variant, rows in VARIANTS.items():
+            model = model_of(name, variant, args.runs)
+            one[f"parameters of {variant}"] = tree_size(model.params)
+            for row in rows:
+                key = "|".join(map(str, (variant, *row)))
+                if key in one["rows"]:
+                    continue
+                one["rows"][key] = measure(
+                    model, real, context_fid, settings_of(*row), seeds=args.seeds
+                )
+                save(results, args.out)
+                fid, seconds = (one["rows"][key][k] for k in ("context_fid", "seconds"))
+                print(f"{name} {key:35} {fid:.4f} {seconds:8.2f} s", flush=True)
+    print(markdown(results))
 
 
 if __name__ == "__main__":
