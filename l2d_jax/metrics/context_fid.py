@@ -121,13 +121,16 @@ def percentile(
     An exchange deals the real and the generated series anew into two sets. For two
     samples of one distribution every share is as likely as any other.
     """
+    from threadpoolctl import threadpool_limits
+
     each, below = math.ceil(NUM_EXCHANGES / len(pairs)), 0
-    for (real, generated), distance in zip(pairs, observed, strict=True):
-        pooled = np.concatenate([real, generated])
-        for _ in range(each):
-            order = rng.permutation(len(pooled))
-            one, other = pooled[order[: len(real)]], pooled[order[len(real) :]]
-            below += frechet_distance(one, other) < distance
+    with threadpool_limits(1):  # small matrices: threads wait on cores that are busy
+        for (real, generated), distance in zip(pairs, observed, strict=True):
+            pooled = np.concatenate([real, generated])
+            for _ in range(each):
+                order = rng.permutation(len(pooled))
+                one, other = pooled[order[: len(real)]], pooled[order[len(real) :]]
+                below += frechet_distance(one, other) < distance
     return (below + 0.5) / (each * len(pairs) + 1)
 
 
