@@ -30,8 +30,8 @@ def get_config() -> ConfigDict:
     config.data.scaler = "min_max"  # per channel: to [-1, 1]; standard, or auto
 
     config.encoder = ConfigDict()  # stage 1: E and D
-    config.encoder.latent_dim = 8  # d, dimensions of r
-    config.encoder.mask_rate = 0.5  # share of time steps hidden (m = 1)
+    config.encoder.latent_dim = 8  # d, dimensions of r; 0 or auto: chosen
+    config.encoder.mask_rate = 0.5  # share of steps hidden (m = 1); 0 or auto: chosen
     config.encoder.width = 64  # channels of TS2Vec's residual blocks
     config.encoder.features = 64  # channels of its last block, pooled over time
     config.encoder.depth = 10  # residual blocks, the dilation doubles; 0: chosen
@@ -47,6 +47,7 @@ def get_config() -> ConfigDict:
     _diffusion(config.latent_stage)
     config.latent_stage.width = 128  # hidden units of the residual MLP
     config.latent_stage.num_blocks = 4
+    config.latent_stage.num_octaves = 0  # frequencies of r_t that enter beside it
     _training(config.latent_stage, num_steps=8_000, batch_size=256)
 
     config.data_stage = ConfigDict()  # stage 3: F and x_theta

@@ -8,6 +8,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 MODES = ("run", "sample", "evaluate", "report")
+CHOSEN = ("--config.encoder.latent_dim", "--config.encoder.mask_rate")
 USAGE = """Train, sample and score a cascade.
 
   python main.py --config=configs/stock.py --workdir=runs/stock
@@ -60,15 +61,19 @@ def main() -> None:
 
 
 def with_config_path(argv: list[str]) -> list[str]:
-    """`--config=stock` and a missing file resolved among the bundled configs."""
+    """`--config=stock` and a missing file resolved among the bundled configs.
+
+    And `auto` as 0 for the numbers that can be chosen from the data.
+    """
     from l2d_jax import configs
 
-    return [
-        f"--config={configs.find(arg.removeprefix('--config='))}"
-        if arg.startswith("--config=")
-        else arg
-        for arg in argv
-    ]
+    def resolved(arg: str) -> str:
+        name, _, value = arg.partition("=")
+        if name == "--config":
+            return f"--config={configs.find(value)}"
+        return f"{name}=0" if name in CHOSEN and value == "auto" else arg
+
+    return [resolved(arg) for arg in argv]
 
 
 def dispatch() -> None:

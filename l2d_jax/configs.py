@@ -95,7 +95,6 @@ def resolve(config: ConfigDict) -> ConfigDict:
 
 
 POSITIVE = (
-    "encoder.latent_dim",
     "encoder.width",
     "encoder.num_steps",
     "latent_stage.num_steps",
@@ -108,14 +107,23 @@ POSITIVE = (
 
 
 def check_positive(config: ConfigDict) -> None:
-    """Raises `InputError` for counts below 1 and a mask rate outside (0, 1]."""
+    """Raises `InputError` for counts below 1 and a mask rate outside [0, 1]."""
     for field in POSITIVE:
         section, name = field.split(".")
         if config[section][name] < 1:
             raise InputError(f"--config.{field}={config[section][name]}: use 1 or more")
-    if not 0.0 < config.encoder.mask_rate <= 1.0:
+    if config.encoder.latent_dim < 0:
+        dim = config.encoder.latent_dim
+        raise InputError(
+            f"--config.encoder.latent_dim={dim}: use 1 or more, or auto to have it "
+            "chosen"
+        )
+    if not 0.0 <= config.encoder.mask_rate <= 1.0:
         rate = config.encoder.mask_rate
-        raise InputError(f"--config.encoder.mask_rate={rate}: use above 0, up to 1")
+        raise InputError(
+            f"--config.encoder.mask_rate={rate}: use above 0, up to 1, or auto to have "
+            "it chosen"
+        )
     if config.sampling.num_samples < 0:
         n = config.sampling.num_samples
         raise InputError(

@@ -153,16 +153,25 @@ class Decoder(nn.Module):
 
 
 class LatentDenoiser(nn.Module):
-    """r_phi: (r_t [d], t) -> [d], a residual MLP with step embedding (as RCG's RDM)."""
+    """r_phi: (r_t [d], t) -> [d], a residual MLP with step embedding (as RCG's RDM).
+
+    With `num_octaves`, sines and cosines of r_t with so many frequencies, 1, 2, 4, ...
+    radians a unit, are inputs as well: latents of overlapping windows lie along thin
+    curves, which an MLP of r_t alone smooths away (Tancik et al. 2020).
+    """
 
     width: int = 256
     num_blocks: int = 4
+    num_octaves: int = 0
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, r_t: Latent, t: Step) -> Latent:
         step = StepEmbedding(self.width, dtype=self.dtype)(t)
-        x = nn.Dense(self.width, dtype=self.dtype)(r_t)
+        angles = [r_t * 2.0**octave for octave in range(self.num_octaves)]
+        waves = [wave(angle) for wave in (jnp.sin, jnp.cos) for angle in angles]
+        inputs = jnp.concatenate([r_t, *waves])
+        x = nn.Dense(self.width, dtype=self.dtype)(inputs)
         for _ in range(self.num_blocks):
             x = Residual(MLP(2, self.dtype), self.dtype)(x, step)
         x = nn.silu(nn.LayerNorm(dtype=self.dtype)(x))

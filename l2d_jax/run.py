@@ -17,6 +17,7 @@ import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import configs
+from l2d_jax.adaptive import with_latent
 from l2d_jax.cascade import VARIANTS, Cascade, Layout
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model, write_text
 from l2d_jax.configs import SECTIONS, resolve, with_sizes
@@ -138,6 +139,7 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
 
 def train(task: Task, workdir: Path) -> Cascade:
     """The stages of the variant in order, each from where it was; then the model."""
+    task = with_chosen_latent(task, workdir)
     config, params = task.config, {}
     write_text(workdir / "config.json", as_json(describe(config)))
     names = VARIANTS[config.variant].stages
@@ -183,6 +185,32 @@ def train(task: Task, workdir: Path) -> Cascade:
         },
     )
     return model
+
+
+def with_chosen_latent(task: Task, workdir: Path) -> Task:
+    """Latent dimension and mask rate chosen where the config leaves them open.
+
+    What was chosen is kept in the workdir, and taken from there by the same command.
+    """
+    c = task.config.encoder
+    if "encoder" not in VARIANTS[task.config.variant].stages:
+        return task
+    if c.latent_dim and c.mask_rate:
+        return task
+    path, asked = workdir / "latent.json", stage_facts(task, "latent")
+    asked = json.loads(json.dumps(asked))
+    if path.exists() and (known := json.loads(path.read_text()))["asked"] == asked:
+        config = task.config.copy_and_resolve_references()
+        config.encoder.update(known["chosen"])
+        return replace(task, config=config)
+    config, candidates = with_latent(task.config, task.series)
+    chosen = {name: config.encoder[name] for name in ("latent_dim", "mask_rate")}
+    tried = [one._asdict() for one in candidates]
+    write_text(path, as_json({"asked": asked, "chosen": chosen, "tried": tried}))
+    for field in chosen:
+        if not c[field]:
+            print(f"data: {field} {chosen[field]:g}: --config.encoder.{field}")
+    return replace(task, config=config)
 
 
 def as_facts(layout: Layout) -> dict[str, Any]:

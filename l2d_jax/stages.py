@@ -186,7 +186,7 @@ def make_decoder(config: ConfigDict, shape: tuple[int, int]) -> Decoder:
 def make_latent_denoiser(config: ConfigDict) -> LatentDenoiser:
     """r_phi."""
     c = config.latent_stage
-    return LatentDenoiser(c.width, c.num_blocks, dtype_of(config))
+    return LatentDenoiser(c.width, c.num_blocks, c.num_octaves, dtype_of(config))
 
 
 def make_condition(config: ConfigDict, shape: tuple[int, int]) -> ConditionNetwork:

@@ -177,6 +177,17 @@ def fit(
     return state.ema_params
 
 
+def fit_briefly(stage: Stage, examples: Example, c: ConfigDict, *, seed: int) -> Params:
+    """Averaged parameters after `c.num_steps` in one call: no checkpoints, no log."""
+    num_examples = jax.tree.leaves(examples)[0].shape[0]
+    index = chunk_indices(
+        seed, 0, c.num_steps, num_examples=num_examples, batch_size=c.batch_size
+    )
+    state = parallel.place(init_state(stage, c, seed=seed))
+    state, _ = make_program(stage, c, seed=seed)(state, take(examples, index))
+    return jax.tree.map(np.asarray, state.ema_params)
+
+
 def check_finite(
     stage: str, start: int, metrics: dict[str, np.ndarray], checkpoints: Checkpoints
 ) -> None:

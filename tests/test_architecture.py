@@ -27,6 +27,7 @@ ORDER = (
     "checkpoints",
     "logbook",
     "train",
+    "adaptive",
     "configs",
     "workdir",
     "results",

@@ -70,6 +70,22 @@ def test_denoisers_start_from_zero():
     assert jnp.abs(latent.apply(params, x[:, 0], t)).max() == 0.0
 
 
+def test_waves_of_the_latent_have_its_period():
+    """With the rows of r_t itself zero, a shift by 2 pi changes nothing, by 1 it does.
+
+    Inputs in order: r_t, then all sines, then all cosines, each by octave.
+    """
+    r, t = jax.random.normal(jax.random.key(0), (3,)), jnp.int32(5)
+    model = LatentDenoiser(width=8, num_blocks=1, num_octaves=3)
+    params = perturbed(model.init(jax.random.key(2), r, t))
+    kernel = params["params"]["Dense_0"]["kernel"]
+    assert kernel.shape == (3 + 2 * 3 * 3, 8)
+    params["params"]["Dense_0"]["kernel"] = kernel.at[:3].set(0.0)
+    y = model.apply(params, r, t)
+    np.testing.assert_allclose(model.apply(params, r + 2 * np.pi, t), y, atol=1e-4)
+    assert jnp.abs(model.apply(params, r + 1.0, t) - y).max() > 1e-2
+
+
 def perturbed(params, seed=7):
     leaves, treedef = jax.tree.flatten(params)
     keys = [jax.random.fold_in(jax.random.key(seed), i) for i in range(len(leaves))]
