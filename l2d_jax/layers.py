@@ -5,6 +5,8 @@ than the same sum of shifted matrix products (see benchmarks/).
 """
 
 import math
+from collections.abc import Callable
+from functools import lru_cache
 
 import flax.linen as nn
 import jax
@@ -26,6 +28,93 @@ def torch_uniform(fan_in: int) -> jax.nn.initializers.Initializer:
     return init
 
 
+def product(
+    x: Float[Array, "*T K"], kernel: Float[Array, "K N"], dtype: DTypeLike
+) -> Float[Array, "*T N"]:
+    """x @ kernel in float32; its factors, and those of its gradients, as `dtype`.
+
+    In bfloat16 differentiate a batch, `grad` of `vmap`: there is no gradient of a
+    single example.
+    """
+    if jnp.dtype(dtype) == jnp.float32:
+        return x @ kernel
+    return _product(jnp.dtype(dtype))(x, kernel)
+
+
+@lru_cache
+def _product(dtype: jnp.dtype) -> Callable:
+    """Products in the one form that XLA's CPU backend hands to AMX as it is.
+
+    That is [R, K] @ [K, N], both in `dtype`, with float32 out. Anything else (a
+    contraction over rows, an output in `dtype`) is computed in float32 there, at an
+    eighth of the rate. So `vmap` becomes more rows, and gradients turn a factor first.
+    """
+
+    def dot(a, b):
+        return jax.lax.dot(a, b, preferred_element_type=jnp.float32)
+
+    @jax.custom_vjp
+    def rows(x, kernel):
+        return dot(x.astype(dtype), kernel.astype(dtype))
+
+    def forward(x, kernel):
+        factors = x.astype(dtype), kernel.astype(dtype)
+        return dot(*factors), factors
+
+    def backward(factors, g):
+        x, kernel = factors
+        g = g.astype(dtype)
+        if x.shape[1] <= g.shape[1]:  # the smaller of the two is turned
+            return dot(g, turned(kernel)), dot(turned(x), g)
+        return dot(g, turned(kernel)), turned(dot(turned(g), x))
+
+    rows.defvjp(forward, backward)
+
+    def any_rank(x, kernel):
+        y = rows(x.reshape(-1, x.shape[-1]), kernel)
+        return y.reshape(*x.shape[:-1], -1)
+
+    product = jax.custom_batching.custom_vmap(any_rank)
+
+    @product.def_vmap
+    def batched(axis_size, in_batched, x, kernel):
+        del axis_size
+        if not in_batched[1]:
+            return any_rank(x, kernel), True
+        axes = tuple(0 if is_batched else None for is_batched in in_batched)
+        return jax.vmap(any_rank, axes)(x, kernel), True
+
+    return product
+
+
+def turned(x: Float[Array, "R K"]) -> Float[Array, "K R"]:
+    """x.T; on CPU in two parts, so that the compiler can't undo it."""
+    if jax.default_backend() != "cpu":
+        return x.T
+    half = x.shape[1] // 2
+    return jnp.concatenate([x[:, :half].T, x[:, half:].T])
+
+
+class Dense(nn.Module):
+    """x kernel + bias along the last axis, or along the first: kernel^T x + bias."""
+
+    features: int
+    axis: int = -1
+    kernel_init: jax.nn.initializers.Initializer = nn.initializers.lecun_normal()
+    bias_init: jax.nn.initializers.Initializer = nn.initializers.zeros
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        shape = (x.shape[self.axis], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape)
+        bias = self.param("bias", self.bias_init, shape[1:])
+        if self.axis == 0:  # too short to gain from `dtype`
+            return kernel.T @ x + bias[:, None]
+        bias = bias.reshape((1,) * (x.ndim - 1) + (-1,))
+        return product(x, kernel, self.dtype) + bias
+
+
 class Conv1D(nn.Module):
     """Convolution along time with zero padding: [L, C] -> [L, features].
 
@@ -44,16 +133,17 @@ class Conv1D(nn.Module):
         length, channels = x.shape
         shape = (self.kernel_size, channels, self.features)
         init = torch_uniform(self.kernel_size * channels)
-        kernel = self.param("kernel", init, shape).astype(self.dtype)
-        bias = self.param("bias", init, (self.features,)).astype(self.dtype)
+        kernel = self.param("kernel", init, shape)
+        bias = self.param("bias", init, (self.features,))
         offsets = [
             (tap - self.kernel_size // 2) * self.dilation
             for tap in range(self.kernel_size)
         ]
         seen = [tap for tap, offset in enumerate(offsets) if abs(offset) < length]
-        shifted = [shift(x.astype(self.dtype), offsets[tap]) for tap in seen]
+        shifted = [shift(x, offsets[tap]) for tap in seen]
         kernel = jnp.concatenate([kernel[tap] for tap in seen], axis=0)
-        return jnp.concatenate(shifted, axis=-1) @ kernel + bias[None]
+        x = jnp.concatenate(shifted, axis=-1)
+        return product(x, kernel, self.dtype) + bias[None]
 
 
 def shift(x: Float[Array, "L C"], offset: int) -> Float[Array, "L C"]:
@@ -76,9 +166,9 @@ class StepEmbedding(nn.Module):
         half = self.num_sinusoids // 2
         frequencies = jnp.exp(-math.log(10_000.0) * jnp.arange(half) / half)
         angles = t.astype(jnp.float32) * frequencies
-        x = jnp.concatenate([jnp.sin(angles), jnp.cos(angles)]).astype(self.dtype)
-        x = nn.silu(nn.Dense(self.features, dtype=self.dtype)(x))
-        return nn.silu(nn.Dense(self.features, dtype=self.dtype)(x))
+        x = jnp.concatenate([jnp.sin(angles), jnp.cos(angles)])
+        x = nn.silu(Dense(self.features, dtype=self.dtype)(x))
+        return nn.silu(Dense(self.features, dtype=self.dtype)(x))
 
 
 class Residual(nn.Module):
@@ -95,27 +185,28 @@ class Residual(nn.Module):
         self, x: Float[Array, "*T width"], step: Float[Array, " e"]
     ) -> Float[Array, "*T width"]:
         width = x.shape[-1]
-        modulation = nn.Dense(
+        modulation = Dense(
             3 * width, kernel_init=nn.initializers.zeros, dtype=self.dtype
         )(step)
         # One row for all tokens; [1, width] where x is [T, width].
         modulation = modulation.reshape((1,) * (x.ndim - 1) + (3 * width,))
         scale, offset, gate = jnp.split(modulation, 3, axis=-1)
-        normed = nn.LayerNorm(use_scale=False, use_bias=False, dtype=self.dtype)(x)
+        normed = nn.LayerNorm(use_scale=False, use_bias=False)(x)
         return x + gate * self.inner(normed * (1.0 + scale) + offset)
 
 
 class MLP(nn.Module):
-    """Two dense layers over the last axis, hidden width `expansion` times as wide."""
+    """Two dense layers along an axis, hidden width `expansion` times as wide."""
 
     expansion: int = 4
+    axis: int = -1
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "*T width"]) -> Float[Array, "*T width"]:
-        width = x.shape[-1]
-        x = nn.gelu(nn.Dense(self.expansion * width, dtype=self.dtype)(x))
-        return nn.Dense(width, dtype=self.dtype)(x)
+        width = x.shape[self.axis]
+        x = Dense(self.expansion * width, self.axis, dtype=self.dtype)(x)
+        return Dense(width, self.axis, dtype=self.dtype)(nn.gelu(x))
 
 
 class TimeMixing(nn.Module):
@@ -126,7 +217,7 @@ class TimeMixing(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "T width"]) -> Float[Array, "T width"]:
-        return MLP(self.expansion, self.dtype)(x.T).T
+        return MLP(self.expansion, axis=0, dtype=self.dtype)(x)
 
 
 class SelfAttention(nn.Module):

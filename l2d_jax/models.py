@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float
 from l2d_jax.layers import (
     MLP,
     Conv1D,
+    Dense,
     Residual,
     SelfAttention,
     StepEmbedding,
@@ -54,7 +55,7 @@ class TS2Vec(nn.Module):
         visible = observed if visible is None else visible & observed
         x = jnp.where(observed[:, None], x, 0.0)
         init = torch_uniform(x.shape[-1])
-        x = nn.Dense(
+        x = Dense(
             self.width, kernel_init=init, bias_init=init, dtype=self.dtype, name="input"
         )(x)
         x = jnp.where(visible[:, None], x, 0.0)
@@ -84,7 +85,7 @@ class DilatedBlock(nn.Module):
         init = torch_uniform(x.shape[-1])
         residual = x
         if self.project or x.shape[-1] != self.features:
-            residual = nn.Dense(
+            residual = Dense(
                 self.features,
                 kernel_init=init,
                 bias_init=init,
@@ -114,7 +115,7 @@ class Encoder(nn.Module):
     def __call__(self, x: Series, visible: TimeMask | None = None) -> Latent:
         trunk = TS2Vec(self.features, self.width, self.depth, self.dtype, name="ts2vec")
         pooled = trunk(x, visible).max(axis=0)
-        return nn.Dense(self.latent_dim, name="head")(pooled).astype(jnp.float32)
+        return Dense(self.latent_dim, name="head")(pooled)
 
 
 class ConditionNetwork(nn.Module):
@@ -127,11 +128,11 @@ class ConditionNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, r: Latent) -> Signal:
-        x = nn.Dense(self.num_tokens * self.width, dtype=self.dtype)(r)
+        x = Dense(self.num_tokens * self.width, dtype=self.dtype)(r)
         x = x.reshape(self.num_tokens, self.width)
         for _ in range(self.num_layers):
             x = x + Conv1D(self.width, dtype=self.dtype)(nn.silu(x))
-        return nn.LayerNorm(dtype=self.dtype)(x)
+        return nn.LayerNorm()(x)
 
 
 class Decoder(nn.Module):
@@ -148,8 +149,8 @@ class Decoder(nn.Module):
     def __call__(self, r: Latent) -> Series:
         num_tokens = math.ceil(self.length / self.patch)
         x = ConditionNetwork(num_tokens, self.width, self.num_layers, self.dtype)(r)
-        x = nn.Dense(self.patch * self.channels)(x)
-        return from_patches(x, self.length, self.channels).astype(jnp.float32)
+        x = Dense(self.patch * self.channels)(x)
+        return from_patches(x, self.length, self.channels)
 
 
 class LatentDenoiser(nn.Module):
@@ -171,12 +172,12 @@ class LatentDenoiser(nn.Module):
         angles = [r_t * 2.0**octave for octave in range(self.num_octaves)]
         waves = [wave(angle) for wave in (jnp.sin, jnp.cos) for angle in angles]
         inputs = jnp.concatenate([r_t, *waves])
-        x = nn.Dense(self.width, dtype=self.dtype)(inputs)
+        x = Dense(self.width, dtype=self.dtype)(inputs)
         for _ in range(self.num_blocks):
-            x = Residual(MLP(2, self.dtype), self.dtype)(x, step)
-        x = nn.silu(nn.LayerNorm(dtype=self.dtype)(x))
-        x = nn.Dense(r_t.shape[-1], kernel_init=nn.initializers.zeros)(x)
-        return x.astype(jnp.float32)
+            x = Residual(MLP(2, dtype=self.dtype), self.dtype)(x, step)
+        x = nn.silu(nn.LayerNorm()(x))
+        x = Dense(r_t.shape[-1], kernel_init=nn.initializers.zeros)(x)
+        return x
 
 
 class SeriesDenoiser(nn.Module):
@@ -200,27 +201,27 @@ class SeriesDenoiser(nn.Module):
         length, channels = x_t.shape
         step = StepEmbedding(self.width, dtype=self.dtype)(t)
         tokens = to_patches(x_t, self.patch)
-        x = nn.Dense(self.width, dtype=self.dtype)(tokens)
+        x = Dense(self.width, dtype=self.dtype)(tokens)
         position = nn.initializers.normal(0.02)
-        x = x + self.param("position", position, x.shape).astype(self.dtype)
+        x = x + self.param("position", position, x.shape)
         if signal is not None and self.condition == "add":
-            x = x + nn.Dense(self.width, dtype=self.dtype)(signal)
+            x = x + Dense(self.width, dtype=self.dtype)(signal)
         if signal is not None and self.condition == "concat":
-            both = jnp.concatenate([x, signal.astype(self.dtype)], axis=-1)
-            x = nn.Dense(self.width, dtype=self.dtype)(both)
+            both = jnp.concatenate([x, signal], axis=-1)
+            x = Dense(self.width, dtype=self.dtype)(both)
         for _ in range(self.num_blocks):
             if signal is not None and self.condition == "film":
-                film = nn.Dense(2 * self.width, dtype=self.dtype)(signal)
+                film = Dense(2 * self.width, dtype=self.dtype)(signal)
                 scale, offset = jnp.split(film, 2, axis=-1)
                 x = x * (1.0 + scale) + offset
             x = Residual(MIXERS[self.mixing](dtype=self.dtype), self.dtype)(x, step)
-            x = Residual(MLP(4, self.dtype), self.dtype)(x, step)
-        x = nn.LayerNorm(dtype=self.dtype)(x)
-        x = nn.Dense(
+            x = Residual(MLP(4, dtype=self.dtype), self.dtype)(x, step)
+        x = nn.LayerNorm()(x)
+        x = Dense(
             self.patch * channels,
             kernel_init=nn.initializers.zeros,
         )(x)
-        return from_patches(x, length, channels).astype(jnp.float32)
+        return from_patches(x, length, channels)
 
 
 MIXERS = {"mlp": TimeMixing, "attention": SelfAttention}

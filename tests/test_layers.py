@@ -4,7 +4,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from l2d_jax.layers import MLP, Conv1D, Residual, StepEmbedding, TimeMixing, shift
+from l2d_jax.layers import (
+    MLP,
+    Conv1D,
+    Dense,
+    Residual,
+    StepEmbedding,
+    TimeMixing,
+    product,
+    shift,
+    turned,
+)
 
 
 @pytest.mark.parametrize("kernel_size", [1, 3, 5])
@@ -30,6 +40,79 @@ def test_shift_moves_and_fills_with_zeros():
     assert shift(x, 1)[:, 0].tolist() == [2, 3, 4, 0]
     assert shift(x, -2)[:, 0].tolist() == [0, 0, 1, 2]
     assert shift(x, 0)[:, 0].tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("shape", [(5,), (6, 5), (2, 6, 5)])
+def test_dense_is_that_of_flax(shape):
+    """The same parameters, initial values and numbers."""
+    x = jax.random.normal(jax.random.key(0), shape)
+    params = Dense(4).init(jax.random.key(1), x)
+    expected = nn.Dense(4).init(jax.random.key(1), x)
+    jax.tree.map(np.testing.assert_array_equal, params, expected)
+    params["params"]["bias"] = jnp.arange(4.0)
+    np.testing.assert_allclose(
+        Dense(4).apply(params, x), nn.Dense(4).apply(params, x), atol=1e-6
+    )
+
+
+def test_time_mixing_is_an_mlp_of_the_transpose():
+    x = jax.random.normal(jax.random.key(0), (6, 5))
+    layer, mlp = TimeMixing(), MLP(2)
+    params = layer.init(jax.random.key(1), x)
+    inner = jax.tree.map(
+        lambda p: (
+            p + 0.1 * jnp.arange(1.0, 1 + p.shape[-1]).reshape(p[:1].shape)
+            if p.ndim == 2
+            else p + jnp.arange(1.0, 1 + p.shape[0])
+        ),
+        params["params"]["MLP_0"],
+    )
+    np.testing.assert_allclose(
+        layer.apply({"params": {"MLP_0": inner}}, x),
+        mlp.apply({"params": inner}, x.T).T,
+        rtol=1e-5,
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize(("k", "n"), [(3, 7), (7, 3), (1, 1)])
+def test_a_bfloat16_product_rounds_factors_only(k, n):
+    """So do its gradients: of a batch, with the kernel shared by all examples."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    x = jax.random.normal(keys[0], (4, 5, k))
+    g = jax.random.normal(keys[1], (4, 5, n))
+    kernel = jax.random.normal(keys[2], (k, n))
+
+    def total(x, kernel):
+        y = jax.vmap(lambda x: product(x, kernel, jnp.bfloat16))(x)
+        assert y.dtype == jnp.float32
+        return (y * g).sum(), y
+
+    (_, y), gradients = jax.value_and_grad(total, (0, 1), has_aux=True)(x, kernel)
+    x, g, kernel = (
+        np.asarray(a.astype(jnp.bfloat16), np.float64) for a in (x, g, kernel)
+    )
+    np.testing.assert_allclose(y, x @ kernel, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(gradients[0], g @ kernel.T, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        gradients[1], np.einsum("btk,btn->kn", x, g), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_a_bfloat16_product_of_a_batch_of_kernels():
+    keys = jax.random.split(jax.random.key(0), 2)
+    x, kernel = (
+        jax.random.normal(keys[0], (4, 5)),
+        jax.random.normal(keys[1], (4, 5, 3)),
+    )
+    y = jax.vmap(lambda x, kernel: product(x, kernel, jnp.bfloat16))(x, kernel)
+    np.testing.assert_allclose(y, jnp.einsum("bk,bkn->bn", x, kernel), atol=0.1)
+
+
+def test_turned_is_the_transpose():
+    x = jnp.arange(15.0).reshape(3, 5)
+    np.testing.assert_array_equal(turned(x), x.T)
+    np.testing.assert_array_equal(turned(x[:, :1]), x[:, :1].T)
 
 
 def test_time_mixing_treats_features_alike():
