@@ -3,6 +3,9 @@
 Resume order of a stage: (1) its latest checkpoint, (2) the one before it, if the
 latest can't be read, (3) from the start. Every checkpoint carries the fields of the
 config that made it; a run whose config differs is refused.
+
+Of several processes all save and restore together; the first one writes, since the
+state is the same on all. `load_model` may be called by any of them alone.
 """
 
 import json
@@ -16,6 +19,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from l2d_jax import parallel
 from l2d_jax.types import InputError, Params
 
 log = logging.getLogger(__name__)
@@ -64,14 +68,14 @@ class Checkpoints:
             there and none can be read.
         """
         steps = sorted(self._manager.all_steps(), reverse=True)
-        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
+        abstract = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), template)
         for step in steps:
+            state = None
             try:
                 facts = self._read(step, facts=ocp.args.JsonRestore())["facts"]
                 self._check(facts)
-                return self._read(step, state=ocp.args.StandardRestore(abstract))[
-                    "state"
-                ]
+                args = ocp.args.StandardRestore(abstract)
+                state = self._read(step, state=args)["state"]
             except InputError:
                 raise
             except Exception as error:  # whatever a damaged file makes of a reader
@@ -80,6 +84,8 @@ class Checkpoints:
                     self.directory / str(step),
                     _one_line(error),
                 )
+            if parallel.agree(state is not None):
+                return jax.tree.map(_placed_as, state, template)
         if steps:
             raise InputError(
                 f"no checkpoint in {self.directory} can be read (steps "
@@ -102,6 +108,12 @@ class Checkpoints:
                 f"the checkpoints in {self.directory} were made with another config: "
                 f"{'; '.join(differing)}. Put them back, or take another --workdir"
             )
+
+
+def _placed_as(array: np.ndarray, template: Any) -> Any:
+    if isinstance(template, jax.Array):
+        return jax.device_put(array, template.sharding)
+    return array
 
 
 def save_model(directory: Path, arrays: Params, facts: Mapping[str, Any]) -> None:
@@ -135,7 +147,7 @@ def load_model(directory: Path) -> tuple[Params, dict[str, Any]]:
             "that was cut off go on) with the same --config and --workdir"
         )
     try:
-        with _manager(directory, keep=1) as manager:
+        with _reader(directory) as manager:
             step = manager.latest_step()
             args = ocp.args.Composite(facts=ocp.args.JsonRestore())
             facts = dict(manager.restore(step, args=args)["facts"])
@@ -167,6 +179,20 @@ def _manager(directory: Path, *, keep: int) -> ocp.CheckpointManager:
     policy = ocp.checkpoint_managers.LatestN(keep)
     return ocp.CheckpointManager(
         directory, options=ocp.CheckpointManagerOptions(preservation_policy=policy)
+    )
+
+
+def _reader(directory: Path) -> ocp.CheckpointManager:
+    """Of this process alone: it waits for no other."""
+    mine = parallel.process_id()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=mine, active_processes={mine}, barrier_sync_key_prefix=str(mine)
+    )
+    return ocp.CheckpointManager(
+        directory,
+        options=ocp.CheckpointManagerOptions(
+            create=False, multiprocessing_options=alone
+        ),
     )
 
 

@@ -31,6 +31,11 @@ _OUT = flags.DEFINE_string(
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Of the samples, for --mode=sample.")
 _SOLVER = flags.DEFINE_string("solver", None, "ancestral, ddim or dpm_solver++.")
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "HOST:PORT of process 0, where several processes train."
+)
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many they are.")
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which one this is, from 0.")
 _NUM_STEPS = flags.DEFINE_integer("num_steps", None, "Solver steps of the data chain.")
 
 
@@ -73,9 +78,14 @@ def with_config_path(argv: list[str]) -> list[str]:
 
 def dispatch() -> None:
     """Runs what the flags ask for."""
-    from l2d_jax import results, run, workdir
+    from l2d_jax import parallel, results, run, workdir
     from l2d_jax.types import InputError
 
+    parallel.start(
+        coordinator=_COORDINATOR.value,
+        num_processes=_NUM_PROCESSES.value,
+        process_id=_PROCESS_ID.value,
+    )
     if not _WORKDIR.value:
         raise InputError("--workdir is missing: name the folder of the run")
     folder = Path(_WORKDIR.value)
@@ -83,7 +93,7 @@ def dispatch() -> None:
         if _CONFIG.value is None:
             raise InputError("--config is missing: as --config=configs/stock.py")
         scores = run.run(_CONFIG.value, folder)
-        print(results.summary(folder, scores))
+        parallel.say(results.summary(folder, scores))
     elif _MODE.value == "sample":
         if not _OUT.value:
             raise InputError("--out is missing: name a file, as --out=samples.npz")
@@ -95,12 +105,12 @@ def dispatch() -> None:
             solver=_SOLVER.value,
             num_steps=_NUM_STEPS.value,
         )
-        print(f"{_NUM_SAMPLES.value:,} series written to {path}")
+        parallel.say(f"{_NUM_SAMPLES.value:,} series written to {path}")
     else:
         scores = results.rescore(
             folder, _CONFIG.value, report_only=_MODE.value == "report"
         )
-        print(results.summary(folder, scores))
+        parallel.say(results.summary(folder, scores))
 
 
 def cause(message: str) -> str:
@@ -114,6 +124,9 @@ def cause(message: str) -> str:
 
 def fail(message: str) -> NoReturn:
     """One line on standard error, exit status 2."""
+    from l2d_jax import parallel
+
     line = " ".join(message.split())
     print(f"error: {line}", file=sys.stderr)
+    parallel.leave(2)
     sys.exit(2)

@@ -82,6 +82,19 @@ class Logbook:
             )
 
 
+class Silent(Logbook):
+    """Of the processes that don't write one."""
+
+    def __init__(self):
+        pass
+
+    def __exit__(self, *_) -> None:
+        pass
+
+    def write(self, first_step: int, metrics: Mapping[str, np.ndarray]) -> None:
+        """Nothing."""
+
+
 def rounded(value: str | int | float) -> str | int | float:
     """Numbers to six digits."""
     return float(f"{value:.6g}") if isinstance(value, float) else value

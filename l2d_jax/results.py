@@ -42,12 +42,15 @@ def generate(model: Cascade, workdir: Path) -> Path:
     form, paths = model.layout.form, [path]
     if form is not None and form.suffix != path.suffix:
         paths.append(path.with_suffix(form.suffix))  # as the user's own file
+    done = False
     if all(one.exists() for one in paths):
         try:
-            if read_npz(path)[1] == sample_settings(model, n=n, seed=config.seed):
-                return path
+            made_with = read_npz(path)[1]
+            done = made_with == sample_settings(model, n=n, seed=config.seed)
         except InputError:  # unreadable: made again
             pass
+    if parallel.agree(done):
+        return path
     for one in reversed(paths):  # the one with the settings last
         sample_to_file(model, one, n=n, seed=config.seed)
     return path
@@ -61,9 +64,13 @@ def sample_to_file(
     Raises:
       InputError: n below 1, settings out of range, or a path that can't be written.
     """
-    check_out(path)
     model = model.with_sampling(**settings)
     batches = model.sample_batches(jax.random.key(seed), n)
+    if not parallel.is_first():
+        for _ in batches:  # the first process gets them too, and writes
+            pass
+        return path
+    check_out(path)
     with tqdm(total=n, desc="sample", unit="series", disable=None) as bar:
 
         def counted():
@@ -258,14 +265,18 @@ def rescore(
     used = ConfigDict(model.config.to_dict())
     if config is not None:
         used.evaluation = config.evaluation
-    splits = load_splits(used.data)
+    with parallel.first_before_others("data prepared"):
+        splits = load_splits(used.data)
     scores_path = workdir / "scores.json"
     if not report_only:
         generate(model, workdir)
-        scores = score(workdir, used, splits)
-    elif scores_path.exists():
-        scores = json.loads(scores_path.read_text())
-    else:
+    elif not scores_path.exists():
         raise InputError(f"{scores_path} is missing: run --mode=evaluate first")
-    report(workdir, used, splits)
+    with parallel.first_before_others("scored"):  # the others find it done
+        if report_only:
+            scores = json.loads(scores_path.read_text())
+        else:
+            scores = score(workdir, used, splits)
+        if parallel.is_first():
+            report(workdir, used, splits)
     return scores

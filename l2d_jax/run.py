@@ -16,18 +16,18 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from l2d_jax import configs
+from l2d_jax import configs, parallel
 from l2d_jax.cascade import VARIANTS, Cascade, Layout
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model, write_text
 from l2d_jax.configs import SECTIONS, resolve, with_sizes
 from l2d_jax.data import ModelSpace, Normalizer, load_splits, read_array, split
 from l2d_jax.data.normalizer import choose_scaler, moments
-from l2d_jax.logbook import Logbook
+from l2d_jax.logbook import Logbook, Silent
 from l2d_jax.results import generate, report, score
 from l2d_jax.stages import STAGES, standard_latents
 from l2d_jax.train import fit as fit_stage
 from l2d_jax.types import InputError, Splits, is_ragged
-from l2d_jax.workdir import as_json, describe, load, make_workdir
+from l2d_jax.workdir import as_json, check_shared, describe, load, make_workdir
 
 DIGEST_ROWS = 4_096
 
@@ -43,13 +43,18 @@ def run(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
       InputError: the config, the data or the workdir can't be used.
     """
     config = resolve(config)
-    task = prepare(config, load_splits(config.data))
+    with parallel.first_before_others("data prepared"):
+        splits = load_splits(config.data)
+    task = prepare(config, splits)
     config = task.config
     workdir = make_workdir(workdir)
+    check_shared(workdir)
     model = train(task, workdir)
     generate(model, workdir)
-    scores = score(workdir, config, task.splits)
-    report(workdir, config, task.splits)
+    with parallel.first_before_others("scored"):  # the others find it done
+        scores = score(workdir, config, task.splits)
+        if parallel.is_first():
+            report(workdir, config, task.splits)
     return scores
 
 
@@ -118,7 +123,7 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
     if config.data.scaler == "auto":
         notes.append(f"scaler {choose_scaler(values)}: --config.data.scaler")
     for note in notes:
-        print(f"data: {note}")
+        parallel.say(f"data: {note}")
     ragged = is_ragged(train_set)
     normalizer = Normalizer.from_moments(values, config.data.scaler, channels)
     layout = Layout(
@@ -139,7 +144,8 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
 def train(task: Task, workdir: Path) -> Cascade:
     """The stages of the variant in order, each from where it was; then the model."""
     config, params = task.config, {}
-    write_text(workdir / "config.json", as_json(describe(config)))
+    if parallel.is_first():
+        write_text(workdir / "config.json", as_json(describe(config)))
     names = VARIANTS[config.variant].stages
     facts = {name: stage_facts(task, name) for name in names}
     if model := finished(workdir, facts):
@@ -149,6 +155,8 @@ def train(task: Task, workdir: Path) -> Cascade:
         c = config[SECTIONS[name]]
 
         def open_logbook(first_step, name=name, c=c):
+            if not parallel.is_first():
+                return Silent()
             return Logbook(
                 workdir,
                 name,
@@ -197,8 +205,9 @@ def finished(workdir: Path, facts: Mapping[str, Any]) -> Cascade | None:
     try:
         saved = load_model(directory)[1]["stages"]
     except InputError:  # not there, or damaged: made again from the stages
-        return None
-    return load(workdir) if saved == json.loads(json.dumps(facts)) else None
+        saved = None
+    done = parallel.agree(saved == json.loads(json.dumps(facts)))
+    return load(workdir) if done else None
 
 
 def stage_facts(task: Task, name: str) -> dict[str, Any]:

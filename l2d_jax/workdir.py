@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -40,6 +41,23 @@ def make_workdir(workdir: str | Path) -> Path:
             f"--workdir={workdir} can't be written to ({error.strerror}): name another "
             "folder"
         ) from None
+
+
+def check_shared(workdir: Path) -> None:
+    """Raises `InputError` where processes see different folders. All processes."""
+    token = int(parallel.of_all(time.time_ns() // 1_000_000 % 2**31)[0])
+    mark = workdir / f".all_see_{token}"
+    if parallel.is_first():
+        mark.write_text("")
+    parallel.wait("mark made")
+    seen = parallel.of_all(mark.exists())
+    if parallel.is_first():
+        mark.unlink()
+    if not seen.all():
+        raise InputError(
+            f"--workdir={workdir} is another folder on process {int(seen.argmin())}: "
+            "name one that all processes share, on a network disk or in a bucket"
+        )
 
 
 def load(workdir: str | Path) -> Cascade:
