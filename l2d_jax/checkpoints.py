@@ -10,9 +10,7 @@ state is the same on all. `load_model` may be called by any of them alone.
 
 import json
 import logging
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,6 +18,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from l2d_jax import parallel
+from l2d_jax.files import FilePath, absolute
 from l2d_jax.types import InputError, Params
 
 log = logging.getLogger(__name__)
@@ -28,9 +27,9 @@ log = logging.getLogger(__name__)
 class Checkpoints:
     """The checkpoints of one stage: the latest two, written in the background."""
 
-    def __init__(self, directory: Path, facts: Mapping[str, Any]):
+    def __init__(self, directory: FilePath, facts: Mapping[str, Any]):
         """`facts`: flat dict of what shapes the weights; must agree on restoring."""
-        self.directory = Path(directory).absolute()
+        self.directory = absolute(directory)
         self._facts = json.loads(
             json.dumps(facts)
         )  # as they come back: tuples are lists
@@ -116,14 +115,14 @@ def _placed_as(array: np.ndarray, template: Any) -> Any:
     return array
 
 
-def save_model(directory: Path, arrays: Params, facts: Mapping[str, Any]) -> None:
+def save_model(directory: FilePath, arrays: Params, facts: Mapping[str, Any]) -> None:
     """Writes nested dicts of arrays with their facts: what `load_model` reads alone."""
     arrays = jax.tree.map(np.asarray, arrays)
     described = {
         "/".join(path): [list(leaf.shape), str(leaf.dtype)]
         for path, leaf in _flatten(arrays)
     }
-    with _manager(Path(directory).absolute(), keep=1) as manager:
+    with _manager(absolute(directory), keep=1) as manager:
         step = manager.latest_step()
         manager.save(
             0 if step is None else step + 1,
@@ -134,13 +133,13 @@ def save_model(directory: Path, arrays: Params, facts: Mapping[str, Any]) -> Non
         )
 
 
-def load_model(directory: Path) -> tuple[Params, dict[str, Any]]:
+def load_model(directory: FilePath) -> tuple[Params, dict[str, Any]]:
     """(arrays, facts) as they were given to `save_model`.
 
     Raises:
       InputError: there is no finished model, or it can't be read.
     """
-    directory = Path(directory).absolute()
+    directory = absolute(directory)
     if not directory.is_dir():
         raise InputError(
             f"{directory} is missing: no finished model there. Train one (or let a run "
@@ -167,14 +166,7 @@ def load_model(directory: Path) -> tuple[Params, dict[str, Any]]:
         ) from error
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a whole file or none: to a temporary name, then renamed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
-
-
-def _manager(directory: Path, *, keep: int) -> ocp.CheckpointManager:
+def _manager(directory: FilePath, *, keep: int) -> ocp.CheckpointManager:
     directory.mkdir(parents=True, exist_ok=True)
     policy = ocp.checkpoint_managers.LatestN(keep)
     return ocp.CheckpointManager(
@@ -182,7 +174,7 @@ def _manager(directory: Path, *, keep: int) -> ocp.CheckpointManager:
     )
 
 
-def _reader(directory: Path) -> ocp.CheckpointManager:
+def _reader(directory: FilePath) -> ocp.CheckpointManager:
     """Of this process alone: it waits for no other."""
     mine = parallel.process_id()
     alone = ocp.options.MultiprocessingOptions(

@@ -1,7 +1,6 @@
 """The command line: flags, and which part of a run they ask for."""
 
 import sys
-from pathlib import Path
 from typing import NoReturn
 
 from absl import app, flags, logging
@@ -78,7 +77,7 @@ def with_config_path(argv: list[str]) -> list[str]:
 
 def dispatch() -> None:
     """Runs what the flags ask for."""
-    from l2d_jax import parallel, results, run, workdir
+    from l2d_jax import files, parallel, results, run, workdir
     from l2d_jax.types import InputError
 
     parallel.start(
@@ -88,7 +87,7 @@ def dispatch() -> None:
     )
     if not _WORKDIR.value:
         raise InputError("--workdir is missing: name the folder of the run")
-    folder = Path(_WORKDIR.value)
+    folder = files.to_path(_WORKDIR.value)
     if _MODE.value == "run":
         if _CONFIG.value is None:
             raise InputError("--config is missing: as --config=configs/stock.py")
@@ -99,7 +98,7 @@ def dispatch() -> None:
             raise InputError("--out is missing: name a file, as --out=samples.npz")
         path = results.sample_to_file(
             workdir.load(folder),
-            Path(_OUT.value),
+            files.to_path(_OUT.value),
             n=_NUM_SAMPLES.value,
             seed=_SEED.value,
             solver=_SOLVER.value,

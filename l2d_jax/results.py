@@ -6,7 +6,6 @@ Each is skipped where it is already there, made with the same settings.
 import json
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,11 +15,11 @@ from tqdm import tqdm
 
 from l2d_jax import parallel
 from l2d_jax.cascade import VARIANTS, Cascade
-from l2d_jax.checkpoints import write_text
 from l2d_jax.configs import SECTIONS
 from l2d_jax.data import load_splits, to_list
 from l2d_jax.data.normalizer import inside
 from l2d_jax.data.protocols import take
+from l2d_jax.files import FilePath, write_text
 from l2d_jax.logbook import read_losses, read_seconds
 from l2d_jax.metrics import evaluate
 from l2d_jax.metrics.table import table
@@ -33,7 +32,7 @@ from l2d_jax.workdir import as_json, load
 # --- samples --------------------------------------------------------------------------
 
 
-def generate(model: Cascade, workdir: Path) -> Path:
+def generate(model: Cascade, workdir: FilePath) -> FilePath:
     """workdir/samples.npz, by the settings of the config; skipped if it is there."""
     config, path = model.config, workdir / "samples.npz"
     n = config.sampling.num_samples or model.layout.num_series
@@ -57,8 +56,8 @@ def generate(model: Cascade, workdir: Path) -> Path:
 
 
 def sample_to_file(
-    model: Cascade, path: Path, *, n: int, seed: int, **settings: str | int | None
-) -> Path:
+    model: Cascade, path: FilePath, *, n: int, seed: int, **settings: str | int | None
+) -> FilePath:
     """n series of `model.sample(jax.random.key(seed), n, **settings)`, on disk.
 
     Raises:
@@ -104,7 +103,7 @@ def sample_settings(model: Cascade, *, n: int, seed: int) -> dict[str, Any]:
 # --- scores ---------------------------------------------------------------------------
 
 
-def score(workdir: Path, config: ConfigDict, splits: Splits) -> dict[str, Any]:
+def score(workdir: FilePath, config: ConfigDict, splits: Splits) -> dict[str, Any]:
     """workdir/scores.json: samples.npz against the real series; skipped if done."""
     samples, settings = read_npz(workdir / "samples.npz")
     c, path = config.evaluation, workdir / "scores.json"
@@ -173,7 +172,7 @@ def comparable(examples: Examples) -> np.ndarray | list[np.ndarray]:
     return examples.series
 
 
-def summary(workdir: Path, scores: Mapping[str, Any]) -> str:
+def summary(workdir: FilePath, scores: Mapping[str, Any]) -> str:
     """The scores as a table, warnings, and where the report lies."""
     found = {name: score for name, score in scores.items() if name != "settings"}
     return f"{table(found)}\nreport: {workdir / 'report' / 'index.html'}"
@@ -182,7 +181,7 @@ def summary(workdir: Path, scores: Mapping[str, Any]) -> str:
 # --- report ---------------------------------------------------------------------------
 
 
-def report(workdir: Path, config: ConfigDict, splits: Splits) -> Path:
+def report(workdir: FilePath, config: ConfigDict, splits: Splits) -> FilePath:
     """workdir/report/index.html from what the workdir holds."""
     samples, settings = read_npz(workdir / "samples.npz")
     scores = json.loads((workdir / "scores.json").read_text())
@@ -205,7 +204,7 @@ def report(workdir: Path, config: ConfigDict, splits: Splits) -> Path:
 
 
 def facts_of(
-    workdir: Path, config: ConfigDict, settings: Mapping[str, Any]
+    workdir: FilePath, config: ConfigDict, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What was run, for the report."""
     ran = json.loads((workdir / "config.json").read_text())
@@ -252,7 +251,7 @@ def chain(solver: str, num_steps: int, c: ConfigDict) -> str:
 
 
 def rescore(
-    workdir: Path, config: ConfigDict | None, *, report_only: bool
+    workdir: FilePath, config: ConfigDict | None, *, report_only: bool
 ) -> dict[str, Any]:
     """Scores (unless `report_only`) and report of a finished workdir.
 

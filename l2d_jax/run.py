@@ -18,10 +18,11 @@ from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import configs, parallel
 from l2d_jax.cascade import VARIANTS, Cascade, Layout
-from l2d_jax.checkpoints import Checkpoints, load_model, save_model, write_text
+from l2d_jax.checkpoints import Checkpoints, load_model, save_model
 from l2d_jax.configs import SECTIONS, resolve, with_sizes
 from l2d_jax.data import ModelSpace, Normalizer, load_splits, read_array, split
 from l2d_jax.data.normalizer import choose_scaler, moments
+from l2d_jax.files import FilePath, write_text
 from l2d_jax.logbook import Logbook, Silent
 from l2d_jax.results import generate, report, score
 from l2d_jax.stages import STAGES, standard_latents
@@ -34,7 +35,7 @@ DIGEST_ROWS = 4_096
 # --- the whole program ----------------------------------------------------------------
 
 
-def run(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
+def run(config: ConfigDict, workdir: str | FilePath) -> dict[str, Any]:
     """Trains, samples, scores and reports; returns what scores.json holds.
 
     Prints what was recognised in the data and chosen for it.
@@ -61,7 +62,7 @@ def run(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
 def fit(
     series: Any,
     *,
-    workdir: str | Path | None = None,
+    workdir: str | FilePath | None = None,
     config: ConfigDict | None = None,
 ) -> Cascade:
     """Trains a cascade on your own series, and prints what it found in them.
@@ -141,7 +142,7 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
 # --- training -------------------------------------------------------------------------
 
 
-def train(task: Task, workdir: Path) -> Cascade:
+def train(task: Task, workdir: FilePath) -> Cascade:
     """The stages of the variant in order, each from where it was; then the model."""
     config, params = task.config, {}
     if parallel.is_first():
@@ -199,7 +200,7 @@ def as_facts(layout: Layout) -> dict[str, Any]:
     return {**layout._asdict(), "form": form}
 
 
-def finished(workdir: Path, facts: Mapping[str, Any]) -> Cascade | None:
+def finished(workdir: FilePath, facts: Mapping[str, Any]) -> Cascade | None:
     """The workdir's model if it was trained with these facts; else None."""
     directory = workdir / "checkpoints" / "cascade"
     try:

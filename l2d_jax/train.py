@@ -173,6 +173,7 @@ def fit(
             if stop % every == 0 or stop == c.num_steps:
                 record(*running)  # before saving: no bad state is ever kept
                 running = None
+                logbook.flush()
                 checkpoints.save(stop, state)
     return state.ema_params
 

@@ -1,6 +1,7 @@
 """The folder of a run: its place, the model in it, and what that was made with."""
 
 import json
+import os
 import platform
 import shlex
 import subprocess
@@ -18,18 +19,21 @@ from l2d_jax import parallel
 from l2d_jax.cascade import Cascade, Layout
 from l2d_jax.checkpoints import load_model
 from l2d_jax.data import Normalizer
+from l2d_jax.files import FilePath, absolute, is_remote, to_path
 from l2d_jax.types import Form, InputError
 
 LIBRARIES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
-def make_workdir(workdir: str | Path) -> Path:
+def make_workdir(workdir: str | FilePath) -> FilePath:
     """The folder, made if it is missing.
 
     Raises:
       InputError: it is a file, or can't be written to.
     """
-    workdir = Path(workdir).absolute()
+    workdir = absolute(workdir)
+    if is_remote(workdir):
+        return check_bucket(workdir)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=workdir):
@@ -43,7 +47,22 @@ def make_workdir(workdir: str | Path) -> Path:
         ) from None
 
 
-def check_shared(workdir: Path) -> None:
+def check_bucket(workdir: FilePath) -> FilePath:
+    """The folder of a bucket, after writing there once."""
+    mark = workdir / f".can_be_written_{os.getpid()}"
+    try:
+        mark.write_text("")
+        mark.unlink()
+    except Exception as error:  # of gcsfs, of several kinds
+        cause = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(
+            f"--workdir={workdir} can't be written to ({cause}): see that the "
+            "bucket is there and this machine may write to it, or name another folder"
+        ) from error
+    return workdir
+
+
+def check_shared(workdir: FilePath) -> None:
     """Raises `InputError` where processes see different folders. All processes."""
     token = int(parallel.of_all(time.time_ns() // 1_000_000 % 2**31)[0])
     mark = workdir / f".all_see_{token}"
@@ -60,13 +79,13 @@ def check_shared(workdir: Path) -> None:
         )
 
 
-def load(workdir: str | Path) -> Cascade:
+def load(workdir: str | FilePath) -> Cascade:
     """The trained model of a finished workdir: weights, config and normaliser.
 
     Raises:
       InputError: there is no finished model in the workdir, or it can't be read.
     """
-    arrays, facts = load_model(Path(workdir) / "checkpoints" / "cascade")
+    arrays, facts = load_model(to_path(workdir) / "checkpoints" / "cascade")
     layout: dict[str, Any] = dict(facts["layout"])
     layout["channels"] = tuple(layout["channels"])
     if layout.get("form"):
