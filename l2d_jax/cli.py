@@ -44,6 +44,7 @@ def main() -> None:
     if {"--help", "-h"} & set(sys.argv):
         print(USAGE + flags.FLAGS.module_help(__name__))
         return
+    from l2d_jax import parallel, preemption
     from l2d_jax.types import InputError
 
     try:
@@ -52,12 +53,18 @@ def main() -> None:
         fail(cause(str(error)))
     except (AttributeError, KeyError, TypeError, ValueError, ImportError) as error:
         fail(f"--config: {error}")
+    preemption.watch()
     try:
         app.run(lambda _: dispatch(), argv=argv[:1])
     except InputError as error:
         fail(str(error))
     except OSError as error:  # a full disk, a folder taken away
         fail(f"{error}: see to it, and the same command goes on where it was")
+    except preemption.Preempted as notice:
+        print(notice, file=sys.stderr)
+        if not notice.together:
+            parallel.leave(0)
+        sys.exit(0)
     except KeyboardInterrupt:
         print("interrupted: the same command goes on where it was", file=sys.stderr)
         sys.exit(130)

@@ -24,6 +24,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jaxtyping import Array, Int
 
+from l2d_jax import peers
 from l2d_jax.types import InputError, Params, Rows
 
 AXIS = "devices"
@@ -74,6 +75,29 @@ def start(
             "with one --coordinator and --num_processes, each with its own --process_id"
         ) from error
     meet()
+    watch_each_other()
+
+
+def watch_each_other() -> None:
+    """One that dies is missed by the others: at once, or by their heartbeats."""
+    if num_processes() == 1:
+        return
+    listener, address = peers.listen()
+    text = np.frombuffer(address.encode().ljust(64), np.uint8)
+    first = of_all(text)[0].astype(np.uint8).tobytes().decode().strip()
+    try:
+        if is_first():
+            peers.miss(listener, others=num_processes() - 1)
+        else:
+            peers.be_missed(first, rank=process_id())
+    except OSError as error:
+        print(
+            f"process {process_id()}: no connection between the processes at {first} "
+            f"({error}): one that dies is missed after {HEARTBEAT_SECONDS} s",
+            file=sys.stderr,
+        )
+    finally:
+        listener.close()
 
 
 def meet() -> None:
@@ -159,6 +183,26 @@ def of_all(value: Any) -> np.ndarray:
 def agree(yes: bool) -> bool:
     """True if it is true on all processes. All processes."""
     return bool(of_all(yes).all())
+
+
+def anywhere(asked: Callable[[], bool]) -> Callable[[], bool]:
+    """Whether `asked()` is true on any process, when the answer is called for.
+
+    It travels behind the work that the devices have: nobody waits for it before that is
+    done. Alone, a process is asked at the last moment. All processes.
+    """
+    if num_processes() == 1:
+        return asked
+    votes = np.full(jax.local_device_count(), asked(), np.int32)
+    most = _most(tuple(all_devices()))(votes)
+    return lambda: bool(most)
+
+
+@lru_cache(maxsize=1)
+def _most(devices: tuple[jax.Device, ...]) -> Callable:
+    return jax.pmap(
+        lambda x: jax.lax.pmax(x, AXIS), AXIS, out_axes=None, devices=devices
+    )
 
 
 def leave(status: int) -> None:

@@ -1,9 +1,9 @@
 """Fits w to rows by (w - x)^2, in one of several processes: what test_processes runs.
 
-    python tests/line.py FOLDER HOST:PORT PROCESSES RANK [STEPS]
+    python tests/line.py FOLDER HOST:PORT PROCESSES RANK [STEPS [CHECKPOINT EVERY]]
 
 Checkpoints go below FOLDER; the first process writes what all of them ended with to
-FOLDER/result.npz.
+FOLDER/result.npz. SIGTERM is heeded, as by main.py.
 """
 
 import sys
@@ -14,14 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from l2d_jax import parallel, train
+from l2d_jax import parallel, preemption, train
 from l2d_jax.checkpoints import Checkpoints
 from l2d_jax.logbook import Logbook, Silent
 from l2d_jax.stages import Stage
 
 ROWS = np.random.default_rng(0).normal(2.0, 1.0, (40, 3)).astype(np.float32)
 SETTINGS = {
-    "num_steps": 12,
     "batch_size": 8,
     "learning_rate": 0.1,
     "warmup_steps": 3,
@@ -47,7 +46,7 @@ STAGE = Stage(
 )
 
 
-def fit(folder: Path, num_steps: int = SETTINGS["num_steps"]) -> np.ndarray:
+def fit(folder: Path, num_steps: int = 12, every: int = 4) -> np.ndarray:
     """The averaged weights."""
     c = ConfigDict(SETTINGS | {"num_steps": num_steps})
 
@@ -65,7 +64,7 @@ def fit(folder: Path, num_steps: int = SETTINGS["num_steps"]) -> np.ndarray:
             c,
             seed=0,
             steps_per_call=2,
-            checkpoint_every=4,
+            checkpoint_every=every,
             checkpoints=checkpoints,
             open_logbook=open_logbook,
         )
@@ -83,15 +82,17 @@ def draw(rows: int) -> np.ndarray:
     return np.concatenate(list(parts))
 
 
-def main(folder, coordinator, processes, rank, num_steps="12"):
+def main(folder, coordinator, processes, rank, num_steps="12", every="4"):
     folder = Path(folder)
-    parallel.start(
-        coordinator=coordinator, num_processes=int(processes), process_id=int(rank)
-    )
+    preemption.watch()
+    if int(processes) > 1:
+        parallel.start(
+            coordinator=coordinator, num_processes=int(processes), process_id=int(rank)
+        )
     order = folder / "order.txt"
     with parallel.first_before_others("in order"), order.open("a") as file:
         file.write(f"{rank}\n")
-    w = fit(folder, int(num_steps))
+    w = fit(folder, int(num_steps), int(every))
     found = {
         "w": parallel.of_all(w),
         "drawn": parallel.of_all(draw(37)),
@@ -106,4 +107,8 @@ def main(folder, coordinator, processes, rank, num_steps="12"):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except preemption.Preempted as notice:
+        print(notice)
+        raise

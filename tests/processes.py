@@ -56,6 +56,15 @@ def main_py(arguments: list[str], *, processes: int) -> list[list[str]]:
     return [[*command, *flags, f"--process_id={rank}"] for rank in range(processes)]
 
 
+def line_py(folder: Path, *arguments: int, processes: int) -> list[list[str]]:
+    """Commands for `launch`: tests/line.py, with its last arguments."""
+    program = [str(ROOT / "tests" / "line.py"), str(folder)]
+    where = [f"localhost:{free_port()}", str(processes)]
+    return [
+        [*program, *where, str(rank), *map(str, arguments)] for rank in range(processes)
+    ]
+
+
 def finish(started: list[subprocess.Popen], timeout: float) -> list[int | None]:
     """Their exit statuses; what still runs after so many seconds is killed."""
     end = time.monotonic() + timeout
@@ -70,7 +79,7 @@ def finish(started: list[subprocess.Popen], timeout: float) -> list[int | None]:
 
 
 def together(
-    commands: list[list[str]], *, devices: int, log: Path, timeout: float = 300
+    commands: list[list[str]], *, devices: int, log: Path, timeout: float = 900
 ) -> list[str]:
     """What each process said, after all have ended well."""
     started = launch(commands, devices=devices, log=log)

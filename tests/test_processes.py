@@ -7,7 +7,7 @@ import jax
 import line
 import numpy as np
 import pytest
-from processes import ROOT, free_port, main_py, together
+from processes import line_py, main_py, together
 
 from l2d_jax import parallel
 from l2d_jax.checkpoints import load_model
@@ -16,14 +16,9 @@ from l2d_jax.samples import read_npz
 from l2d_jax.types import InputError
 
 
-def fit_line(folder, *, processes, devices, num_steps=12):
+def fit_line(folder, *, processes, devices):
     """result.npz of tests/line.py in so many processes."""
-    port = free_port()
-    program = [str(ROOT / "tests" / "line.py"), str(folder), f"localhost:{port}"]
-    commands = [
-        [*program, str(processes), str(rank), str(num_steps)]
-        for rank in range(processes)
-    ]
+    commands = line_py(folder, processes=processes)
     together(commands, devices=devices, log=folder / "log", timeout=120)
     with np.load(folder / "result.npz") as found:
         return dict(found)
