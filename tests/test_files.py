@@ -2,15 +2,18 @@
 
 import os
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from bucket import bucket
+from processes import main_py, together
+from test_processes import SMALL
 
 import l2d_jax
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model
 from l2d_jax.files import Mirror, absolute, to_path, whole_file, write_text
-from l2d_jax.logbook import Logbook, read_losses
+from l2d_jax.logbook import Logbook, read_losses, rows
 from l2d_jax.samples import read_npz, write_samples
 from l2d_jax.types import Examples, InputError
 from l2d_jax.workdir import make_workdir
@@ -143,3 +146,28 @@ def test_samples_and_metrics_in_a_bucket(objects):
     assert steps.tolist() == [2, 4] and losses.tolist() == [2.0, 2.0]
     assert sum("events.out.tfevents" in name for name in objects) == 2
     assert not [name for name in objects if os.path.basename(name).startswith(".")]
+
+
+@pytest.mark.slow
+@in_bucket
+def test_all_of_main_py_in_a_bucket(objects, tmp_path):
+    def run(*arguments):
+        command = main_py([*arguments, "--workdir=gs://mine/whole"], processes=1)
+        return together(command, devices=1, log=tmp_path / "log")[0]
+
+    assert "report: gs://mine/whole/report/index.html" in run(*SMALL)
+    names = {name.removeprefix("whole/") for name in objects if "whole/" in name}
+    for stage in ("encoder", "latent", "data"):
+        assert f"checkpoints/{stage}/20/commit_success.txt" in names
+    assert {"config.json", "metrics.jsonl", "samples.npz", "scores.json"} <= names
+    steps = [r["step"] for r in rows(to_path("gs://mine/whole/metrics.jsonl"))]
+    assert steps == [10, 20] * 3
+    before = {name: objects[name][1] for name in ("whole/samples.npz",)}
+    run(*SMALL)  # nothing is done twice
+    assert {name: objects[name][1] for name in before} == before
+    run("--mode=sample", "--num_samples=8", "--out=gs://mine/whole/more.csv")
+    assert objects["whole/more.csv"][0].startswith(b"sample_id,t,")
+    samples, _ = read_npz(to_path("gs://mine/whole/samples.npz"))
+    loaded = l2d_jax.load("gs://mine/whole").sample(jax.random.key(0), 8)
+    for one, other in zip(loaded, samples.series, strict=False):
+        np.testing.assert_allclose(one, other[: len(one)], rtol=1e-4, atol=1e-4)
