@@ -67,6 +67,7 @@ def main() -> None:
         sys.exit(0)
     except KeyboardInterrupt:
         print("interrupted: the same command goes on where it was", file=sys.stderr)
+        parallel.leave(130)
         sys.exit(130)
 
 

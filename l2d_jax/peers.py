@@ -11,9 +11,13 @@ import os
 import socket
 import sys
 import threading
+from contextlib import suppress
 from typing import NoReturn
 
+from l2d_jax import preemption
+
 BYE = b"bye"
+NAME_LENGTH = 256  # bytes, in which a process says its name
 SECONDS_TO_CONNECT = 20.0
 
 
@@ -43,15 +47,15 @@ def be_missed(address: str, *, rank: int) -> None:
     first = socket.create_connection((host, int(port)), SECONDS_TO_CONNECT)
     first.settimeout(None)
     keep_alive(first)
-    first.sendall(f"{rank} {socket.gethostname()}\n".encode())
-    name = f"process 0 on {host}"
+    mine = f"process {rank} on {socket.gethostname()}"
+    first.sendall(mine.encode().ljust(NAME_LENGTH))
 
     def follow():
         said = read(first)
         if said != BYE:
-            end(said.decode() or name)
+            end(said.decode() or f"process 0 on {host}")
 
-    atexit.register(tell, first, BYE)
+    atexit.register(part, [first])
     threading.Thread(target=follow, daemon=True).start()
 
 
@@ -68,18 +72,13 @@ def miss(listener: socket.socket, *, others: int) -> None:
     def follow(connection):
         connection.settimeout(None)
         keep_alive(connection)
-        rank, host = connection.makefile().readline().split()
+        name = connection.recv(NAME_LENGTH, socket.MSG_WAITALL).decode().strip()
         if read(connection) != BYE:
-            name = f"process {rank} on {host}"
             for other in connections:
                 tell(other, name.encode())
             end(name)
 
-    def say_bye():
-        for connection in connections:
-            tell(connection, BYE)
-
-    atexit.register(say_bye)
+    atexit.register(part, connections)
     for connection in connections:
         threading.Thread(target=follow, args=(connection,), daemon=True).start()
 
@@ -94,14 +93,24 @@ def read(connection: socket.socket) -> bytes:
 
 def tell(connection: socket.socket, said: bytes) -> None:
     """Says it, if there still is somebody."""
-    try:
+    with suppress(OSError):
         connection.sendall(said)
-    except OSError:
-        return
+
+
+def part(connections: list[socket.socket]) -> None:
+    """Says good-bye; but an error that nobody caught is an end before its time."""
+    for connection in connections:
+        if not hasattr(sys, "last_value"):
+            tell(connection, BYE)
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_WR)
 
 
 def end(name: str) -> NoReturn:
     """Ends this process though its main thread waits for the one that is missed."""
+    if preemption.asked():  # of that one too, which was quicker
+        print(preemption.line("nothing was unsaved"), file=sys.stderr, flush=True)
+        os._exit(0)
     print(
         f"error: {name} has ended before its time; what it said last tells why. Start "
         "all processes again: they go on from the last checkpoint",

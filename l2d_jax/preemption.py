@@ -39,6 +39,7 @@ class _Notice:
     """One for the process, as its signals are."""
 
     def __init__(self):
+        self.came = False  # known at once, though the main thread be busy
         self.asked = False
         self.deferred = False
 
@@ -54,7 +55,7 @@ _notice = _Notice()
 
 def watch() -> None:
     """From now on SIGTERM stops this program as said above. In the main thread."""
-    _notice.asked = _notice.deferred = False
+    _notice.came = _notice.asked = _notice.deferred = False
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
@@ -66,6 +67,7 @@ def _end_in_time(reading: int) -> None:
     """Ends the process though its main thread is busy: this one never is."""
     while os.read(reading, 1)[0] != signal.SIGTERM:
         pass
+    _notice.came = True
     time.sleep(GRACE_SECONDS)
     saved = f"busy for {GRACE_SECONDS:.0f} s, what was saved before stays"
     print(line(saved), file=sys.stderr, flush=True)
@@ -74,7 +76,7 @@ def _end_in_time(reading: int) -> None:
 
 def asked() -> bool:
     """Whether SIGTERM has come."""
-    return _notice.asked
+    return _notice.came or _notice.asked
 
 
 @contextmanager

@@ -49,7 +49,6 @@ def run(config: ConfigDict, workdir: str | FilePath) -> dict[str, Any]:
     task = prepare(config, splits)
     config = task.config
     workdir = make_workdir(workdir)
-    check_shared(workdir)
     model = train(task, workdir)
     generate(model, workdir)
     with parallel.first_before_others("scored"):  # the others find it done
@@ -145,6 +144,7 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
 def train(task: Task, workdir: FilePath) -> Cascade:
     """The stages of the variant in order, each from where it was; then the model."""
     config, params = task.config, {}
+    check_shared(workdir)
     if parallel.is_first():
         write_text(workdir / "config.json", as_json(describe(config)))
     names = VARIANTS[config.variant].stages

@@ -1,13 +1,13 @@
 """The folder of a run: its place, the model in it, and what that was made with."""
 
 import json
-import os
 import platform
 import shlex
 import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -49,7 +49,7 @@ def make_workdir(workdir: str | FilePath) -> FilePath:
 
 def check_bucket(workdir: FilePath) -> FilePath:
     """The folder of a bucket, after writing there once."""
-    mark = workdir / f".can_be_written_{os.getpid()}"
+    mark = workdir / f".can_be_written_{uuid.uuid4().hex}"
     try:
         mark.write_text("")
         mark.unlink()
@@ -64,6 +64,8 @@ def check_bucket(workdir: FilePath) -> FilePath:
 
 def check_shared(workdir: FilePath) -> None:
     """Raises `InputError` where processes see different folders. All processes."""
+    if parallel.num_processes() == 1:
+        return
     token = int(parallel.of_all(time.time_ns() // 1_000_000 % 2**31)[0])
     mark = workdir / f".all_see_{token}"
     if parallel.is_first():

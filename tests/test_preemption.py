@@ -174,3 +174,16 @@ def test_a_process_that_dies_is_missed_and_all_go_on(victim, tmp_path):
     last = max(int(p.name) for p in (tmp_path / "line").iterdir() if p.name.isdigit())
     together(line_py(tmp_path, last + 40, 20, processes=2), devices=2, log=log)
     assert steps(tmp_path)[-1] == last + 40
+
+
+@pytest.mark.slow
+def test_a_process_that_fails_is_missed(tmp_path):
+    log = tmp_path / "log"
+    commands = line_py(tmp_path, 12, 4, processes=2)
+    commands[1][-1] = "0"  # a checkpoint every 0 steps: ZeroDivisionError
+    started = launch(commands, devices=2, log=log)
+    statuses = finish(started, 60)
+    said = [log.with_suffix(f".{rank}").read_text() for rank in (0, 1)]
+    assert statuses[0] == 1 and statuses[1] not in (0, None), said
+    assert "ZeroDivisionError" in said[1]
+    assert "error: process 1 on " in said[0] and "Traceback" not in said[0]

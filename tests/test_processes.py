@@ -7,7 +7,7 @@ import jax
 import line
 import numpy as np
 import pytest
-from processes import line_py, main_py, together
+from processes import finish, launch, line_py, main_py, together
 
 from l2d_jax import parallel
 from l2d_jax.checkpoints import load_model
@@ -172,3 +172,15 @@ def test_all_of_main_py_in_two_processes_and_in_one(tmp_path):
     assert again["context_fid"]["mean"] == pytest.approx(
         scores["context_fid"]["mean"], rel=1e-4
     )
+
+
+@pytest.mark.slow
+def test_workdirs_that_processes_do_not_share_are_refused(tmp_path):
+    commands = main_py(list(SMALL), processes=2)
+    for rank, command in enumerate(commands):
+        command.append(f"--workdir={tmp_path / str(rank)}")
+    started = launch(commands, devices=2, log=tmp_path / "log")
+    assert 2 in finish(started, 300)  # who is second may miss the first
+    said = [(tmp_path / f"log.{rank}").read_text() for rank in (0, 1)]
+    assert "is another folder on process 1: name one that all" in "".join(said)
+    assert "Traceback" not in "".join(said)
