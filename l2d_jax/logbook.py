@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from l2d_jax.files import FilePath, Mirror, to_path, write_text
+
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -20,15 +22,24 @@ class Logbook:
     """Metrics of one stage, chunk by chunk of steps."""
 
     def __init__(
-        self, workdir: Path, stage: str, *, first_step: int, num_steps: int, batch: int
+        self,
+        workdir: FilePath,
+        stage: str,
+        *,
+        first_step: int,
+        num_steps: int,
+        batch: int,
     ):
         """Goes on at `first_step`: lines of this stage from there on are dropped."""
         from tensorboardX import SummaryWriter  # imports slowly
 
-        self._path = Path(workdir) / "metrics.jsonl"
+        self._mirror = Mirror(to_path(workdir))
+        self._path = self._mirror.fetch("metrics.jsonl")
         self._stage, self._batch, self._num_steps = stage, batch, num_steps
         drop_from(self._path, stage, first_step)
-        self._tensorboard = SummaryWriter(str(workdir), filename_suffix=f".{stage}")
+        self._tensorboard = SummaryWriter(
+            str(self._mirror.folder), filename_suffix=f".{stage}"
+        )
         self._bar = tqdm(
             desc=stage,
             initial=first_step,
@@ -46,6 +57,12 @@ class Logbook:
     def __exit__(self, *_) -> None:
         self._bar.close()
         self._tensorboard.close()
+        self._mirror.close()
+
+    def flush(self) -> None:
+        """Before a checkpoint: what led to it is then written too."""
+        self._tensorboard.flush()
+        self._mirror.copy()
 
     def write(self, first_step: int, metrics: Mapping[str, np.ndarray]) -> None:
         """`metrics`: one value per step of the chunk, arrays [S]; means are kept."""
@@ -82,6 +99,22 @@ class Logbook:
             )
 
 
+class Silent(Logbook):
+    """Of the processes that don't write one."""
+
+    def __init__(self):
+        pass
+
+    def __exit__(self, *_) -> None:
+        pass
+
+    def flush(self) -> None:
+        """Nothing."""
+
+    def write(self, first_step: int, metrics: Mapping[str, np.ndarray]) -> None:
+        """Nothing."""
+
+
 def rounded(value: str | int | float) -> str | int | float:
     """Numbers to six digits."""
     return float(f"{value:.6g}") if isinstance(value, float) else value
@@ -94,7 +127,7 @@ def clock(seconds: int | float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def read_losses(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def read_losses(path: FilePath) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Stage -> (steps, losses) from metrics.jsonl; half a last line is left out."""
     curves: dict[str, tuple[list, list]] = {}
     for row in rows(path):
@@ -104,7 +137,7 @@ def read_losses(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return {name: (np.array(s), np.array(v)) for name, (s, v) in curves.items()}
 
 
-def read_seconds(path: Path) -> dict[str, float]:
+def read_seconds(path: FilePath) -> dict[str, float]:
     """Stage -> seconds spent training, over all the runs that it took."""
     total: dict[str, float] = {}
     for row in rows(path):
@@ -112,7 +145,7 @@ def read_seconds(path: Path) -> dict[str, float]:
     return total
 
 
-def rows(path: Path) -> list[dict]:
+def rows(path: FilePath) -> list[dict]:
     """The lines of metrics.jsonl that are whole."""
     if not path.exists():
         return []
@@ -128,6 +161,4 @@ def rows(path: Path) -> list[dict]:
 def drop_from(path: Path, stage: str, first_step: int) -> None:
     """Removes the lines of `stage` after `first_step`, which will be written again."""
     kept = [r for r in rows(path) if r["stage"] != stage or r["step"] <= first_step]
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text("".join(json.dumps(row) + "\n" for row in kept))
-    temporary.replace(path)
+    write_text(path, "".join(json.dumps(row) + "\n" for row in kept))

@@ -3,31 +3,235 @@
 Parameters are the same everywhere, examples are split. State goes in un-replicated and
 comes out as one replicated array (`in_axes=None`, `out_axes=None`): there is never a
 leading device axis to strip, and the gradient mean is the only communication.
+
+Several processes run the same program, each on its own devices; the first one also
+prints and writes files. What is marked "all processes" must be called by all of them.
 """
 
+import importlib.util
 import math
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jaxtyping import Array, Int
 
+from l2d_jax import peers
 from l2d_jax.types import InputError, Params, Rows
 
 AXIS = "devices"
+HEARTBEAT_SECONDS = 30  # without a sign of life, a process counts as dead
+
+# --- processes ------------------------------------------------------------------------
+
+
+def start(
+    *,
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+) -> None:
+    """Joins the other processes of this run, if it has any; before any computation.
+
+    By the arguments, else as Cloud TPU, SLURM, Open MPI or JAX_COORDINATOR_ADDRESS say.
+
+    Raises:
+      InputError: an argument is missing, or the others can't be reached.
+    """
+    given = (coordinator, num_processes, process_id)
+    if None in given and given != (None, None, None):
+        raise InputError(
+            "--coordinator, --num_processes and --process_id go together: give all "
+            "three, or none where Cloud TPU or SLURM starts the processes"
+        )
+    if coordinator is None and not environment_asks():
+        return
+    # SIGTERM is ours: see preemption.py.
+    jax.config.update("jax_enable_preemption_service", False)
+    try:
+        jax.distributed.initialize(
+            coordinator_address=coordinator,
+            num_processes=num_processes,
+            process_id=process_id,
+            cluster_detection_method=None if coordinator is None else "deactivate",
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            shutdown_timeout_seconds=2 * HEARTBEAT_SECONDS,
+        )
+    except (RuntimeError, ValueError) as error:
+        if coordinator is None and "should be defined" in str(error):
+            return  # a TPU that is no part of a cluster, as in Colab
+        where = coordinator or "the process that the environment names"
+        cause = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"can't join the other processes at {where} ({cause}): see that all run, "
+            "with one --coordinator and --num_processes, each with its own --process_id"
+        ) from error
+    meet()
+    watch_each_other()
+
+
+def watch_each_other() -> None:
+    """One that dies is missed by the others: at once, or by their heartbeats."""
+    if num_processes() == 1:
+        return
+    listener, address = peers.listen()
+    text = np.frombuffer(address.encode().ljust(64), np.uint8)
+    first = of_all(text)[0].astype(np.uint8).tobytes().decode().strip()
+    try:
+        if is_first():
+            peers.miss(listener, others=num_processes() - 1)
+        else:
+            peers.be_missed(first, rank=process_id())
+    except OSError as error:
+        print(
+            f"process {process_id()}: no connection between the processes at {first} "
+            f"({error}): one that dies is missed after {HEARTBEAT_SECONDS} s",
+            file=sys.stderr,
+        )
+    finally:
+        listener.close()
+
+
+def meet() -> None:
+    """The first sums over all devices. All processes.
+
+    They connect the devices, which must happen at the same time on all: on CPU within
+    30 s, and later one process may be busy with what the others wait for.
+    """
+    devices = all_devices()
+    ones = np.ones(jax.local_device_count(), np.float32)
+    total = jax.pmap(
+        lambda x: jax.lax.psum(x, AXIS), AXIS, out_axes=None, devices=devices
+    )
+    assert total(ones) == len(devices)
+    wait("all here")
+
+
+def environment_asks() -> bool:
+    """Whether the machine says that this process is one of several, or may be."""
+    if os.environ.get("JAX_COORDINATOR_ADDRESS"):
+        return True
+    for size, rank in (
+        ("SLURM_NTASKS", "SLURM_STEP_NODELIST"),
+        ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+    ):
+        if rank in os.environ and int(os.environ.get(size, 1)) > 1:
+            return True
+    on_tpu = importlib.util.find_spec("libtpu") and (
+        any(Path("/dev").glob("accel*")) or any(Path("/dev/vfio").glob("[0-9]*"))
+    )
+    return bool(on_tpu) and os.environ.get("JAX_PLATFORMS", "tpu") != "cpu"
+
+
+def num_processes() -> int:
+    """That run this program together."""
+    return jax.process_count()
+
+
+def process_id() -> int:
+    """Of this process, from 0."""
+    return jax.process_index()
+
+
+def is_first() -> bool:
+    """True in the one process that prints, and writes files."""
+    return jax.process_index() == 0
+
+
+def say(text: str) -> None:
+    """Prints, once for all processes."""
+    if is_first():
+        print(text, flush=True)
+
+
+def wait(reason: str) -> None:
+    """Until all processes are here. All processes."""
+    if num_processes() > 1:
+        multihost_utils.sync_global_devices(reason)
+
+
+@contextmanager
+def first_before_others(reason: str) -> Iterator[None]:
+    """What is inside is done by the first process, then by the others. All processes.
+
+    For what only the first one finds undone, as files that are made once.
+    """
+    if not is_first():
+        wait(reason)
+    try:
+        yield
+    finally:
+        if is_first():
+            wait(reason)
+
+
+def of_all(value: Any) -> np.ndarray:
+    """The values of all processes, along a new first axis. All processes."""
+    if num_processes() == 1:
+        return np.asarray(value)[None]
+    return np.asarray(multihost_utils.process_allgather(np.asarray(value)))
+
+
+def agree(yes: bool) -> bool:
+    """True if it is true on all processes. All processes."""
+    return bool(of_all(yes).all())
+
+
+def anywhere(asked: Callable[[], bool]) -> Callable[[], bool]:
+    """Whether `asked()` is true on any process, when the answer is called for.
+
+    It travels behind the work that the devices have: nobody waits for it before that is
+    done. Alone, a process is asked at the last moment. All processes.
+    """
+    if num_processes() == 1:
+        return asked
+    votes = np.full(jax.local_device_count(), asked(), np.int32)
+    most = _most(tuple(all_devices()))(votes)
+    return lambda: bool(most)
+
+
+@lru_cache(maxsize=1)
+def _most(devices: tuple[jax.Device, ...]) -> Callable:
+    return jax.pmap(
+        lambda x: jax.lax.pmax(x, AXIS), AXIS, out_axes=None, devices=devices
+    )
+
+
+def leave(status: int) -> None:
+    """Ends one of several processes at once, without waiting for the others to end."""
+    if jax.distributed.is_initialized():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+# --- devices --------------------------------------------------------------------------
+
+
+def all_devices() -> list[jax.Device]:
+    """Of all processes, those of a process side by side."""
+    return sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
 
 
 def num_devices() -> int:
-    """Devices of this process."""
-    return jax.local_device_count()
+    """Devices of all processes."""
+    return jax.device_count()
 
 
 def describe_devices() -> str:
     """For logs and results, as `8 x cpu (TFRT_CPU)`."""
     device = jax.local_devices()[0]
-    return f"{num_devices()} x {device.platform} ({device.device_kind})"
+    text = f"{num_devices()} x {device.platform} ({device.device_kind})"
+    count = num_processes()
+    return text if count == 1 else f"{text}, {count} processes"
 
 
 def default_compute_dtype() -> str:
@@ -50,9 +254,11 @@ def positions(batch_size: int) -> Int[Array, " B"]:
 def train_program(update: Callable, devices: Sequence[jax.Device] | None = None):
     """update(state, batches) -> (state, metrics), on all devices; `state` is donated.
 
-    Takes batches [S, B, ...] of the whole machine and splits B.
+    Takes the batches [S, B, ...] of this process, `local_part` of each, and splits B
+    over its devices. All processes.
     """
-    devices = jax.local_devices() if devices is None else list(devices)
+    devices = all_devices() if devices is None else list(devices)
+    here = [one for one in devices if one.process_index == jax.process_index()]
     program = jax.pmap(
         update,
         axis_name=AXIS,
@@ -64,7 +270,7 @@ def train_program(update: Callable, devices: Sequence[jax.Device] | None = None)
 
     def split(batches):
         return jax.tree.map(
-            lambda x: x.reshape(x.shape[0], len(devices), -1, *x.shape[2:]), batches
+            lambda x: x.reshape(x.shape[0], len(here), -1, *x.shape[2:]), batches
         )
 
     return lambda state, batches: program(state, split(batches))
@@ -90,7 +296,7 @@ def local_part(
 
 
 def place(tree: Params, devices: Sequence[jax.Device] | None = None) -> Params:
-    """A copy on all devices, so that donating it is safe."""
+    """A copy on all devices of this process, so that donating it is safe."""
     devices = jax.local_devices() if devices is None else list(devices)
     mesh = jax.sharding.Mesh(np.asarray(devices), (AXIS,))
     return jax.device_put(
@@ -117,7 +323,8 @@ def map_rows(
 
     Each device always sees batches of the same shape, so the numbers don't depend on
     how many devices there are; memory doesn't depend on N. `function` must be hashable
-    and the same object at every call, or it is compiled again.
+    and the same object at every call, or it is compiled again. Only devices of this
+    process take part, so that it may be called by one of several.
     """
     num_rows = rows.shape[0]
     batch_size = min(batch_size, 8 * math.ceil(num_rows / 8))
@@ -153,3 +360,24 @@ def map_all(
 ) -> np.ndarray:
     """`map_rows`, joined into one array [N, ...]."""
     return np.concatenate(list(map_rows(function, params, rows, batch_size=batch_size)))
+
+
+def share_rows(
+    function: Callable, params: Params, rows: Rows, *, batch_size: int
+) -> Iterator[Params]:
+    """`map_rows`, split over the processes; each gets all results. All processes."""
+    count = num_processes()
+    if count == 1:
+        yield from map_rows(function, params, rows, batch_size=batch_size)
+        return
+    num_rows = rows.shape[0]
+    batch_size = min(batch_size, 8 * math.ceil(num_rows / 8))  # as map_rows has it
+    batches_each = math.ceil(num_rows / batch_size / count)
+    share = batch_size * min(batches_each, jax.local_device_count())
+    for start in range(0, num_rows, count * share):
+        # Beyond the end, the last row again: all parts are of one size.
+        first = start + jax.process_index() * share
+        index = np.minimum(first + np.arange(share), num_rows - 1)
+        part = map_all(function, params, rows[index], batch_size=batch_size)
+        whole = of_all(part)
+        yield whole.reshape(-1, *whole.shape[2:])[: num_rows - start]

@@ -6,7 +6,6 @@ Each is skipped where it is already there, made with the same settings.
 import json
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,11 +15,11 @@ from tqdm import tqdm
 
 from l2d_jax import parallel
 from l2d_jax.cascade import VARIANTS, Cascade
-from l2d_jax.checkpoints import write_text
 from l2d_jax.configs import SECTIONS
 from l2d_jax.data import load_splits, to_list
 from l2d_jax.data.normalizer import inside
 from l2d_jax.data.protocols import take
+from l2d_jax.files import FilePath, write_text
 from l2d_jax.logbook import read_losses, read_seconds
 from l2d_jax.metrics import evaluate
 from l2d_jax.metrics.table import table
@@ -33,7 +32,7 @@ from l2d_jax.workdir import as_json, load
 # --- samples --------------------------------------------------------------------------
 
 
-def generate(model: Cascade, workdir: Path) -> Path:
+def generate(model: Cascade, workdir: FilePath) -> FilePath:
     """workdir/samples.npz, by the settings of the config; skipped if it is there."""
     config, path = model.config, workdir / "samples.npz"
     n = config.sampling.num_samples or model.layout.num_series
@@ -42,28 +41,35 @@ def generate(model: Cascade, workdir: Path) -> Path:
     form, paths = model.layout.form, [path]
     if form is not None and form.suffix != path.suffix:
         paths.append(path.with_suffix(form.suffix))  # as the user's own file
+    done = False
     if all(one.exists() for one in paths):
         try:
-            if read_npz(path)[1] == sample_settings(model, n=n, seed=config.seed):
-                return path
+            made_with = read_npz(path)[1]
+            done = made_with == sample_settings(model, n=n, seed=config.seed)
         except InputError:  # unreadable: made again
             pass
+    if parallel.agree(done):
+        return path
     for one in reversed(paths):  # the one with the settings last
         sample_to_file(model, one, n=n, seed=config.seed)
     return path
 
 
 def sample_to_file(
-    model: Cascade, path: Path, *, n: int, seed: int, **settings: str | int | None
-) -> Path:
+    model: Cascade, path: FilePath, *, n: int, seed: int, **settings: str | int | None
+) -> FilePath:
     """n series of `model.sample(jax.random.key(seed), n, **settings)`, on disk.
 
     Raises:
       InputError: n below 1, settings out of range, or a path that can't be written.
     """
-    check_out(path)
     model = model.with_sampling(**settings)
     batches = model.sample_batches(jax.random.key(seed), n)
+    if not parallel.is_first():
+        for _ in batches:  # the first process gets them too, and writes
+            pass
+        return path
+    check_out(path)
     with tqdm(total=n, desc="sample", unit="series", disable=None) as bar:
 
         def counted():
@@ -97,7 +103,7 @@ def sample_settings(model: Cascade, *, n: int, seed: int) -> dict[str, Any]:
 # --- scores ---------------------------------------------------------------------------
 
 
-def score(workdir: Path, config: ConfigDict, splits: Splits) -> dict[str, Any]:
+def score(workdir: FilePath, config: ConfigDict, splits: Splits) -> dict[str, Any]:
     """workdir/scores.json: samples.npz against the real series; skipped if done."""
     samples, settings = read_npz(workdir / "samples.npz")
     c, path = config.evaluation, workdir / "scores.json"
@@ -166,7 +172,7 @@ def comparable(examples: Examples) -> np.ndarray | list[np.ndarray]:
     return examples.series
 
 
-def summary(workdir: Path, scores: Mapping[str, Any]) -> str:
+def summary(workdir: FilePath, scores: Mapping[str, Any]) -> str:
     """The scores as a table, warnings, and where the report lies."""
     found = {name: score for name, score in scores.items() if name != "settings"}
     return f"{table(found)}\nreport: {workdir / 'report' / 'index.html'}"
@@ -175,7 +181,7 @@ def summary(workdir: Path, scores: Mapping[str, Any]) -> str:
 # --- report ---------------------------------------------------------------------------
 
 
-def report(workdir: Path, config: ConfigDict, splits: Splits) -> Path:
+def report(workdir: FilePath, config: ConfigDict, splits: Splits) -> FilePath:
     """workdir/report/index.html from what the workdir holds."""
     samples, settings = read_npz(workdir / "samples.npz")
     scores = json.loads((workdir / "scores.json").read_text())
@@ -198,7 +204,7 @@ def report(workdir: Path, config: ConfigDict, splits: Splits) -> Path:
 
 
 def facts_of(
-    workdir: Path, config: ConfigDict, settings: Mapping[str, Any]
+    workdir: FilePath, config: ConfigDict, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What was run, for the report."""
     ran = json.loads((workdir / "config.json").read_text())
@@ -245,7 +251,7 @@ def chain(solver: str, num_steps: int, c: ConfigDict) -> str:
 
 
 def rescore(
-    workdir: Path, config: ConfigDict | None, *, report_only: bool
+    workdir: FilePath, config: ConfigDict | None, *, report_only: bool
 ) -> dict[str, Any]:
     """Scores (unless `report_only`) and report of a finished workdir.
 
@@ -258,14 +264,18 @@ def rescore(
     used = ConfigDict(model.config.to_dict())
     if config is not None:
         used.evaluation = config.evaluation
-    splits = load_splits(used.data)
+    with parallel.first_before_others("data prepared"):
+        splits = load_splits(used.data)
     scores_path = workdir / "scores.json"
     if not report_only:
         generate(model, workdir)
-        scores = score(workdir, used, splits)
-    elif scores_path.exists():
-        scores = json.loads(scores_path.read_text())
-    else:
+    elif not scores_path.exists():
         raise InputError(f"{scores_path} is missing: run --mode=evaluate first")
-    report(workdir, used, splits)
+    with parallel.first_before_others("scored"):  # the others find it done
+        if report_only:
+            scores = json.loads(scores_path.read_text())
+        else:
+            scores = score(workdir, used, splits)
+        if parallel.is_first():
+            report(workdir, used, splits)
     return scores

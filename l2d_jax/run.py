@@ -16,26 +16,27 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from l2d_jax import configs
+from l2d_jax import configs, parallel
 from l2d_jax.adaptive import with_latent
 from l2d_jax.cascade import VARIANTS, Cascade, Layout
-from l2d_jax.checkpoints import Checkpoints, load_model, save_model, write_text
+from l2d_jax.checkpoints import Checkpoints, load_model, save_model
 from l2d_jax.configs import SECTIONS, resolve, with_sizes
 from l2d_jax.data import ModelSpace, Normalizer, load_splits, read_array, split
 from l2d_jax.data.normalizer import choose_scaler, moments
-from l2d_jax.logbook import Logbook
+from l2d_jax.files import FilePath, write_text
+from l2d_jax.logbook import Logbook, Silent
 from l2d_jax.results import generate, report, score
 from l2d_jax.stages import STAGES, standard_latents
 from l2d_jax.train import fit as fit_stage
 from l2d_jax.types import InputError, Splits, is_ragged
-from l2d_jax.workdir import as_json, describe, load, make_workdir
+from l2d_jax.workdir import as_json, check_shared, describe, load, make_workdir
 
 DIGEST_ROWS = 4_096
 
 # --- the whole program ----------------------------------------------------------------
 
 
-def run(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
+def run(config: ConfigDict, workdir: str | FilePath) -> dict[str, Any]:
     """Trains, samples, scores and reports; returns what scores.json holds.
 
     Prints what was recognised in the data and chosen for it.
@@ -44,20 +45,24 @@ def run(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
       InputError: the config, the data or the workdir can't be used.
     """
     config = resolve(config)
-    task = prepare(config, load_splits(config.data))
+    with parallel.first_before_others("data prepared"):
+        splits = load_splits(config.data)
+    task = prepare(config, splits)
     config = task.config
     workdir = make_workdir(workdir)
     model = train(task, workdir)
     generate(model, workdir)
-    scores = score(workdir, config, task.splits)
-    report(workdir, config, task.splits)
+    with parallel.first_before_others("scored"):  # the others find it done
+        scores = score(workdir, config, task.splits)
+        if parallel.is_first():
+            report(workdir, config, task.splits)
     return scores
 
 
 def fit(
     series: Any,
     *,
-    workdir: str | Path | None = None,
+    workdir: str | FilePath | None = None,
     config: ConfigDict | None = None,
 ) -> Cascade:
     """Trains a cascade on your own series, and prints what it found in them.
@@ -119,7 +124,7 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
     if config.data.scaler == "auto":
         notes.append(f"scaler {choose_scaler(values)}: --config.data.scaler")
     for note in notes:
-        print(f"data: {note}")
+        parallel.say(f"data: {note}")
     ragged = is_ragged(train_set)
     normalizer = Normalizer.from_moments(values, config.data.scaler, channels)
     layout = Layout(
@@ -137,11 +142,13 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
 # --- training -------------------------------------------------------------------------
 
 
-def train(task: Task, workdir: Path) -> Cascade:
+def train(task: Task, workdir: FilePath) -> Cascade:
     """The stages of the variant in order, each from where it was; then the model."""
     task = with_chosen_latent(task, workdir)
     config, params = task.config, {}
-    write_text(workdir / "config.json", as_json(describe(config)))
+    check_shared(workdir)
+    if parallel.is_first():
+        write_text(workdir / "config.json", as_json(describe(config)))
     names = VARIANTS[config.variant].stages
     facts = {name: stage_facts(task, name) for name in names}
     if model := finished(workdir, facts):
@@ -151,6 +158,8 @@ def train(task: Task, workdir: Path) -> Cascade:
         c = config[SECTIONS[name]]
 
         def open_logbook(first_step, name=name, c=c):
+            if not parallel.is_first():
+                return Silent()
             return Logbook(
                 workdir,
                 name,
@@ -187,7 +196,7 @@ def train(task: Task, workdir: Path) -> Cascade:
     return model
 
 
-def with_chosen_latent(task: Task, workdir: Path) -> Task:
+def with_chosen_latent(task: Task, workdir: FilePath) -> Task:
     """Latent dimension and mask rate chosen where the config leaves them open.
 
     What was chosen is kept in the workdir, and taken from there by the same command.
@@ -197,19 +206,21 @@ def with_chosen_latent(task: Task, workdir: Path) -> Task:
         return task
     if c.latent_dim and c.mask_rate:
         return task
-    path, asked = workdir / "latent.json", stage_facts(task, "latent")
-    asked = json.loads(json.dumps(asked))
-    if path.exists() and (known := json.loads(path.read_text()))["asked"] == asked:
+    path = workdir / "latent.json"
+    asked = json.loads(json.dumps(stage_facts(task, "latent")))
+    known = json.loads(path.read_text()) if path.exists() else {"asked": None}
+    if parallel.agree(known["asked"] == asked):
         config = task.config.copy_and_resolve_references()
         config.encoder.update(known["chosen"])
         return replace(task, config=config)
     config, candidates = with_latent(task.config, task.series)
     chosen = {name: config.encoder[name] for name in ("latent_dim", "mask_rate")}
     tried = [one._asdict() for one in candidates]
-    write_text(path, as_json({"asked": asked, "chosen": chosen, "tried": tried}))
+    if parallel.is_first():
+        write_text(path, as_json({"asked": asked, "chosen": chosen, "tried": tried}))
     for field in chosen:
         if not c[field]:
-            print(f"data: {field} {chosen[field]:g}: --config.encoder.{field}")
+            parallel.say(f"data: {field} {chosen[field]:g}: --config.encoder.{field}")
     return replace(task, config=config)
 
 
@@ -219,14 +230,15 @@ def as_facts(layout: Layout) -> dict[str, Any]:
     return {**layout._asdict(), "form": form}
 
 
-def finished(workdir: Path, facts: Mapping[str, Any]) -> Cascade | None:
+def finished(workdir: FilePath, facts: Mapping[str, Any]) -> Cascade | None:
     """The workdir's model if it was trained with these facts; else None."""
     directory = workdir / "checkpoints" / "cascade"
     try:
         saved = load_model(directory)[1]["stages"]
     except InputError:  # not there, or damaged: made again from the stages
-        return None
-    return load(workdir) if saved == json.loads(json.dumps(facts)) else None
+        saved = None
+    done = parallel.agree(saved == json.loads(json.dumps(facts)))
+    return load(workdir) if done else None
 
 
 def stage_facts(task: Task, name: str) -> dict[str, Any]:

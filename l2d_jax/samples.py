@@ -5,7 +5,6 @@ A file appears under its name only when it is whole, and memory doesn't depend o
 
 import csv
 import json
-import os
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from l2d_jax.files import FilePath, is_remote, to_path, whole_file
 from l2d_jax.types import Examples, Form, InputError
 
 STAMP = "%Y-%m-%dT%H:%M:%S.%f"  # of times that a file holds as such, not as text
@@ -63,7 +63,7 @@ Writer = Callable[[Path, Iterator[Examples], Plan], None]
 
 
 def write_samples(
-    path: Path,
+    path: FilePath,
     batches: Iterator[Examples],
     *,
     n: int,
@@ -86,32 +86,23 @@ def write_samples(
     Raises:
       InputError: another ending, a folder that is missing, parquet without pyarrow.
     """
-    path = Path(path)
+    path = to_path(path)
     check_out(path)
     form = form or Form(path.suffix, ("float32",) * len(channels))
     with whole_file(path) as temporary:
         WRITERS[path.suffix](temporary, batches, Plan(n, channels, settings, form))
 
 
-def check_out(path: Path) -> None:
+def check_out(path: FilePath) -> None:
     """Raises `InputError` where `path` can't become a file of samples."""
     if path.suffix not in WRITERS:
         raise InputError(f"--out={path}: use a name that ends in {', '.join(WRITERS)}")
+    if is_remote(path):
+        return
     if path.is_dir():
         raise InputError(f"--out={path} is a folder: name a file in it")
     if not path.absolute().parent.is_dir():
         raise InputError(f"--out={path}: the folder {path.parent} is missing: make it")
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed at the end, removed after an error."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 # --- arrays ---------------------------------------------------------------------------
@@ -380,14 +371,14 @@ WRITERS: dict[str, Writer] = {
 }
 
 
-def read_npz(path: Path) -> tuple[Examples, dict[str, Any]]:
+def read_npz(path: FilePath) -> tuple[Examples, dict[str, Any]]:
     """(series with lengths, settings) of a file that `write_samples` wrote.
 
     Raises:
       InputError: no such file, or not one of ours.
     """
     try:
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             settings = json.loads(str(file["settings"]))
             series = file["series"].astype(np.float32)  # whole numbers as well
             return Examples(series, file["lengths"].astype(int)), settings

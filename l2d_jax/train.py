@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from l2d_jax import parallel
+from l2d_jax import parallel, preemption
 from l2d_jax.checkpoints import Checkpoints
 from l2d_jax.data.sampler import chunk_indices
 from l2d_jax.logbook import Logbook
@@ -138,6 +138,7 @@ def fit(
 
     Raises:
       TrainingDiverged: naming the stage, the step and the last good checkpoint.
+      Preempted: after saving, if SIGTERM came.
     """
     state = parallel.place(init_state(stage, c, seed=seed))
     state = checkpoints.restore(state) or state
@@ -148,7 +149,7 @@ def fit(
     num_examples = jax.tree.leaves(examples)[0].shape[0]
     every = -(-checkpoint_every // steps_per_call) * steps_per_call
 
-    with open_logbook(first_step) as logbook:
+    with open_logbook(first_step) as logbook, preemption.deferred():
 
         def record(start, metrics):
             values = jax.tree.map(np.asarray, metrics)
@@ -156,6 +157,7 @@ def fit(
             logbook.write(start, values)
 
         running = None  # the chunk that the devices are working on
+        asked = parallel.anywhere(preemption.asked)
         for start in range(first_step, c.num_steps, steps_per_call):
             stop = min(start + steps_per_call, c.num_steps)
             index = chunk_indices(
@@ -167,13 +169,21 @@ def fit(
             )
             index = index[:, parallel.local_part(c.batch_size)]
             state, metrics = program(state, take(examples, index))
+            asked, asked_before = parallel.anywhere(preemption.asked), asked
             if running is not None:
                 record(*running)
             running = (start, metrics)
-            if stop % every == 0 or stop == c.num_steps:
+            leaving = asked_before()
+            if stop % every == 0 or stop == c.num_steps or leaving:
                 record(*running)  # before saving: no bad state is ever kept
                 running = None
+                logbook.flush()
                 checkpoints.save(stop, state)
+            if leaving:
+                raise preemption.Preempted(
+                    f"stage {stage.name!r} saved at step {stop:,} of {c.num_steps:,}",
+                    together=True,
+                )
     return state.ema_params
 
 
@@ -183,6 +193,7 @@ def fit_briefly(stage: Stage, examples: Example, c: ConfigDict, *, seed: int) ->
     index = chunk_indices(
         seed, 0, c.num_steps, num_examples=num_examples, batch_size=c.batch_size
     )
+    index = index[:, parallel.local_part(c.batch_size)]
     state = parallel.place(init_state(stage, c, seed=seed))
     state, _ = make_program(stage, c, seed=seed)(state, take(examples, index))
     return jax.tree.map(np.asarray, state.ema_params)

@@ -6,6 +6,8 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import time
+import uuid
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,18 +19,21 @@ from l2d_jax import parallel
 from l2d_jax.cascade import Cascade, Layout
 from l2d_jax.checkpoints import load_model
 from l2d_jax.data import Normalizer
+from l2d_jax.files import FilePath, absolute, is_remote, to_path
 from l2d_jax.types import Form, InputError
 
 LIBRARIES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
-def make_workdir(workdir: str | Path) -> Path:
+def make_workdir(workdir: str | FilePath) -> FilePath:
     """The folder, made if it is missing.
 
     Raises:
       InputError: it is a file, or can't be written to.
     """
-    workdir = Path(workdir).absolute()
+    workdir = absolute(workdir)
+    if is_remote(workdir):
+        return check_bucket(workdir)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=workdir):
@@ -42,13 +47,47 @@ def make_workdir(workdir: str | Path) -> Path:
         ) from None
 
 
-def load(workdir: str | Path) -> Cascade:
+def check_bucket(workdir: FilePath) -> FilePath:
+    """The folder of a bucket, after writing there once."""
+    mark = workdir / f".can_be_written_{uuid.uuid4().hex}"
+    try:
+        mark.write_text("")
+        mark.unlink()
+    except Exception as error:  # of gcsfs, of several kinds
+        cause = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(
+            f"--workdir={workdir} can't be written to ({cause}): see that the "
+            "bucket is there and this machine may write to it, or name another folder"
+        ) from error
+    return workdir
+
+
+def check_shared(workdir: FilePath) -> None:
+    """Raises `InputError` where processes see different folders. All processes."""
+    if parallel.num_processes() == 1:
+        return
+    token = int(parallel.of_all(time.time_ns() // 1_000_000 % 2**31)[0])
+    mark = workdir / f".all_see_{token}"
+    if parallel.is_first():
+        mark.write_text("")
+    parallel.wait("mark made")
+    seen = parallel.of_all(mark.exists())
+    if parallel.is_first():
+        mark.unlink()
+    if not seen.all():
+        raise InputError(
+            f"--workdir={workdir} is another folder on process {int(seen.argmin())}: "
+            "name one that all processes share, on a network disk or in a bucket"
+        )
+
+
+def load(workdir: str | FilePath) -> Cascade:
     """The trained model of a finished workdir: weights, config and normaliser.
 
     Raises:
       InputError: there is no finished model in the workdir, or it can't be read.
     """
-    arrays, facts = load_model(Path(workdir) / "checkpoints" / "cascade")
+    arrays, facts = load_model(to_path(workdir) / "checkpoints" / "cascade")
     layout: dict[str, Any] = dict(facts["layout"])
     layout["channels"] = tuple(layout["channels"])
     if layout.get("form"):

@@ -16,11 +16,14 @@ ROOT = Path(__file__).resolve().parent.parent
 # The reading order: a part of the package may import the parts before it.
 ORDER = (
     "types",
+    "files",
     "schedules",
     "diffusion",
     "sampling",
     "layers",
     "models",
+    "preemption",
+    "peers",
     "parallel",
     "stages",
     "cascade",
@@ -39,8 +42,8 @@ BESIDE = {
     "data": {"types", "layers", "models"},
     "metrics": {"types", "layers", "models", "parallel", "data"},
     "plots": {"types", "layers", "models", "metrics"},
-    "report": {"types", "plots", "metrics"},
-    "samples": {"types"},
+    "report": {"types", "files", "plots", "metrics"},
+    "samples": {"types", "files"},
 }
 # and the parts in the order that may import them.
 USERS = {

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from l2d_jax.checkpoints import Checkpoints, load_model, save_model, write_text
+from l2d_jax.checkpoints import Checkpoints, load_model, save_model
 from l2d_jax.types import InputError
 
 FACTS = {"encoder.width": 16, "seed": 0, "dims": (1, 2)}
@@ -111,10 +111,3 @@ def test_missing_and_damaged_models_say_what_to_do(tmp_path):
     with pytest.raises(InputError, match=r"can.t be read.*finished stages are kept"):
         load_model(tmp_path / "m")
     shutil.rmtree(tmp_path / "m")
-
-
-def test_a_text_is_replaced_whole(tmp_path):
-    write_text(tmp_path / "a.json", "one")
-    write_text(tmp_path / "a.json", "two")
-    assert (tmp_path / "a.json").read_text() == "two"
-    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]

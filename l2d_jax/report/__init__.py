@@ -6,13 +6,13 @@ comes from the user (names, facts, warnings) is escaped.
 
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int, Num
 
 from l2d_jax import plots
+from l2d_jax.files import FilePath, to_path
 from l2d_jax.metrics.neighbours import nearest
 from l2d_jax.report.page import figure, grid, note, number, page, replace, shown
 from l2d_jax.report.scores import INTERVAL, scores_body, warnings_box
@@ -96,7 +96,7 @@ SECTIONS = {  # id: the heading, and how to read what is below it
 
 
 def write_report(
-    workdir: Path | str,
+    workdir: FilePath | str,
     *,
     real: Real,
     generated: Generated,
@@ -110,7 +110,7 @@ def write_report(
     train: Others | None = None,
     test: Others | None = None,
     seed: int = 0,
-) -> Path:
+) -> FilePath:
     """Write `workdir`/report/index.html and return its path.
 
     real, generated: in data units, NaN after the end of series shorter than L. Series
@@ -154,7 +154,7 @@ def write_report(
             maps, real, generated, labels[kept], told, classes, seed
         )
     text = page(facts, SECTIONS, bodies, alert=warnings_box(scores))
-    return replace(Path(workdir) / "report" / "index.html", text)
+    return replace(to_path(workdir) / "report" / "index.html", text)
 
 
 # --- the sections ---------------------------------------------------------------------

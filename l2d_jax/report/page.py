@@ -4,13 +4,12 @@ Texts are escaped here, where they become HTML, unless an argument is called `bo
 """
 
 import base64
-import os
 from collections.abc import Iterable, Mapping
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from l2d_jax import plots
+from l2d_jax.files import FilePath, write_text
 
 STYLE = """
 :root{color-scheme:light dark;--text:#1c2126;--soft:#5b6570;--line:#dde1e6;
@@ -131,10 +130,8 @@ def number(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
-def replace(path: Path, text: str) -> Path:
+def replace(path: FilePath, text: str) -> FilePath:
     """Whole or not at all: nobody reads half a page."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)
+    write_text(path, text)
     return path

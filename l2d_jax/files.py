@@ -1,0 +1,122 @@
+"""Whole files or none, on a disk or in a bucket (gs://bucket/folder).
+
+On a disk, a file is written under a temporary name, then renamed: a reader finds the
+old one or the new one, whole. A bucket has no rename and needs none: an object appears
+under its name when its upload has ended, and until then the one before is read. So
+files for a bucket are made in a temporary folder on this machine, and uploaded.
+"""
+
+import importlib.util
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from etils import epath
+
+from l2d_jax.types import InputError
+
+FilePath: TypeAlias = Path | epath.Path
+
+
+def to_path(name: str | FilePath) -> FilePath:
+    """A path in a bucket, or on this machine.
+
+    Raises:
+      InputError: the place isn't known, or what reads it isn't installed.
+    """
+    scheme, colon, _ = os.fspath(name).partition("://")
+    if not colon:
+        return Path(name)
+    if scheme != "gs":
+        raise InputError(
+            f"{name}: of remote places only gs:// is known. Mount it as a folder, and "
+            "name that"
+        )
+    if importlib.util.find_spec("gcsfs") is None:
+        raise InputError(f"{name} needs gcsfs: pip install 'l2d_jax[gcs]'")
+    import fsspec
+
+    # Other processes write there too: what was listed a minute ago says nothing.
+    fsspec.config.conf.setdefault("gcs", {})["use_listings_cache"] = False
+    return epath.Path(name)
+
+
+def absolute(name: str | FilePath) -> FilePath:
+    """The same from any working directory."""
+    path = to_path(name)
+    return path.absolute() if isinstance(path, Path) else path
+
+
+def is_remote(path: FilePath) -> bool:
+    """True for a path in a bucket."""
+    return not isinstance(path, Path)
+
+
+def write_text(path: FilePath, text: str) -> None:
+    """Writes a whole file or none."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def whole_file(path: FilePath) -> Iterator[Path]:
+    """A file on this machine that becomes `path` at the end; none after an error."""
+    if isinstance(path, Path):
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder) / path.name
+        yield temporary
+        upload(temporary, path)
+
+
+def upload(source: Path, target: FilePath) -> None:
+    """Copies a file into a bucket, where it appears whole or not at all."""
+    import fsspec
+
+    # As epath opens it; its own copy would end with half a file after an error.
+    bucket: Any = fsspec.filesystem("gcs", finalize_on_close=True)
+    bucket.put_file(os.fspath(source), os.fspath(target))
+
+
+class Mirror:
+    """A folder on this machine for files that grow, copied to `target` now and then.
+
+    Where `target` is on a disk, it is that folder itself, and nothing is copied.
+    """
+
+    def __init__(self, target: FilePath):
+        self._target = target
+        self._scratch = None
+        if isinstance(target, Path):
+            self.folder = target
+        else:
+            self._scratch = tempfile.TemporaryDirectory()
+            self.folder = Path(self._scratch.name)
+
+    def fetch(self, name: str) -> Path:
+        """The file's place here, with what the target holds."""
+        here, there = self.folder / name, self._target / name
+        if self._scratch is not None and there.exists():
+            here.write_bytes(there.read_bytes())
+        return here
+
+    def copy(self) -> None:
+        """Brings the target up to date."""
+        if self._scratch is not None:
+            for path in self.folder.iterdir():
+                upload(path, self._target / path.name)
+
+    def close(self) -> None:
+        """Copies a last time."""
+        self.copy()
+        if self._scratch is not None:
+            self._scratch.cleanup()

@@ -1,0 +1,132 @@
+"""Several processes that miss one that dies, within a second or so.
+
+Each keeps a connection to the first one, over which nothing is said but names and a
+good-bye. The connections of a process that dies are closed by its system; those to a
+machine that has vanished are found dead by probes, within half a minute. The first one
+tells the others. All end with an error that names the one they miss.
+"""
+
+import atexit
+import os
+import socket
+import sys
+import threading
+from contextlib import suppress
+from typing import NoReturn
+
+from l2d_jax import preemption
+
+BYE = b"bye"
+NAME_LENGTH = 256  # bytes, in which a process says its name
+SECONDS_TO_CONNECT = 20.0
+
+
+def listen() -> tuple[socket.socket, str]:
+    """What the first process listens on, and its address, as HOST:PORT."""
+    listener = socket.create_server(("", 0))
+    return listener, f"{own_address()}:{listener.getsockname()[1]}"
+
+
+def own_address() -> str:
+    """Of this machine, on the network that leads to others."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("10.255.255.255", 1))  # sends nothing
+            return probe.getsockname()[0]
+        except OSError:
+            return "127.0.0.1"
+
+
+def be_missed(address: str, *, rank: int) -> None:
+    """In the others: keeps a connection to the first, and ends when that is told to.
+
+    Raises:
+      OSError: the first process can't be reached.
+    """
+    host, _, port = address.rpartition(":")
+    first = socket.create_connection((host, int(port)), SECONDS_TO_CONNECT)
+    first.settimeout(None)
+    keep_alive(first)
+    mine = f"process {rank} on {socket.gethostname()}"
+    first.sendall(mine.encode().ljust(NAME_LENGTH))
+
+    def follow():
+        said = read(first)
+        if said != BYE:
+            end(said.decode() or f"process 0 on {host}")
+
+    atexit.register(part, [first])
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def miss(listener: socket.socket, *, others: int) -> None:
+    """In the first process: waits for the connections of the others, and looks on.
+
+    Raises:
+      OSError: one doesn't come in time.
+    """
+    listener.settimeout(SECONDS_TO_CONNECT)
+    connections = [listener.accept()[0] for _ in range(others)]
+    listener.close()
+
+    def follow(connection):
+        connection.settimeout(None)
+        keep_alive(connection)
+        name = connection.recv(NAME_LENGTH, socket.MSG_WAITALL).decode().strip()
+        if read(connection) != BYE:
+            for other in connections:
+                tell(other, name.encode())
+            end(name)
+
+    atexit.register(part, connections)
+    for connection in connections:
+        threading.Thread(target=follow, args=(connection,), daemon=True).start()
+
+
+def read(connection: socket.socket) -> bytes:
+    """What is said next; nothing if the connection ends."""
+    try:
+        return connection.recv(1024)
+    except OSError:
+        return b""
+
+
+def tell(connection: socket.socket, said: bytes) -> None:
+    """Says it, if there still is somebody."""
+    with suppress(OSError):
+        connection.sendall(said)
+
+
+def part(connections: list[socket.socket]) -> None:
+    """Says good-bye; but an error that nobody caught is an end before its time."""
+    for connection in connections:
+        if not hasattr(sys, "last_value"):
+            tell(connection, BYE)
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_WR)
+
+
+def end(name: str) -> NoReturn:
+    """Ends this process though its main thread waits for the one that is missed."""
+    if preemption.asked():  # of that one too, which was quicker
+        print(preemption.line("nothing was unsaved"), file=sys.stderr, flush=True)
+        os._exit(0)
+    print(
+        f"error: {name} has ended before its time; what it said last tells why. Start "
+        "all processes again: they go on from the last checkpoint",
+        file=sys.stderr,
+        flush=True,
+    )
+    os._exit(1)
+
+
+def keep_alive(connection: socket.socket) -> None:
+    """Probes after 10 s of silence, every 5 s; four without an answer end it."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        ("TCP_KEEPIDLE", 10),
+        ("TCP_KEEPINTVL", 5),
+        ("TCP_KEEPCNT", 4),
+    ):
+        if hasattr(socket, option):  # not everywhere
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

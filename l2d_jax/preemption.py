@@ -1,0 +1,91 @@
+"""A machine that is taken away: SIGTERM means save and stop, within 20 s.
+
+Clouds and SLURM send it some time before they switch off. While a stage trains, `fit`
+saves after its next call of the training program; elsewhere everything is saved
+already, and the program stops where it is. What doesn't come to that in time, since a
+device or a compiler is busy, is ended as it is: the steps since the last checkpoint are
+then lost, and nothing else.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+GRACE_SECONDS = 17.0
+
+
+class Preempted(SystemExit):
+    """Ends the program with status 0; says what was saved."""
+
+    def __init__(self, saved: str, *, together: bool = False):
+        """`together`: all processes stop here."""
+        super().__init__(0)
+        self.saved, self.together = saved, together
+
+    def __str__(self) -> str:
+        return line(self.saved)
+
+
+def line(saved: str) -> str:
+    """What a stopped program says."""
+    return f"stopped by SIGTERM: {saved}; the same command goes on from there"
+
+
+class _Notice:
+    """One for the process, as its signals are."""
+
+    def __init__(self):
+        self.came = False  # known at once, though the main thread be busy
+        self.asked = False
+        self.deferred = False
+
+    def __call__(self, *_) -> None:
+        if not self.asked:
+            self.asked = True
+            if not self.deferred:
+                raise Preempted("nothing was unsaved")
+
+
+_notice = _Notice()
+
+
+def watch() -> None:
+    """From now on SIGTERM stops this program as said above. In the main thread."""
+    _notice.came = _notice.asked = _notice.deferred = False
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, _notice)
+    threading.Thread(target=_end_in_time, args=(reading,), daemon=True).start()
+
+
+def _end_in_time(reading: int) -> None:
+    """Ends the process though its main thread is busy: this one never is."""
+    while os.read(reading, 1)[0] != signal.SIGTERM:
+        pass
+    _notice.came = True
+    time.sleep(GRACE_SECONDS)
+    saved = f"busy for {GRACE_SECONDS:.0f} s, what was saved before stays"
+    print(line(saved), file=sys.stderr, flush=True)
+    os._exit(0)
+
+
+def asked() -> bool:
+    """Whether SIGTERM has come."""
+    return _notice.came or _notice.asked
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Inside, the program stops only where it looks at `asked`; else at the end."""
+    _notice.deferred = True
+    try:
+        yield
+    finally:
+        _notice.deferred = False
+    if _notice.asked:
+        raise Preempted("nothing was unsaved")

@@ -1,0 +1,109 @@
+"""Runs main.py once for each combination of values: here, or on SLURM, or on TPUs.
+
+    python launch/sweep.py --workdir=runs/sweep --config=configs/stock.py \
+        --config.seed=0,1,2 --config.data_stage.width=64,128
+
+makes six runs, in runs/sweep/seed=0,width=64 and so on. Values are split at commas, but
+not inside of brackets or quotes. The same command does what isn't done yet.
+
+  --on=here    one after the other; the default
+  --on=slurm   a job each: sbatch launch/slurm.sbatch
+  --on=tpu     a TPU each, called NAME-0, NAME-1, ...: create, wait, set up, run
+               (names are in launch/env.sh; delete_tpu.sh for each ends the costs)
+  --dry-run    print the commands, run nothing
+"""
+
+import itertools
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+LAUNCH = Path(__file__).resolve().parent
+OWN = ("--on=", "--workdir=", "--dry-run", "--help")
+
+
+def split(text: str) -> list[str]:
+    """At commas outside of brackets and quotes.
+
+    >>> split("1,2,(3,4),'a,b'")
+    ['1', '2', '(3,4)', "'a,b'"]
+    """
+    return re.findall(r"(?:\([^)]*\)|'[^']*'|\"[^\"]*\"|[^,('\"])+", text) or [""]
+
+
+def combinations(flags: list[str]) -> list[tuple[str, list[str]]]:
+    """(name, flags) of each run; named after what differs between them.
+
+    >>> combinations(["--config=stock", "--config.seed=0,1"])[1]
+    ('seed=1', ['--config=stock', '--config.seed=1'])
+    """
+    choices = []
+    for flag in flags:
+        name, equals, values = flag.partition("=")
+        options = split(values) if equals else [""]
+        choices.append([(name, value, len(options) > 1) for value in options])
+    runs = []
+    for chosen in itertools.product(*choices):
+        words = [f"{name}={value}" if value else name for name, value, _ in chosen]
+        label = ",".join(
+            f"{name.rpartition('.')[2].lstrip('-')}={Path(value).stem}"
+            for name, value, differs in chosen
+            if differs
+        )
+        runs.append((label or "run", words))
+    return runs
+
+
+def commands(where: str, index: int, flags: list[str]) -> list[list[str]]:
+    """What starts one run; names of a TPU come before the command, as env has them."""
+    if where == "here":
+        return [[sys.executable, str(LAUNCH.parent / "main.py"), *flags]]
+    if where == "slurm":
+        return [["sbatch", str(LAUNCH / "slurm.sbatch"), *flags]]
+    config = next(f for f in flags if f.startswith("--config="))
+    workdir = next(f for f in flags if f.startswith("--workdir="))
+    rest = [flag for flag in flags if flag not in (config, workdir)]
+    names = [
+        "env",
+        f"NAME={os.environ.get('NAME', 'l2d')}-{index}",
+        f"CONFIG={config.removeprefix('--config=')}",
+        f"WORKDIR={workdir.removeprefix('--workdir=')}",
+    ]
+    return [
+        [*names, str(LAUNCH / "create_tpu.sh")],
+        [*names, str(LAUNCH / "watch_tpu.sh"), "--until-active"],
+        [*names, str(LAUNCH / "setup_tpu.sh")],
+        [*names, str(LAUNCH / "run_tpu.sh"), *rest],
+    ]
+
+
+def main(arguments: list[str]) -> int:
+    given = {name: [a for a in arguments if a.startswith(name)] for name in OWN}
+    where = (given["--on="] or ["--on=here"])[-1].removeprefix("--on=")
+    if given["--help"] or not given["--workdir="]:
+        print(__doc__)
+        return 0 if given["--help"] else 2
+    if where not in ("here", "slurm", "tpu"):
+        print(f"error: --on={where}: use here, slurm or tpu", file=sys.stderr)
+        return 2
+    flags = [a for a in arguments if not a.startswith(OWN)]
+    folder = given["--workdir="][-1].removeprefix("--workdir=").rstrip("/")
+    failed = []
+    for index, (label, chosen) in enumerate(combinations(flags)):
+        for command in commands(where, index, [*chosen, f"--workdir={folder}/{label}"]):
+            print(shlex.join(command), flush=True)
+            if given["--dry-run"]:
+                continue
+            if status := subprocess.run(command).returncode:
+                failed.append(f"{label} (status {status})")
+                break
+    if failed:
+        print(f"error: {'; '.join(failed)} failed", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Says every minute where a run stands, until it has ended:
+#   launch/watch_tpu.sh [--dry-run] [--once | --until-active | --restart] [FLAG OF main.py]...
+# --once: one look. --until-active: until there is a TPU. --restart: a TPU that was taken
+# away is asked for again, and the run goes on; with the flags of main.py that it had.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+once=0 until_active=0 restart=0 left=()
+for argument in "$@"; do
+  case $argument in
+    --once) once=1 ;;
+    --until-active) until_active=1 ;;
+    --restart) restart=1 ;;
+    *) left+=("$argument") ;;
+  esac
+done
+# shellcheck source=launch/env.sh
+source "$here/env.sh" ${left[0]+"${left[@]}"}
+
+look() { # the state of the run on worker 0, and what it said last
+  gcloud compute tpus tpu-vm ssh "$NAME" --project="$PROJECT" --zone="$ZONE" --worker=0 \
+    --command="if kill -0 \$(cat run.pid) 2>/dev/null; then echo running; else echo ended; \
+fi; tail -n 3 run.log 2>/dev/null"
+}
+
+if [[ $DRY_RUN == 1 ]]; then
+  quoted gcloud compute tpus queued-resources describe "$NAME" --project="$PROJECT" \
+    --zone="$ZONE" "--format=value(state.state)"
+  quoted gcloud compute tpus tpu-vm ssh "$NAME" --project="$PROJECT" --zone="$ZONE" \
+    --worker=0 --command="tail -n 3 run.log"
+  exit 0
+fi
+
+waiting=0 # for a TPU that was asked for again
+while true; do
+  now=$(state)
+  said=""
+  [[ $now == ACTIVE && $until_active == 1 ]] && break
+  case $now in
+    ACTIVE)
+      if [[ $waiting == 1 ]]; then
+        "$here/setup_tpu.sh"
+        "$here/run_tpu.sh" ${ARGUMENTS[0]+"${ARGUMENTS[@]}"}
+        waiting=0
+      fi
+      said=$(look || true)
+      ;;
+    SUSPENDED | FAILED)
+      if [[ $restart == 1 ]]; then
+        "$here/delete_tpu.sh"
+        "$here/create_tpu.sh"
+        waiting=1
+      fi
+      ;;
+  esac
+  echo "$(date '+%F %T') $NAME: $now${said:+, $said}"
+  [[ $once == 1 ]] && break
+  if [[ $said == ended* ]]; then
+    echo "the run has ended: $WORKDIR. To end the costs: launch/delete_tpu.sh"
+    break
+  fi
+  if [[ $now == NONE || ($restart == 0 && ($now == SUSPENDED || $now == FAILED)) ]]; then
+    echo "no TPU: launch/delete_tpu.sh, launch/create_tpu.sh; or watch with --restart"
+    exit 1
+  fi
+  sleep "$EVERY"
+done

