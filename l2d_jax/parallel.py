@@ -24,6 +24,11 @@ def num_devices() -> int:
     return jax.local_device_count()
 
 
+def is_first() -> bool:
+    """Whether this is the process that prints and writes files."""
+    return jax.process_index() == 0
+
+
 def describe_devices() -> str:
     """For logs and results, as `8 x cpu (TFRT_CPU)`."""
     device = jax.local_devices()[0]

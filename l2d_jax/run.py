@@ -5,6 +5,7 @@ interruption.
 """
 
 import json
+import logging
 import tempfile
 import zlib
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from l2d_jax import configs
+from l2d_jax import configs, memory
 from l2d_jax.cascade import VARIANTS, Cascade, Layout
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model, write_text
 from l2d_jax.configs import SECTIONS, resolve, with_sizes
@@ -27,7 +28,9 @@ from l2d_jax.results import generate, report, score
 from l2d_jax.stages import STAGES, standard_latents
 from l2d_jax.train import fit as fit_stage
 from l2d_jax.types import InputError, Splits, is_ragged
-from l2d_jax.workdir import as_json, describe, load, make_workdir
+from l2d_jax.workdir import as_json, describe, load, locked, make_workdir, versions
+
+log = logging.getLogger(__name__)
 
 DIGEST_ROWS = 4_096
 
@@ -46,10 +49,11 @@ def run(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
     task = prepare(config, load_splits(config.data))
     config = task.config
     workdir = make_workdir(workdir)
-    model = train(task, workdir)
-    generate(model, workdir)
-    scores = score(workdir, config, task.splits)
-    report(workdir, config, task.splits)
+    with locked(workdir):
+        model = train(task, workdir)
+        generate(model, workdir)
+        scores = score(workdir, config, task.splits)
+        report(workdir, config, task.splits)
     return scores
 
 
@@ -89,7 +93,9 @@ def fit(
         splits = split(read_array(series, config.data), config.data)
     task = prepare(config, splits)
     if workdir is not None:
-        return train(task, make_workdir(workdir))
+        workdir = make_workdir(workdir)
+        with locked(workdir):
+            return train(task, workdir)
     with tempfile.TemporaryDirectory() as folder:
         return train(task, Path(folder))
 
@@ -139,6 +145,7 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
 def train(task: Task, workdir: Path) -> Cascade:
     """The stages of the variant in order, each from where it was; then the model."""
     config, params = task.config, {}
+    steps_per_call = config.training.steps_per_call
     write_text(workdir / "config.json", as_json(describe(config)))
     names = VARIANTS[config.variant].stages
     facts = {name: stage_facts(task, name) for name in names}
@@ -157,17 +164,29 @@ def train(task: Task, workdir: Path) -> Cascade:
                 batch=c.batch_size,
             )
 
-        with Checkpoints(workdir / "checkpoints" / name, facts[name]) as checkpoints:
-            ema_params = fit_stage(
-                stage,
-                stage.prepare(params, task.series),
-                c,
-                seed=config.seed,
-                steps_per_call=config.training.steps_per_call,
-                checkpoint_every=config.training.checkpoint_every,
-                checkpoints=checkpoints,
-                open_logbook=open_logbook,
-            )
+        folder = workdir / "checkpoints" / name
+        with Checkpoints(folder, facts[name], versions()) as checkpoints:
+            examples = stage.prepare(params, task.series)
+            try:
+                ema_params = fit_stage(
+                    stage,
+                    examples,
+                    c,
+                    seed=config.seed,
+                    steps_per_call=steps_per_call,
+                    checkpoint_every=config.training.checkpoint_every,
+                    checkpoints=checkpoints,
+                    open_logbook=open_logbook,
+                )
+            except (MemoryError, jax.errors.JaxRuntimeError) as error:
+                if not memory.is_out_of_memory(error):
+                    raise
+                memory.free(error)
+                fitting = memory.smaller_batch(
+                    stage, examples, c, seed=config.seed, steps_per_call=steps_per_call
+                )
+                field = SECTIONS[name]
+                raise memory.too_large(field, c.batch_size, fitting) from None
         ema_params = jax.tree.map(np.asarray, ema_params)
         params |= stage.export(ema_params, task.series)
     if config.variant == "oracle_latent":
@@ -181,6 +200,7 @@ def train(task: Task, workdir: Path) -> Cascade:
             "layout": as_facts(task.layout),
             "stages": facts,
         },
+        versions(),
     )
     return model
 
@@ -195,8 +215,10 @@ def finished(workdir: Path, facts: Mapping[str, Any]) -> Cascade | None:
     """The workdir's model if it was trained with these facts; else None."""
     directory = workdir / "checkpoints" / "cascade"
     try:
-        saved = load_model(directory)[1]["stages"]
-    except InputError:  # not there, or damaged: made again from the stages
+        saved = load_model(directory)[1].get("stages")
+    except InputError as error:
+        if any(directory.glob("[0-9]*")):
+            log.warning("made again from the finished stages: %s", error)
         return None
     return load(workdir) if saved == json.loads(json.dumps(facts)) else None
 

@@ -27,6 +27,7 @@ ORDER = (
     "checkpoints",
     "logbook",
     "train",
+    "memory",
     "configs",
     "workdir",
     "results",
@@ -45,6 +46,7 @@ BESIDE = {
 USERS = {
     "cascade": {"data"},
     "train": {"data"},
+    "memory": {"data"},
     "configs": {"data", "metrics"},
     "workdir": {"data"},
     "results": set(BESIDE),
