@@ -2,7 +2,8 @@
 
 Resume order of a stage: (1) its latest checkpoint, (2) the one before it, if the
 latest can't be read, (3) from the start. Every checkpoint carries the fields of the
-config that made it; a run whose config differs is refused.
+config that made it; a run whose config differs is refused. It also carries a seal, by
+which a single flipped bit shows, and the versions of the libraries that wrote it.
 
 Of several processes all save and restore together; the first one writes, since the
 state is the same on all. `load_model` may be called by any of them alone.
@@ -10,7 +11,10 @@ state is the same on all. `load_model` may be called by any of them alone.
 
 import json
 import logging
-from collections.abc import Mapping
+import sys
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -27,31 +31,46 @@ log = logging.getLogger(__name__)
 class Checkpoints:
     """The checkpoints of one stage: the latest two, written in the background."""
 
-    def __init__(self, directory: FilePath, facts: Mapping[str, Any]):
-        """`facts`: flat dict of what shapes the weights; must agree on restoring."""
+    def __init__(
+        self,
+        directory: FilePath,
+        facts: Mapping[str, Any],
+        versions: Mapping[str, str] | None = None,
+    ):
+        """`facts`: flat dict of what shapes the weights; must agree on restoring.
+
+        `versions`: of the libraries; where they differ, restoring warns.
+        """
         self.directory = absolute(directory)
         self._facts = json.loads(
             json.dumps(facts)
         )  # as they come back: tuples are lists
+        self._versions = dict(versions or {})
         self._manager = _manager(self.directory, keep=2)
 
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *_) -> None:
-        self._manager.close()  # waits for a save under way
+    def __exit__(self, kind: type[BaseException] | None, *_) -> None:
+        try:
+            with _writing(self.directory):
+                self._manager.close()  # waits for a save under way
+        except InputError as error:
+            if kind is None:  # else there is an error to tell already
+                raise
+            log.warning("%s", error)
 
     def save(self, step: int, state: Params) -> None:
         """Starts to write; returns when the arrays have been copied."""
         # A copy: the program donates its input, and on CPU numpy would share it.
         state = jax.tree.map(np.array, state)
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state),
-                facts=ocp.args.JsonSave(self._facts),
-            ),
+        args = ocp.args.Composite(
+            state=ocp.args.StandardSave(state),
+            facts=ocp.args.JsonSave(self._facts),
+            seal=ocp.args.JsonSave(seal(state, self._facts, self._versions)),
         )
+        with _writing(self.directory):
+            self._manager.save(step, args=args)
 
     def latest(self) -> str:
         """Where the last finished checkpoint lies, for messages."""
@@ -67,14 +86,10 @@ class Checkpoints:
             there and none can be read.
         """
         steps = sorted(self._manager.all_steps(), reverse=True)
-        abstract = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), template)
-        for step in steps:
+        for i, step in enumerate(steps):
             state = None
             try:
-                facts = self._read(step, facts=ocp.args.JsonRestore())["facts"]
-                self._check(facts)
-                args = ocp.args.StandardRestore(abstract)
-                state = self._read(step, state=args)["state"]
+                state = self._restore(step, template)
             except InputError:
                 raise
             except Exception as error:  # whatever a damaged file makes of a reader
@@ -84,6 +99,7 @@ class Checkpoints:
                     _one_line(error),
                 )
             if parallel.agree(state is not None):
+                self._set_aside(steps[:i])
                 return jax.tree.map(_placed_as, state, template)
         if steps:
             raise InputError(
@@ -92,6 +108,32 @@ class Checkpoints:
                 "anew, or take another --workdir"
             )
         return None
+
+    def _restore(self, step: int, template: Params) -> Params:
+        folder, found = self.directory / str(step), {}
+        if (folder / "seal").exists():  # it came with version 0.2
+            found = self._read(step, seal=ocp.args.JsonRestore())["seal"]
+        facts = self._read(step, facts=ocp.args.JsonRestore())["facts"]
+        check_seal(found, facts=facts)
+        self._check(facts)
+        abstract = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), template)
+        with _quiet_callbacks():
+            state = self._read(step, state=ocp.args.StandardRestore(abstract))["state"]
+        check_seal(found, arrays=state)
+        warn_of_versions(folder, found, self._versions)
+        return state
+
+    def _set_aside(self, steps: list[int]) -> None:
+        """Moves what can't be read out of the way of the checkpoints to come."""
+        for step in steps if parallel.is_first() else []:
+            aside = self.directory.parent / "unreadable" / self.directory.name
+            aside.mkdir(parents=True, exist_ok=True)
+            place = aside / f"{step}-{len(list(aside.iterdir()))}"
+            (self.directory / str(step)).rename(place)
+            log.warning("moved the unreadable checkpoint to %s", place)
+        if steps:
+            parallel.wait("unreadable checkpoints moved")
+            self._manager.reload()
 
     def _read(self, step: int, **args) -> Any:
         return self._manager.restore(step, args=ocp.args.Composite(**args))
@@ -115,26 +157,36 @@ def _placed_as(array: np.ndarray, template: Any) -> Any:
     return array
 
 
-def save_model(directory: FilePath, arrays: Params, facts: Mapping[str, Any]) -> None:
+def save_model(
+    directory: FilePath,
+    arrays: Params,
+    facts: Mapping[str, Any],
+    versions: Mapping[str, str] | None = None,
+) -> None:
     """Writes nested dicts of arrays with their facts: what `load_model` reads alone."""
     arrays = jax.tree.map(np.asarray, arrays)
     described = {
         "/".join(path): [list(leaf.shape), str(leaf.dtype)]
         for path, leaf in _flatten(arrays)
     }
-    with _manager(absolute(directory), keep=1) as manager:
+    facts = json.loads(json.dumps({"arrays": described, **facts}))
+    directory = absolute(directory)
+    with _writing(directory), _manager(directory, keep=1) as manager:
         step = manager.latest_step()
         manager.save(
             0 if step is None else step + 1,
             args=ocp.args.Composite(
                 arrays=ocp.args.StandardSave(arrays),
-                facts=ocp.args.JsonSave({"arrays": described, **facts}),
+                facts=ocp.args.JsonSave(facts),
+                seal=ocp.args.JsonSave(seal(arrays, facts, versions or {})),
             ),
         )
 
 
-def load_model(directory: FilePath) -> tuple[Params, dict[str, Any]]:
-    """(arrays, facts) as they were given to `save_model`.
+def load_model(
+    directory: FilePath, versions: Mapping[str, str] | None = None
+) -> tuple[Params, dict[str, Any]]:
+    """(arrays, facts) as they were given to `save_model`; warns of other `versions`.
 
     Raises:
       InputError: there is no finished model, or it can't be read.
@@ -148,8 +200,13 @@ def load_model(directory: FilePath) -> tuple[Params, dict[str, Any]]:
     try:
         with _reader(directory) as manager:
             step = manager.latest_step()
+            found = {}
+            if (directory / str(step) / "seal").exists():  # it came with version 0.2
+                args = ocp.args.Composite(seal=ocp.args.JsonRestore())
+                found = manager.restore(step, args=args)["seal"]
             args = ocp.args.Composite(facts=ocp.args.JsonRestore())
             facts = dict(manager.restore(step, args=args)["facts"])
+            check_seal(found, facts=facts)
             template: Params = {}
             for path, (shape, dtype) in facts.pop("arrays").items():
                 *folders, name = path.split("/")
@@ -158,11 +215,99 @@ def load_model(directory: FilePath) -> tuple[Params, dict[str, Any]]:
                     node = node.setdefault(folder, {})
                 node[name] = np.empty(shape, dtype)
             args = ocp.args.Composite(arrays=ocp.args.StandardRestore(template))
-            return manager.restore(step, args=args)["arrays"], facts
+            with _quiet_callbacks():
+                arrays = manager.restore(step, args=args)["arrays"]
+            check_seal(found, arrays=arrays)
     except Exception as error:
         raise InputError(
             f"the model in {directory} can't be read ({_one_line(error)}): delete this "
             "folder and run the training command again; finished stages are kept"
+        ) from error
+    warn_of_versions(directory, found, versions or {})
+    return arrays, facts
+
+
+# --- seals ----------------------------------------------------------------------------
+
+
+def seal(
+    arrays: Params, facts: Mapping[str, Any], versions: Mapping[str, str]
+) -> dict[str, Any]:
+    """Checksums of all that a checkpoint holds, and what wrote it."""
+    return {
+        "arrays": checksum(arrays),
+        "facts": zlib.crc32(json.dumps(facts, sort_keys=True).encode()),
+        "versions": dict(versions),
+    }
+
+
+def checksum(arrays: Params) -> int:
+    """CRC-32 over the bytes, shapes and types of all arrays, in order."""
+    crc = 0
+    for leaf in jax.tree.leaves(arrays):
+        array = np.asarray(leaf)
+        crc = zlib.crc32(f"{array.dtype}{array.shape}".encode(), crc)
+        crc = zlib.crc32(array.tobytes(), crc)
+    return crc
+
+
+class Damaged(Exception):
+    """What was read isn't what was written."""
+
+
+def check_seal(found: Mapping[str, Any], **parts: Any) -> None:
+    """Raises `Damaged` where `arrays` or `facts` differ from what was sealed."""
+    sealed = seal(parts.get("arrays", {}), parts.get("facts", {}), {})
+    for part in parts:
+        if found and found[part] != sealed[part]:
+            raise Damaged(f"its {part} don't have the checksum that was written")
+
+
+def warn_of_versions(
+    place: FilePath, found: Mapping[str, Any], versions: Mapping[str, str]
+) -> None:
+    """One line, where the libraries aren't those that wrote the checkpoint."""
+    wrote = found.get("versions", {})
+    differing = [
+        f"{name} {wrote[name]} (here {version})"
+        for name, version in versions.items()
+        if wrote.get(name, version) != version
+    ]
+    if differing:
+        log.warning(
+            "%s was written with %s: it is used all the same, results may differ in "
+            "their last digits",
+            place,
+            ", ".join(differing),
+        )
+
+
+@contextmanager
+def _quiet_callbacks() -> Iterator[None]:
+    """After a failure, TensorStore still calls into Orbax's closed event loop."""
+    before = sys.unraisablehook
+
+    def hook(unraisable):
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
+
+    sys.unraisablehook = hook  # stays after a failure: the calls come late
+    yield
+    sys.unraisablehook = before
+
+
+@contextmanager
+def _writing(directory: FilePath) -> Iterator[None]:
+    """A failure, now or of an earlier save in the background, in one line."""
+    try:
+        with _quiet_callbacks():
+            yield
+    except Exception as error:
+        full = "No space left on device"
+        reason = full if full in str(error) else _one_line(error)
+        raise InputError(
+            f"no checkpoint can be written in {directory} ({reason}): see to it, and "
+            "the same command goes on from the last one"
         ) from error
 
 

@@ -1,6 +1,11 @@
 """The command line: flags, and which part of a run they ask for."""
 
+import os
+import signal
 import sys
+import traceback
+from logging import Formatter as StandardFormatter
+from logging import LogRecord
 from typing import NoReturn
 
 from absl import app, flags, logging
@@ -41,10 +46,35 @@ _NUM_STEPS = flags.DEFINE_integer("num_steps", None, "Solver steps of the data c
 
 def main() -> None:
     """Entry point of `main.py` and of the console command `l2d`."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see main.py
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     logging.set_verbosity(logging.WARNING)
+    handler = logging.get_absl_handler()
+    handler.setFormatter(OneLine())
+    handler.addFilter(lambda record: "orbax" not in record.pathname)  # we say it better
+    try:
+        status = guarded()
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on where it was", file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(130)  # JAX may be computing still, and then dies while Python ends
+    sys.exit(status)
+
+
+class OneLine(StandardFormatter):
+    """`warning: what it is`."""
+
+    def format(self, record: LogRecord) -> str:
+        """Without time, process and line of code."""
+        return f"{record.levelname.lower()}: {' '.join(record.getMessage().split())}"
+
+
+def guarded() -> int:
+    """Does what the flags ask for; an error is one line, and what to do."""
     if {"--help", "-h"} & set(sys.argv):
         print(USAGE + flags.FLAGS.module_help(__name__))
-        return
+        return 0
     from l2d_jax import parallel, preemption
     from l2d_jax.types import InputError
 
@@ -65,11 +95,26 @@ def main() -> None:
         print(notice, file=sys.stderr)
         if not notice.together:
             parallel.leave(0)
-        sys.exit(0)
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on where it was", file=sys.stderr)
-        parallel.leave(130)
-        sys.exit(130)
+    except Exception as error:
+        explain(error)
+    return 0
+
+
+def explain(error: Exception) -> NoReturn:
+    """What nobody thought of: the traceback, and what is left to do."""
+    from l2d_jax.memory import is_out_of_memory
+
+    text = f"{type(error).__name__}: {error}"[:300]
+    if is_out_of_memory(error):
+        fail(
+            f"out of memory ({text}): close other programs on the device, or lower "
+            "--config.evaluation.num_series; the same command goes on where it was"
+        )
+    traceback.print_exception(error)
+    fail(
+        f"unexpected {text}. What is finished is kept, and the same command goes on "
+        "from there; if it ends here again, please report it with the lines above"
+    )
 
 
 def with_config_path(argv: list[str]) -> list[str]:

@@ -4,13 +4,15 @@ Each is skipped where it is already there, made with the same settings.
 """
 
 import json
+import logging
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FrozenConfigDict
 from tqdm import tqdm
 
 from l2d_jax import parallel
@@ -21,13 +23,16 @@ from l2d_jax.data.normalizer import inside
 from l2d_jax.data.protocols import take
 from l2d_jax.files import FilePath, write_text
 from l2d_jax.logbook import read_losses, read_seconds
+from l2d_jax.memory import free, is_out_of_memory
 from l2d_jax.metrics import evaluate
 from l2d_jax.metrics.table import table
 from l2d_jax.report import write_report
 from l2d_jax.samples import check_out, read_npz, write_samples
 from l2d_jax.stages import fill_missing
 from l2d_jax.types import Examples, InputError, Series, Splits, is_ragged, tree_size
-from l2d_jax.workdir import as_json, load
+from l2d_jax.workdir import as_json, load, locked, make_workdir
+
+log = logging.getLogger(__name__)
 
 # --- samples --------------------------------------------------------------------------
 
@@ -64,11 +69,31 @@ def sample_to_file(
       InputError: n below 1, settings out of range, or a path that can't be written.
     """
     model = model.with_sampling(**settings)
+    made_with = sample_settings(model, n=n, seed=seed)
+    while True:
+        try:
+            write_batches(model, path, n=n, seed=seed, settings=made_with)
+            return path
+        except (MemoryError, jax.errors.JaxRuntimeError) as error:
+            size = model.config.sampling.batch_size
+            if not is_out_of_memory(error) or size == 1:
+                raise
+            free(error)
+        config = ConfigDict(model.config.to_dict())
+        config.sampling.batch_size = size // 2  # memory, not results
+        model = replace(model, config=FrozenConfigDict(config))
+        log.warning("out of memory with %d series a call: now %d", size, size // 2)
+
+
+def write_batches(
+    model: Cascade, path: FilePath, *, n: int, seed: int, settings: Mapping[str, Any]
+) -> None:
+    """Samples, and writes them as they come."""
     batches = model.sample_batches(jax.random.key(seed), n)
     if not parallel.is_first():
         for _ in batches:  # the first process gets them too, and writes
             pass
-        return path
+        return
     check_out(path)
     with tqdm(total=n, desc="sample", unit="series", disable=None) as bar:
 
@@ -83,9 +108,8 @@ def sample_to_file(
             n=n,
             channels=model.layout.channels,
             form=model.layout.form,
-            settings=sample_settings(model, n=n, seed=seed),
+            settings=settings,
         )
-    return path
 
 
 def sample_settings(model: Cascade, *, n: int, seed: int) -> dict[str, Any]:
@@ -108,15 +132,14 @@ def score(workdir: FilePath, config: ConfigDict, splits: Splits) -> dict[str, An
     samples, settings = read_npz(workdir / "samples.npz")
     c, path = config.evaluation, workdir / "scores.json"
     settings = {"samples": settings, "evaluation": json.loads(json.dumps(c.to_dict()))}
-    if path.exists():
-        try:
-            scores = json.loads(path.read_text())
-            if scores.get("settings") == settings:
-                return scores
-        except json.JSONDecodeError:  # made again
-            pass
+    try:
+        scores = read_json(path, "it is made")
+        if scores.get("settings") == settings:
+            return scores
+    except InputError:  # made, or made again
+        pass
     train, test = real_sets(splits, config)
-    scores: dict[str, Any] = evaluate(
+    scores = evaluate(
         comparable(train),
         comparable(samples),
         test=None if test is None else comparable(test),
@@ -184,7 +207,7 @@ def summary(workdir: FilePath, scores: Mapping[str, Any]) -> str:
 def report(workdir: FilePath, config: ConfigDict, splits: Splits) -> FilePath:
     """workdir/report/index.html from what the workdir holds."""
     samples, settings = read_npz(workdir / "samples.npz")
-    scores = json.loads((workdir / "scores.json").read_text())
+    scores = read_json(workdir / "scores.json", "run --mode=evaluate first")
     scores.pop("settings", None)
     train, test = real_sets(splits, config)
     real = train if test is None else test
@@ -207,7 +230,7 @@ def facts_of(
     workdir: FilePath, config: ConfigDict, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What was run, for the report."""
-    ran = json.loads((workdir / "config.json").read_text())
+    ran = read_json(workdir / "config.json", "run the training command again")
     params = load(workdir).params
     parts = {
         "encoder": ("encoder", "decoder"),
@@ -267,15 +290,27 @@ def rescore(
     with parallel.first_before_others("data prepared"):
         splits = load_splits(used.data)
     scores_path = workdir / "scores.json"
-    if not report_only:
-        generate(model, workdir)
-    elif not scores_path.exists():
-        raise InputError(f"{scores_path} is missing: run --mode=evaluate first")
-    with parallel.first_before_others("scored"):  # the others find it done
-        if report_only:
-            scores = json.loads(scores_path.read_text())
-        else:
-            scores = score(workdir, used, splits)
-        if parallel.is_first():
-            report(workdir, used, splits)
+    with locked(make_workdir(workdir)):
+        if not report_only:
+            generate(model, workdir)
+        with parallel.first_before_others("scored"):  # the others find it done
+            if report_only:
+                scores = read_json(scores_path, "run --mode=evaluate first")
+            else:
+                scores = score(workdir, used, splits)
+            if parallel.is_first():
+                report(workdir, used, splits)
     return scores
+
+
+def read_json(path: FilePath, mend: str) -> dict[str, Any]:
+    """What a file of the workdir holds; if nothing, an `InputError` with the mend."""
+    if not path.exists():
+        raise InputError(f"{path} is missing: {mend}")
+    try:
+        found = json.loads(path.read_text())
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path} can't be read ({error}): {mend}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path} holds something else: {mend}")
+    return found

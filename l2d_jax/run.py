@@ -5,6 +5,7 @@ interruption.
 """
 
 import json
+import logging
 import tempfile
 import zlib
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from l2d_jax import configs, parallel
+from l2d_jax import configs, memory, parallel
 from l2d_jax.adaptive import with_latent
 from l2d_jax.cascade import VARIANTS, Cascade, Layout
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model
@@ -29,7 +30,17 @@ from l2d_jax.results import generate, report, score
 from l2d_jax.stages import STAGES, standard_latents
 from l2d_jax.train import fit as fit_stage
 from l2d_jax.types import InputError, Splits, is_ragged
-from l2d_jax.workdir import as_json, check_shared, describe, load, make_workdir
+from l2d_jax.workdir import (
+    as_json,
+    check_shared,
+    describe,
+    load,
+    locked,
+    make_workdir,
+    versions,
+)
+
+log = logging.getLogger(__name__)
 
 DIGEST_ROWS = 4_096
 
@@ -50,12 +61,13 @@ def run(config: ConfigDict, workdir: str | FilePath) -> dict[str, Any]:
     task = prepare(config, splits)
     config = task.config
     workdir = make_workdir(workdir)
-    model = train(task, workdir)
-    generate(model, workdir)
-    with parallel.first_before_others("scored"):  # the others find it done
-        scores = score(workdir, config, task.splits)
-        if parallel.is_first():
-            report(workdir, config, task.splits)
+    with locked(workdir):
+        model = train(task, workdir)
+        generate(model, workdir)
+        with parallel.first_before_others("scored"):  # the others find it done
+            scores = score(workdir, config, task.splits)
+            if parallel.is_first():
+                report(workdir, config, task.splits)
     return scores
 
 
@@ -95,7 +107,9 @@ def fit(
         splits = split(read_array(series, config.data), config.data)
     task = prepare(config, splits)
     if workdir is not None:
-        return train(task, make_workdir(workdir))
+        workdir = make_workdir(workdir)
+        with locked(workdir):
+            return train(task, workdir)
     with tempfile.TemporaryDirectory() as folder:
         return train(task, Path(folder))
 
@@ -146,6 +160,7 @@ def train(task: Task, workdir: FilePath) -> Cascade:
     """The stages of the variant in order, each from where it was; then the model."""
     task = with_chosen_latent(task, workdir)
     config, params = task.config, {}
+    steps_per_call = config.training.steps_per_call
     check_shared(workdir)
     if parallel.is_first():
         write_text(workdir / "config.json", as_json(describe(config)))
@@ -168,17 +183,29 @@ def train(task: Task, workdir: FilePath) -> Cascade:
                 batch=c.batch_size,
             )
 
-        with Checkpoints(workdir / "checkpoints" / name, facts[name]) as checkpoints:
-            ema_params = fit_stage(
-                stage,
-                stage.prepare(params, task.series),
-                c,
-                seed=config.seed,
-                steps_per_call=config.training.steps_per_call,
-                checkpoint_every=config.training.checkpoint_every,
-                checkpoints=checkpoints,
-                open_logbook=open_logbook,
-            )
+        folder = workdir / "checkpoints" / name
+        with Checkpoints(folder, facts[name], versions()) as checkpoints:
+            examples = stage.prepare(params, task.series)
+            try:
+                ema_params = fit_stage(
+                    stage,
+                    examples,
+                    c,
+                    seed=config.seed,
+                    steps_per_call=steps_per_call,
+                    checkpoint_every=config.training.checkpoint_every,
+                    checkpoints=checkpoints,
+                    open_logbook=open_logbook,
+                )
+            except (MemoryError, jax.errors.JaxRuntimeError) as error:
+                if not memory.is_out_of_memory(error):
+                    raise
+                memory.free(error)
+                fitting = memory.smaller_batch(
+                    stage, examples, c, seed=config.seed, steps_per_call=steps_per_call
+                )
+                field = SECTIONS[name]
+                raise memory.too_large(field, c.batch_size, fitting) from None
         ema_params = jax.tree.map(np.asarray, ema_params)
         params |= stage.export(ema_params, task.series)
     if config.variant == "oracle_latent":
@@ -192,6 +219,7 @@ def train(task: Task, workdir: FilePath) -> Cascade:
             "layout": as_facts(task.layout),
             "stages": facts,
         },
+        versions(),
     )
     return model
 
@@ -234,9 +262,11 @@ def finished(workdir: FilePath, facts: Mapping[str, Any]) -> Cascade | None:
     """The workdir's model if it was trained with these facts; else None."""
     directory = workdir / "checkpoints" / "cascade"
     try:
-        saved = load_model(directory)[1]["stages"]
-    except InputError:  # not there, or damaged: made again from the stages
+        saved = load_model(directory)[1].get("stages")
+    except InputError as error:
         saved = None
+        if any(directory.glob("[0-9]*")):
+            log.warning("made again from the finished stages: %s", error)
     done = parallel.agree(saved == json.loads(json.dumps(facts)))
     return load(workdir) if done else None
 

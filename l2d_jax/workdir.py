@@ -1,17 +1,26 @@
 """The folder of a run: its place, the model in it, and what that was made with."""
 
 import json
+import logging
+import os
 import platform
 import shlex
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # on Windows
+    fcntl = None
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
@@ -22,6 +31,9 @@ from l2d_jax.data import Normalizer
 from l2d_jax.files import FilePath, absolute, is_remote, to_path
 from l2d_jax.types import Form, InputError
 
+log = logging.getLogger(__name__)
+
+LOCK = "run.lock"
 LIBRARIES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -81,23 +93,118 @@ def check_shared(workdir: FilePath) -> None:
         )
 
 
+@contextmanager
+def locked(workdir: FilePath) -> Iterator[None]:
+    """The workdir is this run's alone, until the block ends or the process dies.
+
+    The operating system takes the lock back from a dead process, so that on the same
+    host the next run goes on by itself. Of several processes the first one locks.
+    A bucket has no locks.
+
+    Raises:
+      InputError: another run has it, or a run on another host did, and didn't end well.
+    """
+    if not parallel.is_first() or not isinstance(workdir, Path):
+        yield
+        return
+    path = workdir / LOCK
+    with open_locked(path) as file:
+        file.seek(0)
+        if holder := read_holder(file.read()):
+            if holder["host"] != socket.gethostname():
+                raise InputError(
+                    f"--workdir={workdir} was last used by {described(holder)}, which "
+                    f"didn't end well or still runs: if it has ended, delete {path}"
+                )
+            log.warning(
+                "%s was cut off: this run goes on from there", described(holder)
+            )
+        for left in (*workdir.glob(".*.tmp*"), *workdir.glob("report/.*.tmp")):
+            left.unlink(missing_ok=True)  # of runs that were cut off while they wrote
+        mine = {"host": socket.gethostname(), "pid": os.getpid(), "since": now()}
+        file.seek(0)
+        file.truncate()
+        file.write(json.dumps(mine))
+        file.flush()
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def open_locked(path: Path) -> IO[str]:
+    """The file, made if it is missing, that no other process can lock now."""
+    while True:
+        file = path.open("a+")
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        except FileNotFoundError:  # its holder ended between the two calls
+            pass
+        except BlockingIOError:
+            file.seek(0)
+            holder = read_holder(file.read())
+            file.close()
+            raise InputError(
+                f"--workdir={path.parent} is in use by {described(holder)}: wait until "
+                "it has ended, stop it, or name another folder"
+            ) from None
+        except OSError as error:  # a file system without locks
+            log.warning(
+                "can't lock %s (%s): see that no other run uses it", path, error
+            )
+            return file
+        file.close()
+
+
+def read_holder(text: str) -> dict[str, Any]:
+    """What a lock says; {} where it says nothing."""
+    try:
+        holder = json.loads(text)
+        return {name: holder[name] for name in ("host", "pid", "since")}
+    except (ValueError, TypeError, KeyError):
+        return {}
+
+
+def described(holder: Mapping[str, Any]) -> str:
+    """As `the run on host a, pid 7, since 2026-01-30 12:00:00`."""
+    if not holder:
+        return "another run"
+    return "the run on host {host}, pid {pid}, since {since}".format(**holder)
+
+
+def now() -> str:
+    """For people to read: nothing is decided by a clock."""
+    return time.strftime("%Y-%m-%d %H:%M:%S")
+
+
 def load(workdir: str | FilePath) -> Cascade:
     """The trained model of a finished workdir: weights, config and normaliser.
 
     Raises:
       InputError: there is no finished model in the workdir, or it can't be read.
     """
-    arrays, facts = load_model(to_path(workdir) / "checkpoints" / "cascade")
-    layout: dict[str, Any] = dict(facts["layout"])
-    layout["channels"] = tuple(layout["channels"])
-    if layout.get("form"):
-        layout["form"] = Form(**with_tuples(layout["form"]))
-    return Cascade(
-        params=arrays["params"],
-        normalizer=Normalizer(**arrays["normalizer"]),
-        config=FrozenConfigDict(with_tuples(facts["config"])),
-        layout=Layout(**layout),
-    )
+    folder = to_path(workdir) / "checkpoints" / "cascade"
+    arrays, facts = load_model(folder, versions())
+    try:
+        layout: dict[str, Any] = dict(facts["layout"])
+        layout["channels"] = tuple(layout["channels"])
+        if layout.get("form"):
+            layout["form"] = Form(**with_tuples(layout["form"]))
+        return Cascade(
+            params=arrays["params"],
+            normalizer=Normalizer(**arrays["normalizer"]),
+            config=FrozenConfigDict(with_tuples(facts["config"])),
+            layout=Layout(**layout),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"the model in {folder} isn't one of this version of l2d_jax "
+            f"({type(error).__name__}: {error}): delete this folder and run the "
+            "training command again; finished stages are kept"
+        ) from error
 
 
 def with_tuples(value: Any) -> Any:
@@ -114,13 +221,19 @@ def describe(config: ConfigDict) -> dict[str, Any]:
     """The config with the versions and the commit that it ran with."""
     return {
         "config": config.to_dict(),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: library_version(name) for name in ("l2d_jax", *LIBRARIES)},
-        },
+        "versions": versions(),
         "git_commit": git_commit(),
         "command": command_line(),
         "device": parallel.describe_devices(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of what the numbers depend on."""
+    names = ("l2d_jax", *LIBRARIES)
+    return {
+        "python": platform.python_version(),
+        **{name: library_version(name) for name in names},
     }
 
 

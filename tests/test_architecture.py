@@ -31,6 +31,7 @@ ORDER = (
     "logbook",
     "train",
     "adaptive",
+    "memory",
     "configs",
     "workdir",
     "results",
@@ -49,6 +50,7 @@ BESIDE = {
 USERS = {
     "cascade": {"data"},
     "train": {"data"},
+    "memory": {"data"},
     "configs": {"data", "metrics"},
     "workdir": {"data"},
     "results": set(BESIDE),
