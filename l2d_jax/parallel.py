@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Int
 
 from l2d_jax import peers
@@ -240,10 +241,14 @@ def default_compute_dtype() -> str:
 
 
 def mean(tree: Params) -> Params:
-    """Mean over devices, inside a function that `train_program` made parallel."""
+    """Mean over devices, inside a function that `train_program` made parallel.
+
+    One sum of one long vector: each message between devices has its price.
+    """
     if jax.lax.axis_size(AXIS) == 1:  # saves a copy of all gradients
         return tree
-    return jax.lax.pmean(tree, AXIS)
+    vector, tree_of = ravel_pytree(tree)
+    return tree_of(jax.lax.pmean(vector, AXIS))
 
 
 def positions(batch_size: int) -> Int[Array, " B"]:

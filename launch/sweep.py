@@ -91,17 +91,28 @@ def main(arguments: list[str]) -> int:
         return 2
     flags = [a for a in arguments if not a.startswith(OWN)]
     folder = given["--workdir="][-1].removeprefix("--workdir=").rstrip("/")
-    failed = []
-    for index, (label, chosen) in enumerate(combinations(flags)):
-        for command in commands(where, index, [*chosen, f"--workdir={folder}/{label}"]):
-            print(shlex.join(command), flush=True)
-            if given["--dry-run"]:
-                continue
-            if status := subprocess.run(command).returncode:
-                failed.append(f"{label} (status {status})")
+    plans = [
+        (label, commands(where, index, [*chosen, f"--workdir={folder}/{label}"]))
+        for index, (label, chosen) in enumerate(combinations(flags))
+    ]
+    if where == "tpu":  # all requests first: they wait in the queue together
+        plans = [
+            *((label, plan[:1]) for label, plan in plans),
+            *((label, plan[1:]) for label, plan in plans),
+        ]
+    failed = {}
+    for label, plan in plans:
+        for command in plan:
+            if label in failed:
                 break
+            print(shlex.join(command), flush=True)
+            if not given["--dry-run"] and (
+                status := subprocess.run(command).returncode
+            ):
+                failed[label] = status
     if failed:
-        print(f"error: {'; '.join(failed)} failed", file=sys.stderr)
+        names = ", ".join(f"{label} (status {n})" for label, n in failed.items())
+        print(f"error: failed: {names}", file=sys.stderr)
     return 1 if failed else 0
 
 

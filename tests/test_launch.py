@@ -302,6 +302,9 @@ def test_sweep_on_slurm_and_on_tpus(cloud):
     ]
     runs = sweep("--on=tpu", "--dry-run", *flags)
     assert len(runs) == 8
+    assert [Path(words[4]).name for words in runs[:4]] == [
+        *("create_tpu.sh", "create_tpu.sh", "watch_tpu.sh", "setup_tpu.sh")
+    ]
     assert runs[7] == [
         *("env", "NAME=l2d-1", "CONFIG=c.py", "WORKDIR=gs://b/s/seed=1"),
         *(str(LAUNCH / "run_tpu.sh"), "--config.seed=1"),
