@@ -113,8 +113,7 @@ class Checkpoints:
         check_seal(found, facts=facts)
         self._check(facts)
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
-        with _quiet_callbacks():
-            state = self._read(step, state=ocp.args.StandardRestore(abstract))["state"]
+        state = self._read(step, state=ocp.args.StandardRestore(abstract))["state"]
         check_seal(found, arrays=state)
         warn_of_versions(folder, found, self._versions)
         return state
@@ -204,8 +203,7 @@ def load_model(
                     node = node.setdefault(folder, {})
                 node[name] = np.empty(shape, dtype)
             args = ocp.args.Composite(arrays=ocp.args.StandardRestore(template))
-            with _quiet_callbacks():
-                arrays = manager.restore(step, args=args)["arrays"]
+            arrays = manager.restore(step, args=args)["arrays"]
             check_seal(found, arrays=arrays)
     except Exception as error:
         raise InputError(
@@ -281,26 +279,25 @@ def write_text(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-@contextmanager
-def _quiet_callbacks() -> Iterator[None]:
+def _hush() -> None:
     """After a failure, TensorStore still calls into Orbax's closed event loop."""
     before = sys.unraisablehook
+    if getattr(before, "of_l2d_jax", False):
+        return
 
     def hook(unraisable):
         if str(unraisable.exc_value) != "Event loop is closed":
             before(unraisable)
 
-    sys.unraisablehook = hook  # stays after a failure: the calls come late
-    yield
-    sys.unraisablehook = before
+    hook.of_l2d_jax = True
+    sys.unraisablehook = hook
 
 
 @contextmanager
 def _writing(directory: Path) -> Iterator[None]:
     """A failure, now or of an earlier save in the background, in one line."""
     try:
-        with _quiet_callbacks():
-            yield
+        yield
     except Exception as error:
         full = "No space left on device"
         reason = full if full in str(error) else _one_line(error)
@@ -311,6 +308,7 @@ def _writing(directory: Path) -> Iterator[None]:
 
 
 def _manager(directory: Path, *, keep: int) -> ocp.CheckpointManager:
+    _hush()
     directory.mkdir(parents=True, exist_ok=True)
     policy = ocp.checkpoint_managers.LatestN(keep)
     return ocp.CheckpointManager(
