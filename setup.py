@@ -7,8 +7,10 @@ from setuptools import find_packages, setup
 readme = Path(__file__).parent / "README.md"
 
 test = ["beartype", "pytest>=8", "pytest-xdist"]
+notebooks = ["ipykernel", "jupytext", "nbclient", "notebook"]
 dev = [
     *test,
+    *notebooks,
     "build",
     "numba",  # with scikit-posthocs: what tests compare our own with
     "pre-commit",
@@ -48,7 +50,7 @@ setup(
         "orbax-checkpoint>=0.12",
         "pandas",
         "pillow",
-        "pyarrow",
+        "pyarrow>=14.0.1",  # before it, a file could run code
         "scikit-learn",
         "scipy",
         "sktime",
@@ -63,7 +65,7 @@ setup(
         "tpu": ["jax[tpu]>=0.10"],
         "cuda12": ["jax[cuda12]>=0.10"],
         "cuda13": ["jax[cuda13]>=0.10"],
-        "notebooks": ["ipykernel", "jupytext", "nbclient", "notebook"],
+        "notebooks": notebooks,
     },
     keywords=["time series", "diffusion", "generative model", "synthetic data", "jax"],
     classifiers=[
