@@ -7,8 +7,10 @@ from setuptools import find_packages, setup
 readme = Path(__file__).parent / "README.md"
 
 test = ["beartype", "pytest>=8", "pytest-xdist"]
+notebooks = ["ipykernel", "jupytext", "nbclient", "notebook"]
 dev = [
     *test,
+    *notebooks,
     "build",
     "gcsfs",  # tests of a workdir in a bucket
     "numba",  # with scikit-posthocs: what tests compare our own with
@@ -50,7 +52,7 @@ setup(
         "orbax-checkpoint>=0.12",
         "pandas",
         "pillow",
-        "pyarrow",
+        "pyarrow>=14.0.1",  # before it, a file could run code
         "scikit-learn",
         "scipy",
         "sktime",
@@ -66,7 +68,7 @@ setup(
         "cuda12": ["jax[cuda12]>=0.10"],
         "cuda13": ["jax[cuda13]>=0.10"],
         "gcs": ["gcsfs"],  # workdirs in a bucket: gs://
-        "notebooks": ["ipykernel", "jupytext", "nbclient", "notebook"],
+        "notebooks": notebooks,
     },
     keywords=["time series", "diffusion", "generative model", "synthetic data", "jax"],
     classifiers=[

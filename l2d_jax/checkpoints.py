@@ -117,8 +117,7 @@ class Checkpoints:
         check_seal(found, facts=facts)
         self._check(facts)
         abstract = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), template)
-        with _quiet_callbacks():
-            state = self._read(step, state=ocp.args.StandardRestore(abstract))["state"]
+        state = self._read(step, state=ocp.args.StandardRestore(abstract))["state"]
         check_seal(found, arrays=state)
         warn_of_versions(folder, found, self._versions)
         return state
@@ -215,8 +214,7 @@ def load_model(
                     node = node.setdefault(folder, {})
                 node[name] = np.empty(shape, dtype)
             args = ocp.args.Composite(arrays=ocp.args.StandardRestore(template))
-            with _quiet_callbacks():
-                arrays = manager.restore(step, args=args)["arrays"]
+            arrays = manager.restore(step, args=args)["arrays"]
             check_seal(found, arrays=arrays)
     except Exception as error:
         raise InputError(
@@ -282,26 +280,25 @@ def warn_of_versions(
         )
 
 
-@contextmanager
-def _quiet_callbacks() -> Iterator[None]:
+def _hush() -> None:
     """After a failure, TensorStore still calls into Orbax's closed event loop."""
     before = sys.unraisablehook
+    if getattr(before, "of_l2d_jax", False):
+        return
 
     def hook(unraisable):
         if str(unraisable.exc_value) != "Event loop is closed":
             before(unraisable)
 
-    sys.unraisablehook = hook  # stays after a failure: the calls come late
-    yield
-    sys.unraisablehook = before
+    hook.of_l2d_jax = True
+    sys.unraisablehook = hook
 
 
 @contextmanager
 def _writing(directory: FilePath) -> Iterator[None]:
     """A failure, now or of an earlier save in the background, in one line."""
     try:
-        with _quiet_callbacks():
-            yield
+        yield
     except Exception as error:
         full = "No space left on device"
         reason = full if full in str(error) else _one_line(error)
@@ -312,6 +309,7 @@ def _writing(directory: FilePath) -> Iterator[None]:
 
 
 def _manager(directory: FilePath, *, keep: int) -> ocp.CheckpointManager:
+    _hush()
     directory.mkdir(parents=True, exist_ok=True)
     policy = ocp.checkpoint_managers.LatestN(keep)
     return ocp.CheckpointManager(
@@ -321,6 +319,7 @@ def _manager(directory: FilePath, *, keep: int) -> ocp.CheckpointManager:
 
 def _reader(directory: FilePath) -> ocp.CheckpointManager:
     """Of this process alone: it waits for no other."""
+    _hush()
     mine = parallel.process_id()
     alone = ocp.options.MultiprocessingOptions(
         primary_host=mine, active_processes={mine}, barrier_sync_key_prefix=str(mine)
