@@ -74,8 +74,10 @@ def with_config_path(argv: list[str]) -> list[str]:
 def dispatch() -> None:
     """Runs what the flags ask for."""
     from l2d_jax import results, run, workdir
+    from l2d_jax.programs import keep_programs
     from l2d_jax.types import InputError
 
+    keep_programs()
     if not _WORKDIR.value:
         raise InputError("--workdir is missing: name the folder of the run")
     folder = Path(_WORKDIR.value)

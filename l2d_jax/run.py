@@ -23,6 +23,7 @@ from l2d_jax.configs import SECTIONS, resolve, with_sizes
 from l2d_jax.data import ModelSpace, Normalizer, load_splits, read_array, split
 from l2d_jax.data.normalizer import choose_scaler, moments
 from l2d_jax.logbook import Logbook
+from l2d_jax.programs import keep_programs
 from l2d_jax.results import generate, report, score
 from l2d_jax.stages import STAGES, standard_latents
 from l2d_jax.train import fit as fit_stage
@@ -42,6 +43,7 @@ def run(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
     Raises:
       InputError: the config, the data or the workdir can't be used.
     """
+    keep_programs()
     config = resolve(config)
     task = prepare(config, load_splits(config.data))
     config = task.config
@@ -77,6 +79,7 @@ def fit(
       model = l2d_jax.fit(np.load("mine.npy"), workdir="runs/mine")
       x = model.sample(jax.random.key(0), 1000)
     """
+    keep_programs()
     config = configs.own.get_config() if config is None else config
     config = config.copy_and_resolve_references()
     if isinstance(series, str | Path):

@@ -17,6 +17,7 @@ from l2d_jax import parallel
 from l2d_jax.cascade import Cascade, Layout
 from l2d_jax.checkpoints import load_model
 from l2d_jax.data import Normalizer
+from l2d_jax.programs import keep_programs
 from l2d_jax.types import Form, InputError
 
 LIBRARIES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -48,6 +49,7 @@ def load(workdir: str | Path) -> Cascade:
     Raises:
       InputError: there is no finished model in the workdir, or it can't be read.
     """
+    keep_programs()
     arrays, facts = load_model(Path(workdir) / "checkpoints" / "cascade")
     layout: dict[str, Any] = dict(facts["layout"])
     layout["channels"] = tuple(layout["channels"])

@@ -22,6 +22,7 @@ ORDER = (
     "layers",
     "models",
     "parallel",
+    "programs",
     "stages",
     "cascade",
     "checkpoints",
