@@ -7,6 +7,9 @@ Weights are random: time does not depend on them. What is compared runs in turn,
 times over; given are medians, with minimum and maximum. Long chains of others are timed
 over a part of their steps, which all cost the same. PyTorch: `pip install -e .[bench]`.
 
+Others on the machine spoil seconds. Where it isn't idle, count those in which the
+processor worked for this process, on one core: `taskset -c 0 ... --clock=cpu`.
+
 Compilation and memory are those of a fresh process that samples once, without and with
 what the persistent cache kept.
 """
@@ -32,6 +35,7 @@ import numpy as np
 from l2d_jax import configs, parallel, sampling, stages, train
 from l2d_jax.cascade import Cascade, Layout
 from l2d_jax.data import Normalizer
+from l2d_jax.programs import keep_programs
 from l2d_jax.types import tree_size
 from l2d_jax.workdir import library_version
 
@@ -43,6 +47,8 @@ SETS = {  # N, L, names of channels, ragged
 DTYPES = ("float32", "bfloat16")
 FAST, FULL = 5, 100  # steps of the data chain
 TSGM_STEPS = 1_000
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+clock = "wall"  # or cpu, by --clock: on one core that others use too
 
 
 # --- what is timed --------------------------------------------------------------------
@@ -75,15 +81,16 @@ def untrained(name: str, dtype: str) -> Cascade:
 
 
 def interleaved(tasks: dict[str, Callable[[], int]], repeats: int) -> dict[str, dict]:
-    """Each task returns how many it made: counts per second, one round after another."""
-    for task in tasks.values():
+    """How many each task makes in a second, as it returns: one round after another."""
+    for name, task in tasks.items():
+        print(f"  {name}", file=sys.stderr, flush=True)
         task()  # compiles, and fills caches
     rates: dict[str, list[float]] = {name: [] for name in tasks}
     for _ in range(repeats):
         for name, task in tasks.items():
-            start = time.perf_counter()
+            start = CLOCKS[clock]()
             count = task()
-            rates[name].append(count / (time.perf_counter() - start))
+            rates[name].append(count / (CLOCKS[clock]() - start))
     return {name: summary(values) for name, values in rates.items()}
 
 
@@ -300,9 +307,9 @@ def tsgm(name: str, batch: int, part: int) -> float:
     ddpm = library.models.ddpm.DDPM(network(), network(), timesteps=part)
     ddpm.seq_len, ddpm.feat_dim = length, channels + ragged
     ddpm.generate(batch)
-    start = time.perf_counter()
+    start = CLOCKS[clock]()
     ddpm.generate(batch)
-    return batch / (time.perf_counter() - start) * part / TSGM_STEPS
+    return batch / (CLOCKS[clock]() - start) * part / TSGM_STEPS
 
 
 # --- fresh processes ------------------------------------------------------------------
@@ -314,9 +321,9 @@ def fresh(name: str, dtype: str, num_steps: int, n: int) -> dict[str, float]:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = CLOCKS[clock]()
         model.sample(jax.random.key(0), n, num_steps=num_steps)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(CLOCKS[clock]() - start)
     return {
         "seconds to compile": round(seconds[0] - min(seconds[1:]), 2),
         "MiB at most": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
@@ -332,7 +339,7 @@ def in_process(*arguments: str | int, cache: str | None = None):
         environment |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     command = ",".join(map(str, arguments))
     done = subprocess.run(
-        [sys.executable, __file__, f"--in-process={command}"],
+        [sys.executable, __file__, f"--in-process={command}", f"--clock={clock}"],
         capture_output=True,
         text=True,
         env=environment,
@@ -346,8 +353,8 @@ def in_process(*arguments: str | int, cache: str | None = None):
 
 def measure(name: str, *, quick: bool, with_torch: bool) -> dict:
     """Everything of one set."""
-    n = 512 if quick else SETS[name][0]
-    part, repeats, batch = (4, 3, 512) if quick else (20, 5, 512)
+    n = 256 if quick else SETS[name][0]
+    part, repeats, batch = (2, 3, 256) if quick else (20, 5, 512)
     models = {dtype: untrained(name, dtype) for dtype in DTYPES}
     training_batch = models["float32"].config.data_stage.batch_size
     tasks, flops, error, size = {}, 0.0, None, None
@@ -390,7 +397,7 @@ def measure(name: str, *, quick: bool, with_torch: bool) -> dict:
                 "fresh", name, dtype, steps, batch, cache=cache
             )
             for dtype in (DTYPES[:1] if quick else DTYPES)
-            for steps in (FULL, FAST)
+            for steps in ((FULL,) if quick else (FULL, FAST))
             for state in ("without cache", "with cache")
         }
     return result
@@ -458,19 +465,23 @@ def main() -> None:
     parser.add_argument("--no-torch", action="store_true")
     parser.add_argument("--out", default="")
     parser.add_argument("--in-process", default="")
+    parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall")
     args = parser.parse_args()
+    globals()["clock"] = args.clock
     if args.in_process:
         what, *rest = args.in_process.split(",")
         task = {"fresh": fresh, "tsgm": tsgm}[what]
         values = [int(value) if value.isdigit() else value for value in rest]
         print(json.dumps(task(*values)))
         return
+    keep_programs()
     names = args.sets.split(",") if args.sets else list(SETS)[: 1 if args.quick else 3]
     versions = ["jax", "flax"] + ["torch"] * (not args.no_torch)
     report = {
         "device": parallel.describe_devices(),
         "machine": f"{processor()}, {len(os.sched_getaffinity(0))} cores",
         "versions": {name: library_version(name) for name in versions},
+        "clock": clock,
         "load at the start": round(os.getloadavg()[0], 1),
         "sets": {},
     }

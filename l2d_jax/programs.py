@@ -12,7 +12,7 @@ def keep_programs() -> None:
     In $JAX_COMPILATION_CACHE_DIR, by default the folder `xla` of $L2D_CACHE_DIR, which
     is ~/.cache/l2d_jax. JAX_ENABLE_COMPILATION_CACHE=false switches it off.
     """
-    if jax.config.jax_compilation_cache_dir is not None:
+    if jax.config.values["jax_compilation_cache_dir"] is not None:
         return
     root = os.environ.get("L2D_CACHE_DIR") or "~/.cache/l2d_jax"
     folder = Path(root).expanduser() / "xla"
