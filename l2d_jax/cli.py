@@ -136,6 +136,7 @@ def with_config_path(argv: list[str]) -> list[str]:
 def dispatch() -> None:
     """Runs what the flags ask for."""
     from l2d_jax import files, parallel, results, run, workdir
+    from l2d_jax.programs import keep_programs
     from l2d_jax.types import InputError
 
     parallel.start(
@@ -143,6 +144,7 @@ def dispatch() -> None:
         num_processes=_NUM_PROCESSES.value,
         process_id=_PROCESS_ID.value,
     )
+    keep_programs()
     if not _WORKDIR.value:
         raise InputError("--workdir is missing: name the folder of the run")
     folder = files.to_path(_WORKDIR.value)

@@ -26,6 +26,7 @@ from l2d_jax.data import ModelSpace, Normalizer, load_splits, read_array, split
 from l2d_jax.data.normalizer import choose_scaler, moments
 from l2d_jax.files import FilePath, write_text
 from l2d_jax.logbook import Logbook, Silent
+from l2d_jax.programs import keep_programs
 from l2d_jax.results import generate, report, score
 from l2d_jax.stages import STAGES, standard_latents
 from l2d_jax.train import fit as fit_stage
@@ -55,6 +56,7 @@ def run(config: ConfigDict, workdir: str | FilePath) -> dict[str, Any]:
     Raises:
       InputError: the config, the data or the workdir can't be used.
     """
+    keep_programs()
     config = resolve(config)
     with parallel.first_before_others("data prepared"):
         splits = load_splits(config.data)
@@ -95,6 +97,7 @@ def fit(
       model = l2d_jax.fit(np.load("mine.npy"), workdir="runs/mine")
       x = model.sample(jax.random.key(0), 1000)
     """
+    keep_programs()
     config = configs.own.get_config() if config is None else config
     config = config.copy_and_resolve_references()
     if isinstance(series, str | Path):

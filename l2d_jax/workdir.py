@@ -29,6 +29,7 @@ from l2d_jax.cascade import Cascade, Layout
 from l2d_jax.checkpoints import load_model
 from l2d_jax.data import Normalizer
 from l2d_jax.files import FilePath, absolute, is_remote, to_path
+from l2d_jax.programs import keep_programs
 from l2d_jax.types import Form, InputError
 
 log = logging.getLogger(__name__)
@@ -186,6 +187,7 @@ def load(workdir: str | FilePath) -> Cascade:
     Raises:
       InputError: there is no finished model in the workdir, or it can't be read.
     """
+    keep_programs()
     folder = to_path(workdir) / "checkpoints" / "cascade"
     arrays, facts = load_model(folder, versions())
     try:

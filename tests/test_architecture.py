@@ -25,6 +25,7 @@ ORDER = (
     "preemption",
     "peers",
     "parallel",
+    "programs",
     "stages",
     "cascade",
     "checkpoints",

@@ -1,0 +1,512 @@
+"""Series per second of sampling and training, beside PyTorch on the same cores.
+
+    python benchmarks/speed.py --quick
+    python benchmarks/speed.py --out=benchmarks/results/speed_cpu.json
+
+Weights are random: time does not depend on them. What is compared runs in turn, several
+times over; given are medians, with minimum and maximum. Long chains of others are timed
+over a part of their steps, which all cost the same. PyTorch: `pip install -e .[bench]`.
+
+Others on the machine spoil seconds. Where it isn't idle, count those in which the
+processor worked for this process, on one core: `taskset -c 0 ... --clock=cpu`.
+
+Compilation and memory are those of a fresh process that samples once, without and with
+what the persistent cache kept.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from l2d_jax import configs, parallel, sampling, stages, train
+from l2d_jax.cascade import Cascade, Layout
+from l2d_jax.data import Normalizer
+from l2d_jax.programs import keep_programs
+from l2d_jax.types import tree_size
+from l2d_jax.workdir import library_version
+
+SETS = {  # N, L, names of channels, ragged
+    "stock": (3_662, 24, 6, False),
+    "energy": (19_712, 24, 28, False),
+    "character_trajectories": (2_858, 182, 3, True),
+}
+DTYPES = ("float32", "bfloat16")
+FAST, FULL = 5, 100  # steps of the data chain
+TSGM_STEPS = 1_000
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+clock = "wall"  # or cpu, by --clock: on one core that others use too
+
+
+# --- what is timed --------------------------------------------------------------------
+
+
+def untrained(name: str, dtype: str) -> Cascade:
+    """A cascade of the set's config, with random weights."""
+    num_series, length, channels, ragged = SETS[name]
+    config = configs.load(name).get_config()
+    config.training.compute_dtype = dtype
+    config, _ = configs.with_sizes(configs.resolve(config), length)
+    names = tuple(f"channel {c}" for c in range(channels))
+    layout = Layout(length, names, ragged, 1, num_series)
+    params = {}
+    for i, make in enumerate((stages.latent_stage, stages.data_stage)):
+        stage = make(config, layout.shape)
+        weights = jax.jit(stage.init)(jax.random.key(i))
+        leaves, tree = jax.tree.flatten(weights)
+        keys = jax.random.split(jax.random.key(2 + i), len(leaves))
+        leaves = [
+            leaf + 0.02 * jax.random.normal(key, leaf.shape)
+            for leaf, key in zip(leaves, keys, strict=True)
+        ]
+        params |= stage.export(jax.tree.unflatten(tree, leaves), None)
+    channels += ragged
+    normalizer = Normalizer(
+        np.zeros(channels - ragged, np.float32), np.ones(channels - ragged, np.float32)
+    )
+    return Cascade(params, normalizer, stages.FrozenConfigDict(config), layout)
+
+
+def interleaved(tasks: dict[str, Callable[[], int]], repeats: int) -> dict[str, dict]:
+    """How many each task makes in a second, as it returns: one round after another."""
+    for name, task in tasks.items():
+        print(f"  {name}", file=sys.stderr, flush=True)
+        task()  # compiles, and fills caches
+    rates: dict[str, list[float]] = {name: [] for name in tasks}
+    for _ in range(repeats):
+        for name, task in tasks.items():
+            start = CLOCKS[clock]()
+            count = task()
+            rates[name].append(count / (CLOCKS[clock]() - start))
+    return {name: summary(values) for name, values in rates.items()}
+
+
+def summary(values: list[float]) -> dict[str, float]:
+    """Median, minimum and maximum."""
+    return {
+        "median": float(f"{statistics.median(values):.4g}"),
+        "min": float(f"{min(values):.4g}"),
+        "max": float(f"{max(values):.4g}"),
+    }
+
+
+def median(result: dict[str, dict], name: str) -> float:
+    """Of one of the tasks."""
+    return result[name]["median"]
+
+
+# --- ours -----------------------------------------------------------------------------
+
+
+def sampler(model: Cascade, n: int, batch: int = 0, **settings) -> Callable[[], int]:
+    """n series through the public call."""
+    if batch:
+        model = model.with_sampling(batch_size=batch)
+    return lambda: len(model.sample(jax.random.key(0), n, **settings))
+
+
+def trainer(model: Cascade, batch: int, steps: int) -> Callable[[], int]:
+    """Optimizer steps of the data stage, in one call."""
+    config = stages.ConfigDict(model.config.to_dict())
+    config.data_stage.batch_size = batch
+    stage = stages.data_stage(config, model.layout.shape)
+    state = [parallel.place(train.init_state(stage, config.data_stage, seed=0))]
+    program = train.make_program(stage, config.data_stage, seed=0)
+    x_0, r_0 = (
+        np.random.default_rng(0).standard_normal((steps, batch, *shape), np.float32)
+        for shape in (model.layout.shape, (config.encoder.latent_dim,))
+    )
+
+    def run() -> int:
+        state[0], metrics = program(state[0], {"x_0": x_0, "r_0": r_0})
+        np.asarray(metrics["loss"])
+        return steps * batch
+
+    return run
+
+
+def denoiser(model: Cascade, batch: int, calls: int) -> tuple[Callable[[], int], float]:
+    """Calls of the data denoiser in one scan; and the operations of one call."""
+    network = stages.make_series_denoiser(model.config)
+    params = model.params["series_denoiser"]
+    x_t, t, signal = inputs(model, batch)
+
+    def call(params, x_t, signal):
+        return jax.vmap(network.apply, (None, 0, None, 0))(params, x_t, t, signal)
+
+    @jax.jit
+    def many(params, x_t, signal):
+        def body(x_t, _):
+            return call(params, x_t, signal), None
+
+        return jax.lax.scan(body, x_t, None, length=calls)[0]
+
+    def run() -> int:
+        many(params["denoiser"], x_t, signal).block_until_ready()
+        return calls * batch
+
+    lowered = jax.jit(call).lower(params["denoiser"], x_t, signal)
+    return run, lowered.cost_analysis()["flops"]
+
+
+def inputs(model: Cascade, batch: int):
+    """x_t, t and F(r) for one call."""
+    x_t = jax.random.normal(jax.random.key(0), (batch, *model.layout.shape))
+    r = jax.random.normal(jax.random.key(1), (batch, model.config.encoder.latent_dim))
+    network = stages.make_condition(model.config, model.layout.shape)
+    apply = jax.vmap(network.apply, (None, 0))
+    signal = jax.jit(apply)(model.params["series_denoiser"]["condition"], r)
+    return x_t, jnp.int32(50), signal
+
+
+def matmul(dtype: str) -> Callable[[], int]:
+    """Products of 1024 x 1024 with float32 out: the machine's rate, in 1e9 a second."""
+    a = jnp.ones((1024, 1024), dtype)
+    dot = jax.jit(partial(jnp.matmul, preferred_element_type=jnp.float32))
+
+    def run() -> int:
+        for _ in range(20):
+            result = dot(a, a)
+        result.block_until_ready()
+        return 20 * 2 * 1024**3 // 10**9
+
+    return run
+
+
+# --- PyTorch --------------------------------------------------------------------------
+
+
+def torch_tasks(model: Cascade, *, batch: int, training_batch: int, part: int):
+    """Tasks by name, and how far its denoiser's output is from ours."""
+    import torch
+    import torch_models as peer
+
+    torch.manual_seed(0)
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    c, (length, channels) = model.config.data_stage, model.layout.shape
+    network = peer.Denoiser(
+        length,
+        channels,
+        patch=c.patch,
+        width=c.width,
+        blocks=c.num_blocks,
+        signal_width=c.condition_width,
+    )
+    condition = peer.Condition(
+        model.config.encoder.latent_dim,
+        tokens=-(-length // c.patch),
+        width=c.condition_width,
+        layers=c.condition_layers,
+    )
+    peer.copy_weights(model.params["series_denoiser"], network, condition)
+    error = difference(model, network, condition)
+    schedule = stages.stage_schedule(c)
+    steps = sampling.timesteps(schedule.num_steps, FULL)
+    table = sampling.solver_table("ancestral", schedule, steps, eta=1.0)
+    rows = [
+        (int(t), float(a), float(b), float(s))
+        for t, (a, b, _, s) in zip(steps, table, strict=True)
+    ]
+    series = torch.randn(training_batch, length, channels)
+    latents = torch.randn(training_batch, model.config.encoder.latent_dim)
+    shape = (batch, length, channels)
+    with torch.inference_mode():
+        signal = condition(torch.randn(batch, model.config.encoder.latent_dim))
+    other = peer.Interpretable(length, channels)
+    learner = peer.Trainer(
+        *(peer_copy(module) for module in (network, condition)), schedule.alpha_bar
+    )
+
+    def chain(dtype, denoise, rows, of, clip=False) -> float:
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
+            peer.sample(denoise, shape, rows, clip=clip)
+        return batch * len(rows) / of
+
+    def calls(dtype) -> int:
+        x_t, t = torch.randn(shape), torch.tensor([50.0])
+        enabled = dtype == "bfloat16"
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled):
+            for _ in range(part):
+                network(x_t, t, signal)
+        return part * batch
+
+    def steps_of_training(dtype) -> int:
+        enabled = dtype == "bfloat16"
+        with torch.autocast("cpu", torch.bfloat16, enabled):
+            for _ in range(part):
+                learner.step(series, latents)
+        return part * training_batch
+
+    def ours(x, t):
+        return network(x, t, signal)
+
+    tasks = {}
+    for dtype in DTYPES:
+        tasks[f"torch denoiser, {dtype}"] = partial(calls, dtype)
+        tasks[f"torch training, {dtype}"] = partial(steps_of_training, dtype)
+        tasks[f"torch {FULL} steps, {dtype}"] = partial(
+            chain, dtype, ours, rows[:part], FULL
+        )
+    tasks[f"Diffusion-TS's size, {other.STEPS} steps, float32"] = partial(
+        chain, "float32", other, rows[:part], other.STEPS, clip=True
+    )
+    return tasks, error, sum(p.numel() for p in other.parameters())
+
+
+def peer_copy(module):
+    """A copy to train, as the weights of the other are compared with ours."""
+    import copy
+
+    return copy.deepcopy(module)
+
+
+def difference(model: Cascade, network, condition) -> float:
+    """Largest difference of the two denoisers' outputs; raises above 1e-4."""
+    import torch
+
+    params = model.params["series_denoiser"]
+    x_t, t, _ = inputs(model, 16)
+    r = jax.random.normal(jax.random.key(1), (16, model.config.encoder.latent_dim))
+    ours = stages.make_series_denoiser(model.config)
+    ours_f = stages.make_condition(model.config, model.layout.shape)
+    signal = jax.vmap(ours_f.apply, (None, 0))(params["condition"], r)
+    x_0 = jax.vmap(ours.apply, (None, 0, None, 0))(params["denoiser"], x_t, t, signal)
+    with torch.inference_mode():
+        signal = condition(torch.from_numpy(np.array(r)))
+        theirs = network(torch.from_numpy(np.array(x_t)), torch.tensor([50.0]), signal)
+    error = float(np.abs(np.asarray(x_0) - theirs.numpy()).max())
+    assert error < 1e-4, f"the PyTorch denoiser differs from ours by {error}"
+    return error
+
+
+def tsgm(name: str, batch: int, part: int) -> float:
+    """Series a second of tsgm's DDPM, in this process."""
+    os.environ["KERAS_BACKEND"] = "torch"
+    import tsgm as library
+
+    _, length, channels, ragged = SETS[name]
+
+    def network():
+        return library.models.zoo["ddpm_denoiser"](
+            seq_len=length, feat_dim=channels + ragged
+        ).model
+
+    ddpm = library.models.ddpm.DDPM(network(), network(), timesteps=part)
+    ddpm.seq_len, ddpm.feat_dim = length, channels + ragged
+    ddpm.generate(batch)
+    start = CLOCKS[clock]()
+    ddpm.generate(batch)
+    return batch / (CLOCKS[clock]() - start) * part / TSGM_STEPS
+
+
+# --- fresh processes ------------------------------------------------------------------
+
+
+def fresh(name: str, dtype: str, num_steps: int, n: int) -> dict[str, float]:
+    """Compilation and memory of this process, which samples for the first time."""
+    model = untrained(name, dtype)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    seconds = []
+    for _ in range(3):
+        start = CLOCKS[clock]()
+        model.sample(jax.random.key(0), n, num_steps=num_steps)
+        seconds.append(CLOCKS[clock]() - start)
+    return {
+        "seconds to compile": round(seconds[0] - min(seconds[1:]), 2),
+        "MiB at most": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "MiB before": round(before),
+    }
+
+
+def in_process(*arguments: str | int, cache: str | None = None):
+    """What this file prints with `--in-process=...`, or why it couldn't."""
+    environment = dict(os.environ)
+    if cache is not None:
+        environment |= {"JAX_COMPILATION_CACHE_DIR": cache}
+        environment |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    command = ",".join(map(str, arguments))
+    done = subprocess.run(
+        [sys.executable, __file__, f"--in-process={command}", f"--clock={clock}"],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
+    return json.loads(lines[-1]) if done.returncode == 0 else f"failed: {lines[-1]}"
+
+
+# --- the program ----------------------------------------------------------------------
+
+
+def measure(name: str, *, quick: bool, with_torch: bool) -> dict:
+    """Everything of one set."""
+    n = 256 if quick else SETS[name][0]
+    part, repeats, batch = (2, 3, 256) if quick else (20, 5, 512)
+    models = {dtype: untrained(name, dtype) for dtype in DTYPES}
+    training_batch = models["float32"].config.data_stage.batch_size
+    tasks, flops, error, size = {}, 0.0, None, None
+    for dtype, model in models.items():
+        tasks[f"matmul, {dtype}"] = matmul(dtype)
+        tasks[f"denoiser, {dtype}"], flops = denoiser(model, batch, part)
+        tasks[f"training, {dtype}"] = trainer(model, training_batch, part)
+        tasks[f"{FULL} steps, {dtype}"] = sampler(model, n, num_steps=FULL)
+        tasks[f"{FAST} steps, {dtype}"] = sampler(model, n, num_steps=FAST)
+    if with_torch:
+        more, error, size = torch_tasks(
+            models["float32"], batch=batch, training_batch=training_batch, part=part
+        )
+        tasks |= more
+    rates = interleaved(tasks, repeats)
+    result = {
+        "series at once": n,
+        "parameters": tree_size(models["float32"].params),
+        "rates": rates,
+        "share of the matmul rate, denoiser": {
+            dtype: round(
+                median(rates, f"denoiser, {dtype}")
+                * (flops / batch / 1e9)
+                / median(rates, f"matmul, {dtype}"),
+                3,
+            )
+            for dtype in DTYPES
+        },
+    }
+    if with_torch:
+        result["largest difference to the torch denoiser"] = error
+        result["parameters of Diffusion-TS's size"] = size
+        result["tsgm DDPM, 1000 steps"] = in_process("tsgm", name, batch, part)
+        result["ratios"] = ratios(rates)
+    if not quick:
+        result["batch sweep"] = sweep(models, repeats)
+    with tempfile.TemporaryDirectory() as cache:
+        result["fresh process"] = {
+            f"{state}, {steps} steps, {dtype}": in_process(
+                "fresh", name, dtype, steps, batch, cache=cache
+            )
+            for dtype in (DTYPES[:1] if quick else DTYPES)
+            for steps in ((FULL,) if quick else (FULL, FAST))
+            for state in ("without cache", "with cache")
+        }
+    return result
+
+
+def ratios(rates: dict[str, dict]) -> dict[str, float]:
+    """Ours over theirs, of the medians."""
+    slow = median(rates, "Diffusion-TS's size, 500 steps, float32")
+    found = {}
+    for dtype in DTYPES:
+        for steps in (FULL, FAST):
+            rate = median(rates, f"{steps} steps, {dtype}")
+            found[f"{steps} steps, {dtype}, over Diffusion-TS's 500"] = rate / slow
+            torch = median(rates, f"torch {FULL} steps, {dtype}")
+            found[f"{steps} steps, {dtype}, over torch's {FULL} in it"] = rate / torch
+        for what in ("denoiser", "training"):
+            for other in DTYPES:
+                found[f"{what}, {dtype}, over torch in {other}"] = median(
+                    rates, f"{what}, {dtype}"
+                ) / median(rates, f"torch {what}, {other}")
+    return {name: float(f"{ratio:.3g}") for name, ratio in found.items()}
+
+
+def sweep(models: dict[str, Cascade], repeats: int) -> dict[str, dict]:
+    """Rates by series per program call."""
+    tasks = {}
+    for dtype, model in models.items():
+        for batch in (128, 512, 2048):
+            tasks[f"{FAST} steps, {dtype}, {batch}"] = sampler(
+                model, 2048, batch, num_steps=FAST
+            )
+        for batch in (32, 128, 512):
+            steps = 1_024 // batch
+            tasks[f"training, {dtype}, {batch}"] = trainer(model, batch, steps)
+    return interleaved(tasks, repeats)
+
+
+def draw(results: dict, path: Path) -> None:
+    """Series per second of each way to sample, log scale, a panel per set."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(results), figsize=(4 * len(results), 3.6))
+    for axis, (name, result) in zip(np.atleast_1d(axes), results.items(), strict=True):
+        rates = {k: v for k, v in result["rates"].items() if "steps" in k}
+        rates = dict(sorted(rates.items(), key=lambda item: item[1]["median"]))
+        middle = np.array([v["median"] for v in rates.values()])
+        low = middle - [v["min"] for v in rates.values()]
+        high = np.array([v["max"] for v in rates.values()]) - middle
+        axis.barh(list(rates), middle, xerr=np.stack([low, high]), color="tab:blue")
+        axis.set_xscale("log")
+        axis.set_title(name)
+        axis.set_xlabel("series per second")
+        axis.tick_params(axis="y", labelsize=7)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="Stock only, few repeats")
+    parser.add_argument("--sets", default="")
+    parser.add_argument("--no-torch", action="store_true")
+    parser.add_argument("--out", default="")
+    parser.add_argument("--in-process", default="")
+    parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall")
+    args = parser.parse_args()
+    globals()["clock"] = args.clock
+    if args.in_process:
+        what, *rest = args.in_process.split(",")
+        task = {"fresh": fresh, "tsgm": tsgm}[what]
+        values = [int(value) if value.isdigit() else value for value in rest]
+        print(json.dumps(task(*values)))
+        return
+    keep_programs()
+    names = args.sets.split(",") if args.sets else list(SETS)[: 1 if args.quick else 3]
+    versions = ["jax", "flax"] + ["torch"] * (not args.no_torch)
+    report = {
+        "device": parallel.describe_devices(),
+        "machine": f"{processor()}, {len(os.sched_getaffinity(0))} cores",
+        "versions": {name: library_version(name) for name in versions},
+        "clock": clock,
+        "load at the start": round(os.getloadavg()[0], 1),
+        "sets": {},
+    }
+    for name in names:
+        result = measure(name, quick=args.quick, with_torch=not args.no_torch)
+        report["sets"][name] = result
+        shown = result if args.quick else {name: result.get("ratios", result["rates"])}
+        print(json.dumps(shown, indent=1), flush=True)
+    report["load at the end"] = round(os.getloadavg()[0], 1)
+    if args.out:
+        Path(args.out).write_text(json.dumps(report, indent=1) + "\n")
+        draw(report["sets"], Path(args.out).with_suffix(".png"))
+
+
+def processor() -> str:
+    """Its name, on Linux."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    name = next((line for line in lines if line.startswith("model name")), ":")
+    amx = ", AMX" if "amx_bf16" in flags else ""
+    return name.split(":", 1)[1].strip() + amx
+
+
+if __name__ == "__main__":
+    main()

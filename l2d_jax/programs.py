@@ -1,0 +1,25 @@
+"""Compiled programs are kept on disk: a second process need not compile them again."""
+
+import os
+from pathlib import Path
+
+import jax
+
+
+def keep_programs() -> None:
+    """Turns JAX's persistent compilation cache on, unless the user has set one.
+
+    In $JAX_COMPILATION_CACHE_DIR, by default the folder `xla` of $L2D_CACHE_DIR, which
+    is ~/.cache/l2d_jax. JAX_ENABLE_COMPILATION_CACHE=false switches it off.
+    """
+    if jax.config.values["jax_compilation_cache_dir"] is not None:
+        return
+    root = os.environ.get("L2D_CACHE_DIR") or "~/.cache/l2d_jax"
+    folder = Path(root).expanduser() / "xla"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # a home that can't be written: programs are compiled each time
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

@@ -1,0 +1,39 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import jax
+jax.jit(lambda x: x + 1)(1.0)  # compiled before: the cache must still be taken up
+from l2d_jax.programs import keep_programs
+keep_programs()
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+jax.jit(lambda x: (x @ x).sum())(jax.numpy.ones((3, 3))).block_until_ready()
+"""
+
+
+def kept(tmp_path, **settings):
+    """Files that a fresh process leaves below `tmp_path`."""
+    names = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
+    environment = {k: v for k, v in os.environ.items() if k not in names}
+    environment |= {"L2D_CACHE_DIR": str(tmp_path / "own"), **settings}
+    subprocess.run([sys.executable, "-c", CODE], env=environment, check=True)
+    files = tmp_path.rglob("*")
+    return {file.relative_to(tmp_path).parts[0] for file in files if file.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("settings", "folders"),
+    [
+        ({}, {"own"}),
+        ({"JAX_COMPILATION_CACHE_DIR": "theirs"}, {"theirs"}),
+        ({"JAX_ENABLE_COMPILATION_CACHE": "false"}, set()),
+        ({"L2D_CACHE_DIR": "/dev/null/x"}, set()),
+    ],
+)
+def test_programs_are_kept_where_the_user_says(tmp_path, settings, folders):
+    if "JAX_COMPILATION_CACHE_DIR" in settings:
+        settings = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "theirs")}
+    assert kept(tmp_path, **settings) == folders
