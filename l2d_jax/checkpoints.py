@@ -280,18 +280,20 @@ def warn_of_versions(
         )
 
 
-def _hush() -> None:
+class _Hushed:
     """After a failure, TensorStore still calls into Orbax's closed event loop."""
-    before = sys.unraisablehook
-    if getattr(before, "of_l2d_jax", False):
-        return
 
-    def hook(unraisable):
+    def __init__(self, before: Any):
+        self._before = before
+
+    def __call__(self, unraisable: Any) -> None:
         if str(unraisable.exc_value) != "Event loop is closed":
-            before(unraisable)
+            self._before(unraisable)
 
-    hook.of_l2d_jax = True
-    sys.unraisablehook = hook
+
+def _hush() -> None:
+    if not isinstance(sys.unraisablehook, _Hushed):
+        sys.unraisablehook = _Hushed(sys.unraisablehook)
 
 
 @contextmanager
