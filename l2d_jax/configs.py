@@ -8,7 +8,7 @@ from types import ModuleType
 
 from ml_collections import ConfigDict
 
-from l2d_jax import parallel
+from l2d_jax import baselines, parallel
 from l2d_jax.cascade import VARIANTS, with_sampling
 from l2d_jax.data.normalizer import SCALERS
 from l2d_jax.data.protocols import PROTOCOLS
@@ -19,7 +19,12 @@ from l2d_jax.schedules import SCHEDULES
 from l2d_jax.stages import check_choice
 from l2d_jax.types import InputError
 
-SECTIONS = {"encoder": "encoder", "latent": "latent_stage", "data": "data_stage"}
+SECTIONS = {
+    "encoder": "encoder",
+    "latent": "latent_stage",
+    "data": "data_stage",
+    **{stage: stage for stage in baselines.STAGES},
+}
 CHECKOUT = Path(__file__).resolve().parent.parent / "configs"
 BUNDLED = Path(__file__).resolve().parent / "bundled_configs"
 
@@ -89,6 +94,9 @@ def resolve(config: ConfigDict) -> ConfigDict:
         section = SECTIONS[stage]
         field = f"--config.{section}.batch_size"
         parallel.check_batch_size(config[section].batch_size, field)
+        if config[section].num_steps < 1:
+            n = config[section].num_steps
+            raise InputError(f"--config.{section}.num_steps={n}: use 1 or more")
     check_positive(config)
     with_sampling(config)
     return config

@@ -207,6 +207,7 @@ def facts_of(
         "encoder": ("encoder", "decoder"),
         "latent": ("latent_denoiser",),
         "data": ("series_denoiser",),
+        **dict.fromkeys(VARIANTS["time_gan"].stages, ("time_gan",)),
     }
     seconds = read_seconds(workdir / "metrics.jsonl")
     facts = {
@@ -218,19 +219,23 @@ def facts_of(
         "device": ran["device"],
     }
     for stage in VARIANTS[config.variant].stages:
-        count = sum(tree_size(params[part]) for part in parts[stage])
+        count = sum(tree_size(params[part]) for part in parts.get(stage, (stage,)))
         c = config[SECTIONS[stage]]
         facts[f"stage {stage}"] = (
             f"{count:,} parameters, {c.num_steps:,} steps of {c.batch_size}, "
             f"{seconds.get(stage, 0.0):.0f} s"
         )
     facts["samples"] = f"{settings['num_samples']:,}, seed {settings['seed']}"
-    facts["data chain"] = chain(
-        settings["solver"], settings["num_steps"], config.data_stage
-    )
-    facts["latent chain"] = chain(
-        settings["latent_solver"], settings["latent_num_steps"], config.latent_stage
-    )
+    variant = VARIANTS[config.variant]
+    if variant.chain:
+        solver = settings["solver"] if "solver" in variant.settings else "as published"
+        facts["data chain"] = chain(
+            solver, settings["num_steps"], config[variant.chain]
+        )
+    if "latent_solver" in variant.settings:
+        facts["latent chain"] = chain(
+            settings["latent_solver"], settings["latent_num_steps"], config.latent_stage
+        )
     facts |= ran["versions"]
     facts["git commit"] = ran["git_commit"]
     return facts

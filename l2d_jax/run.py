@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from l2d_jax import configs
+from l2d_jax import baselines, configs
 from l2d_jax.cascade import VARIANTS, Cascade, Layout
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model, write_text
 from l2d_jax.configs import SECTIONS, resolve, with_sizes
@@ -24,7 +24,7 @@ from l2d_jax.data import ModelSpace, Normalizer, load_splits, read_array, split
 from l2d_jax.data.normalizer import choose_scaler, moments
 from l2d_jax.logbook import Logbook
 from l2d_jax.results import generate, report, score
-from l2d_jax.stages import STAGES, standard_latents
+from l2d_jax.stages import STAGES
 from l2d_jax.train import fit as fit_stage
 from l2d_jax.types import InputError, Splits, is_ragged
 from l2d_jax.workdir import as_json, describe, load, make_workdir
@@ -140,12 +140,16 @@ def train(task: Task, workdir: Path) -> Cascade:
     """The stages of the variant in order, each from where it was; then the model."""
     config, params = task.config, {}
     write_text(workdir / "config.json", as_json(describe(config)))
-    names = VARIANTS[config.variant].stages
-    facts = {name: stage_facts(task, name) for name in names}
+    variant = VARIANTS[config.variant]
+    facts = {name: stage_facts(task, name) for name in variant.stages}
+    facts = facts or {config.variant: data_facts(task)}
     if model := finished(workdir, facts):
         return replace(model, config=FrozenConfigDict(config))
-    for name in names:
-        stage = STAGES[name](config, task.layout.shape)
+    for name in variant.stages:
+        stage = (STAGES | baselines.STAGES)[name](config, task.layout.shape)
+        if stage.start is not None:  # where the stages before it ended
+            first = stage.start(params)
+            stage = stage._replace(init=lambda key, first=first: first)
         c = config[SECTIONS[name]]
 
         def open_logbook(first_step, name=name, c=c):
@@ -170,8 +174,7 @@ def train(task: Task, workdir: Path) -> Cascade:
             )
         ema_params = jax.tree.map(np.asarray, ema_params)
         params |= stage.export(ema_params, task.series)
-    if config.variant == "oracle_latent":
-        params["training_latents"] = standard_latents(config, params, task.series)
+    params |= variant.extras(config, params, task.series)
     model = Cascade(params, task.normalizer, FrozenConfigDict(config), task.layout)
     save_model(
         workdir / "checkpoints" / "cascade",
@@ -204,24 +207,31 @@ def finished(workdir: Path, facts: Mapping[str, Any]) -> Cascade | None:
 def stage_facts(task: Task, name: str) -> dict[str, Any]:
     """The fields, flat, that shape the weights of a stage, and a digest of the data."""
     config = task.config
-    sections = [SECTIONS[name]]
-    if name != "encoder" and config.variant != "data_only":
-        sections.insert(0, "encoder")
+    names = VARIANTS[config.variant].stages
+    before = names[: names.index(name)]
+    # Stage 3 doesn't see stage 2.
+    sections = [SECTIONS[one] for one in before if one != "latent"] + [SECTIONS[name]]
     facts = {
         f"{section}.{field}": value
         for section in sections
         for field, value in config[section].items()
     }
-    facts |= {
+    facts |= data_facts(task)
+    if name == "data":
+        facts["with a latent"] = config.variant != "data_only"
+    return facts
+
+
+def data_facts(task: Task) -> dict[str, Any]:
+    """What shapes all weights."""
+    config = task.config
+    return {
         "seed": config.seed,
         "training.compute_dtype": config.training.compute_dtype,
         "data.scaler": config.data.scaler,
         "training series": list(task.series.shape),
         "digest of the training series": digest(task.series),
     }
-    if name == "data":
-        facts["with a latent"] = config.variant != "data_only"
-    return facts
 
 
 def digest(series: ModelSpace) -> int:
