@@ -143,7 +143,7 @@ def make_train_step(stage: Stage, c: ConfigDict, *, seed: int) -> Callable:
         ema_params = optax.incremental_update(params, state.ema_params, 1.0 - decay)
         metrics = {
             **metrics,
-            "learning_rate": rate(state.step) * plateau_factor(state.opt_state),
+            "learning_rate": plateau_factor(state.opt_state) * rate(state.step),
         }
         return TrainState(state.step + 1, params, ema_params, opt_state), metrics
 

@@ -88,7 +88,7 @@ class DiffusionTS(nn.Module):
         season = CircularConv(channels, kernel_size, name="combine_season")(season)
         return mean + rest_mean + trend, season + rest - rest_mean
 
-    def _position(self, name: str, length: int) -> Tokens:
+    def _position(self, name: str, length: int) -> Array:
         def init(key, shape):
             return jax.random.uniform(key, shape, minval=-0.02, maxval=0.02)
 

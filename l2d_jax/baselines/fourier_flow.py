@@ -56,7 +56,7 @@ class Coupling(nn.Module):
 
     def _net(self, name: str, x: View) -> View:
         for i, features in enumerate((self.hidden, self.hidden, self.features)):
-            init = torch_uniform(len(x))
+            init = torch_uniform(max(len(x), 1))
             x = nn.Dense(
                 features, kernel_init=init, bias_init=init, name=f"{name}_{i}"
             )(x if i == 0 else nn.sigmoid(x))

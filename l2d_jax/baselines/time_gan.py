@@ -74,7 +74,7 @@ class Recurrent(nn.Module):
     squashed: bool = True
 
     @nn.compact
-    def __call__(self, x: Sequence) -> Sequence:
+    def __call__(self, x: Sequence) -> Float[Array, "L out"]:
         for i in range(self.num_layers):
             x = GRU(self.width, name=f"gru_{i}")(x)
         init = nn.initializers.glorot_uniform()
@@ -91,7 +91,7 @@ class GRU(nn.Module):
     width: int
 
     @nn.compact
-    def __call__(self, x: Sequence) -> Sequence:
+    def __call__(self, x: Sequence) -> Float[Array, "L width"]:
         inputs, width = x.shape[-1], self.width
         init = nn.initializers.glorot_uniform()
         gates = self.param("gates", init, (inputs + width, 2 * width))
