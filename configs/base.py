@@ -20,6 +20,8 @@ def get_config() -> ConfigDict:
     # full, latent_only, data_only or oracle_latent; or a baseline, l2d_jax.baselines
     config.variant = "full"
 
+    config.equal_size = False  # data_only with the parameters of the whole cascade
+
     config.data = ConfigDict()
     config.data.name = "stock"  # python -m l2d_jax.data --list, or file
     config.data.path = ""  # the user's file, for name = "file"
@@ -58,7 +60,8 @@ def get_config() -> ConfigDict:
     config.data_stage.mixing = "mlp"  # along time: mlp or attention
     config.data_stage.condition = "film"  # how F(r) enters: add, concat or film
     config.data_stage.condition_width = 128  # channels of F
-    config.data_stage.condition_layers = 5  # convolutions of F
+    config.data_stage.condition_network = "cnn"  # F: cnn, mlp or attention
+    config.data_stage.condition_layers = 5  # of F
     config.data_stage.condition_dropout = 0.0  # share of examples trained without F(r)
     _training(config.data_stage, num_steps=10_000, batch_size=128)
 
@@ -155,6 +158,11 @@ def smoke(config: ConfigDict) -> None:
     )
 
 
+def single_stage(config: ConfigDict) -> None:
+    """One stage of the size of all three."""
+    config.update(variant="data_only", equal_size=True)
+
+
 def variant(name: str, config: ConfigDict) -> None:
     """What is trained."""
     config.variant = name
@@ -162,6 +170,7 @@ def variant(name: str, config: ConfigDict) -> None:
 
 ARGUMENTS = {
     "smoke": smoke,
+    "single_stage": single_stage,
     **{
         name: partial(variant, name)
         for name in ("full", "latent_only", "data_only", "oracle_latent", *BASELINES)

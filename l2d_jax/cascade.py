@@ -1,7 +1,8 @@
 """The trained cascade: noise -> r_0 -> series, and its variants as fillings.
 
-`VARIANTS` is the one place where a variant is chosen. A generator is a pair of pure
-functions of one key; `Cascade` adds data units, devices and chunks.
+`METHODS`, the variants and the baselines, is the one place where one is chosen. A
+generator is a pair of pure functions of one key; `Cascade` adds data units, devices and
+chunks.
 """
 
 from collections.abc import Callable, Iterator
@@ -128,14 +129,14 @@ VARIANTS: dict[str, Variant] = {
     "oracle_latent": Variant(
         ("encoder", "data"), oracle_prior, diffusion_decode, training_latents
     ),
-    **BASELINES,
 }
+METHODS = VARIANTS | BASELINES
 
 
 @lru_cache(maxsize=16)
 def make_generator(config: FrozenConfigDict, shape: tuple[int, int]) -> Generator:
     """The generator of `config.variant`, for series of `shape` (L, C), model space."""
-    variant = VARIANTS[config.variant]
+    variant = METHODS[config.variant]
     return Generator(variant.prior(config), variant.decode(config, shape))
 
 
@@ -309,7 +310,7 @@ def with_sampling(
     """The config with the given fields of `config.sampling` (None: as they are)."""
     config = ConfigDict(config.to_dict())  # a copy: nested sections too
     given = {name: value for name, value in settings.items() if value is not None}
-    variant = VARIANTS[config.variant]
+    variant = METHODS[config.variant]
     for name in given.keys() - {*variant.settings}:
         raise InputError(
             f"{name}={given[name]}: variant {config.variant!r} has no such setting, "
@@ -344,7 +345,7 @@ def with_sampling(
 
 def num_diffusion_steps(config: ConfigDict | FrozenConfigDict) -> int:
     """K of the chain that draws the series; 0 where there is none."""
-    section = VARIANTS[config.variant].chain
+    section = METHODS[config.variant].chain
     return config[section].num_diffusion_steps if section else 0
 
 

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from l2d_jax import parallel
-from l2d_jax.cascade import VARIANTS, Cascade
+from l2d_jax.cascade import METHODS, Cascade
 from l2d_jax.checkpoints import write_text
 from l2d_jax.configs import SECTIONS
 from l2d_jax.data import load_splits, to_list
@@ -202,13 +202,7 @@ def facts_of(
 ) -> dict[str, Any]:
     """What was run, for the report."""
     ran = json.loads((workdir / "config.json").read_text())
-    params = load(workdir).params
-    parts = {
-        "encoder": ("encoder", "decoder"),
-        "latent": ("latent_denoiser",),
-        "data": ("series_denoiser",),
-        **dict.fromkeys(VARIANTS["time_gan"].stages, ("time_gan",)),
-    }
+    counts = parameters(load(workdir))
     seconds = read_seconds(workdir / "metrics.jsonl")
     facts = {
         "data set": config.data.name,
@@ -218,15 +212,14 @@ def facts_of(
         "seed": config.seed,
         "device": ran["device"],
     }
-    for stage in VARIANTS[config.variant].stages:
-        count = sum(tree_size(params[part]) for part in parts.get(stage, (stage,)))
+    for stage in METHODS[config.variant].stages:
         c = config[SECTIONS[stage]]
         facts[f"stage {stage}"] = (
-            f"{count:,} parameters, {c.num_steps:,} steps of {c.batch_size}, "
+            f"{counts[stage]:,} parameters, {c.num_steps:,} steps of {c.batch_size}, "
             f"{seconds.get(stage, 0.0):.0f} s"
         )
     facts["samples"] = f"{settings['num_samples']:,}, seed {settings['seed']}"
-    variant = VARIANTS[config.variant]
+    variant = METHODS[config.variant]
     if variant.chain:
         solver = settings["solver"] if "solver" in variant.settings else "as published"
         facts["data chain"] = chain(
@@ -239,6 +232,21 @@ def facts_of(
     facts |= ran["versions"]
     facts["git commit"] = ran["git_commit"]
     return facts
+
+
+def parameters(model: Cascade) -> dict[str, int]:
+    """How many each stage trained. Phases of TimeGAN: those of all its networks."""
+    variant = METHODS[model.config.variant]
+    parts = {
+        "encoder": ("encoder", "decoder"),
+        "latent": ("latent_denoiser",),
+        "data": ("series_denoiser",),
+        **dict.fromkeys(METHODS["time_gan"].stages, ("time_gan",)),
+    }
+    return {
+        stage: sum(tree_size(model.params[part]) for part in parts.get(stage, (stage,)))
+        for stage in variant.stages
+    }
 
 
 def chain(solver: str, num_steps: int, c: ConfigDict) -> str:

@@ -17,9 +17,9 @@ import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import baselines, configs
-from l2d_jax.cascade import VARIANTS, Cascade, Layout
+from l2d_jax.cascade import METHODS, Cascade, Layout
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model, write_text
-from l2d_jax.configs import SECTIONS, resolve, with_sizes
+from l2d_jax.configs import SECTIONS, resolve, with_equal_size, with_sizes
 from l2d_jax.data import ModelSpace, Normalizer, load_splits, read_array, split
 from l2d_jax.data.normalizer import choose_scaler, moments
 from l2d_jax.logbook import Logbook
@@ -114,12 +114,13 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
     length = train_set.series.shape[1]
     values, notes = moments(train_set), list(splits.notes)
     config, sizes = with_sizes(config, length)
-    notes += sizes
+    ragged = is_ragged(train_set)
+    config, equal = with_equal_size(config, (length, len(channels) + ragged))
+    notes += sizes + equal
     if config.data.scaler == "auto":
         notes.append(f"scaler {choose_scaler(values)}: --config.data.scaler")
     for note in notes:
         print(f"data: {note}")
-    ragged = is_ragged(train_set)
     normalizer = Normalizer.from_moments(values, config.data.scaler, channels)
     layout = Layout(
         length=length,
@@ -140,7 +141,7 @@ def train(task: Task, workdir: Path) -> Cascade:
     """The stages of the variant in order, each from where it was; then the model."""
     config, params = task.config, {}
     write_text(workdir / "config.json", as_json(describe(config)))
-    variant = VARIANTS[config.variant]
+    variant = METHODS[config.variant]
     facts = {name: stage_facts(task, name) for name in variant.stages}
     facts = facts or {config.variant: data_facts(task)}
     if model := finished(workdir, facts):
@@ -207,7 +208,7 @@ def finished(workdir: Path, facts: Mapping[str, Any]) -> Cascade | None:
 def stage_facts(task: Task, name: str) -> dict[str, Any]:
     """The fields, flat, that shape the weights of a stage, and a digest of the data."""
     config = task.config
-    names = VARIANTS[config.variant].stages
+    names = METHODS[config.variant].stages
     before = names[: names.index(name)]
     # Stage 3 doesn't see stage 2.
     sections = [SECTIONS[one] for one in before if one != "latent"] + [SECTIONS[name]]

@@ -67,7 +67,14 @@ class Generator(NamedTuple):
     decode: Callable[[Params, RandomKey, Latent | None], Series]
 
 
-SAMPLING = ("solver", "num_steps", "latent_solver", "latent_num_steps", "eta")
+SAMPLING = (
+    "solver",
+    "num_steps",
+    "latent_solver",
+    "latent_num_steps",
+    "guidance",
+    "eta",
+)
 
 
 class Variant(NamedTuple):
@@ -228,7 +235,11 @@ def make_condition(config: ConfigDict, shape: tuple[int, int]) -> ConditionNetwo
     c = config.data_stage
     num_tokens = -(-shape[0] // c.patch)
     return ConditionNetwork(
-        num_tokens, c.condition_width, c.condition_layers, dtype_of(config)
+        num_tokens,
+        c.condition_width,
+        c.condition_layers,
+        dtype_of(config),
+        c.get("condition_network", "cnn"),  # models of version 0.1.0 don't say
     )
 
 
