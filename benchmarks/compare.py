@@ -169,7 +169,7 @@ def check(score: Any, where: str) -> None:
             f'{where}: "interval" is {interval!r}: give [low, high], or null'
         )
     for part in ("floor", "at_floor_size"):
-        if part in score:
+        if score.get(part) is not None:
             check(score[part], f"{where}: {part}")
 
 
@@ -215,7 +215,7 @@ def make_table(cells: list[Cell], metric: str, best: str | None) -> Table:
 def entry_of(scores: list[dict[str, Any]], best: str, where: str) -> Entry:
     """Mean over seeds, with Student's interval; of one seed its own interval."""
     mean, interval = mean_over(scores), scores[0].get("interval")
-    floor = mean_over([score.get("floor", {}) for score in scores])
+    floor = mean_over([score.get("floor") or {} for score in scores])
     if mean is None:
         return Entry(None, None, floor, math.nan, len(scores))
     if len(scores) > 1:
@@ -224,7 +224,7 @@ def entry_of(scores: list[dict[str, Any]], best: str, where: str) -> Entry:
     reach = (interval[1] - interval[0]) / 2 if interval else None
     costs = {"low": mean, "high": -mean}
     if best == "real":
-        same_size = mean_over([score.get("at_floor_size", score) for score in scores])
+        same_size = mean_over([score.get("at_floor_size") or score for score in scores])
         if floor is None or same_size is None:
             raise InputError(f"{where} has no floor: give --best=low or --best=high")
         costs["real"] = abs(same_size - floor)
@@ -503,8 +503,12 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("results", type=Path, nargs="+", help="files or folders")
-    parser.add_argument("--metric", required=True, help='its name, or "all"')
-    parser.add_argument("--out", type=Path, required=True, help="folder for the files")
+    parser.add_argument(
+        "--metric", default="context_fid", help='its name, or "all"; %(default)s'
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("comparison"), help="folder for the files"
+    )
     parser.add_argument("--best", choices=("low", "high"))
     parser.add_argument("--alpha", type=float, default=0.05)
     args = parser.parse_args(arguments)

@@ -5,8 +5,11 @@ overridden on the command line, as `--config.data_stage.width=128`; the argument
 the file's name picks a size or a variant: `--config=configs/stock.py:smoke,data_only`.
 """
 
+from functools import partial
+
 from ml_collections import ConfigDict
 
+from l2d_jax.baselines import BASELINES, settings
 from l2d_jax.types import InputError
 
 
@@ -14,7 +17,10 @@ def get_config() -> ConfigDict:
     """The defaults."""
     config = ConfigDict()
     config.seed = 0  # of initial weights, masks, noise, batches and samples
-    config.variant = "full"  # full, latent_only, data_only or oracle_latent
+    # full, latent_only, data_only or oracle_latent; or a baseline, l2d_jax.baselines
+    config.variant = "full"
+
+    config.equal_size = False  # data_only with the parameters of the whole cascade
 
     config.data = ConfigDict()
     config.data.name = "stock"  # python -m l2d_jax.data --list, or file
@@ -58,10 +64,13 @@ def get_config() -> ConfigDict:
     config.data_stage.mixing = "mlp"  # along time: mlp or attention
     config.data_stage.condition = "film"  # how F(r) enters: add, concat or film
     config.data_stage.condition_width = 128  # channels of F
-    config.data_stage.condition_layers = 5  # convolutions of F
+    config.data_stage.condition_network = "cnn"  # F: cnn, mlp or attention
+    config.data_stage.condition_layers = 5  # of F
     config.data_stage.condition_dropout = 0.0  # share of examples trained without F(r)
     config.data_stage.condition_noise = 0.0  # deviation of noise on r, in training only
     _training(config.data_stage, num_steps=10_000, batch_size=128)
+
+    settings.add_sections(config)  # of the baselines, in l2d_jax/baselines/settings.py
 
     config.training = ConfigDict()  # for all stages
     config.training.compute_dtype = "auto"  # float32 or bfloat16; auto: by device
@@ -117,6 +126,7 @@ def short_series(config: ConfigDict) -> None:
 
 def with_argument(config: ConfigDict, argument: str) -> ConfigDict:
     """Applies what stands behind the colon in `--config=FILE:argument`."""
+    settings.for_set(config)
     for name in filter(None, argument.split(",")):
         if name not in ARGUMENTS:
             raise InputError(
@@ -139,6 +149,7 @@ def smoke(config: ConfigDict) -> None:
     config.latent_stage.num_blocks = 1
     config.data_stage.num_blocks = 1
     config.data_stage.condition_layers = 1
+    settings.smoke(config)
     config.training.steps_per_call = 10
     config.training.checkpoint_every = 10
     config.sampling.num_samples = 64
@@ -152,10 +163,21 @@ def smoke(config: ConfigDict) -> None:
     )
 
 
+def single_stage(config: ConfigDict) -> None:
+    """One stage of the size of all three."""
+    config.update(variant="data_only", equal_size=True)
+
+
+def variant(name: str, config: ConfigDict) -> None:
+    """What is trained."""
+    config.variant = name
+
+
 ARGUMENTS = {
     "smoke": smoke,
-    "full": lambda config: config.update(variant="full"),
-    "latent_only": lambda config: config.update(variant="latent_only"),
-    "data_only": lambda config: config.update(variant="data_only"),
-    "oracle_latent": lambda config: config.update(variant="oracle_latent"),
+    "single_stage": single_stage,
+    **{
+        name: partial(variant, name)
+        for name in ("full", "latent_only", "data_only", "oracle_latent", *BASELINES)
+    },
 }

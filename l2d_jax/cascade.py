@@ -1,7 +1,8 @@
 """The trained cascade: noise -> r_0 -> series, and its variants as fillings.
 
-`VARIANTS` is the one place where a variant is chosen. A generator is a pair of pure
-functions of one key; `Cascade` adds data units, devices and chunks.
+`METHODS`, the variants and the baselines, is the one place where one is chosen. A
+generator is a pair of pure functions of one key; `Cascade` adds data units, devices and
+chunks.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,8 +17,10 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import diffusion, parallel, sampling, stages
+from l2d_jax.baselines import BASELINES
 from l2d_jax.data.normalizer import Normalizer
 from l2d_jax.data.ragged import from_model_space, to_list, to_model_space
+from l2d_jax.stages import Generator, Variant, no_prior
 from l2d_jax.types import (
     Examples,
     Form,
@@ -26,25 +29,10 @@ from l2d_jax.types import (
     Lengths,
     Params,
     RandomKey,
+    Rows,
     Series,
     SeriesBatch,
 )
-
-
-class Generator(NamedTuple):
-    """How one series is made. Baselines are generators too."""
-
-    prior: Callable[[Params, RandomKey], Latent | None]
-    decode: Callable[[Params, RandomKey, Latent | None], Series]
-
-
-class Variant(NamedTuple):
-    """A filling of the cascade, and the stages that it needs trained."""
-
-    stages: tuple[str, ...]
-    prior: Callable[..., Callable]
-    decode: Callable[..., Callable]
-
 
 # --- priors: key -> r_0, standardised -------------------------------------------------
 
@@ -72,12 +60,6 @@ def diffusion_prior(config: FrozenConfigDict) -> Callable:
         )
 
     return prior
-
-
-def no_prior(config: FrozenConfigDict) -> Callable:
-    """For models without a latent."""
-    del config
-    return lambda params, key: None
 
 
 def oracle_prior(config: FrozenConfigDict) -> Callable:
@@ -135,18 +117,26 @@ def decoder_decode(config: FrozenConfigDict, shape: tuple[int, int]) -> Callable
     return decode
 
 
+def training_latents(config: ConfigDict, params: Params, series: Rows) -> Params:
+    """r of all training series, for `oracle_prior`."""
+    return {"training_latents": stages.standard_latents(config, params, series)}
+
+
 VARIANTS: dict[str, Variant] = {
     "full": Variant(("encoder", "latent", "data"), diffusion_prior, diffusion_decode),
     "latent_only": Variant(("encoder", "latent"), diffusion_prior, decoder_decode),
     "data_only": Variant(("data",), no_prior, diffusion_decode),
-    "oracle_latent": Variant(("encoder", "data"), oracle_prior, diffusion_decode),
+    "oracle_latent": Variant(
+        ("encoder", "data"), oracle_prior, diffusion_decode, training_latents
+    ),
 }
+METHODS = VARIANTS | BASELINES
 
 
 @lru_cache(maxsize=16)
 def make_generator(config: FrozenConfigDict, shape: tuple[int, int]) -> Generator:
     """The generator of `config.variant`, for series of `shape` (L, C), model space."""
-    variant = VARIANTS[config.variant]
+    variant = METHODS[config.variant]
     return Generator(variant.prior(config), variant.decode(config, shape))
 
 
@@ -321,8 +311,14 @@ def with_sampling(
     """The config with the given fields of `config.sampling` (None: as they are)."""
     config = ConfigDict(config.to_dict())  # a copy: nested sections too
     given = {name: value for name, value in settings.items() if value is not None}
+    variant = METHODS[config.variant]
+    for name in given.keys() - {*variant.settings}:
+        raise InputError(
+            f"{name}={given[name]}: variant {config.variant!r} has no such setting, "
+            f"leave it out (it takes: {', '.join(variant.settings) or 'none'})"
+        )
     steps = int(given.get("num_steps", 0))
-    if 0 < steps < config.data_stage.num_diffusion_steps:
+    if 0 < steps < num_diffusion_steps(config):
         given.setdefault("solver", "dpm_solver++")
         if "latent_num_steps" not in given:
             latent_steps = config.latent_stage.num_diffusion_steps
@@ -332,12 +328,12 @@ def with_sampling(
     s = config.sampling
     stages.check_choice(s.solver, sampling.SOLVERS, "solver")
     stages.check_choice(s.latent_solver, sampling.SOLVERS, "latent_solver")
-    for c, num_steps in (
-        (config.data_stage, s.num_steps),
-        (config.latent_stage, s.latent_num_steps),
+    for longest, num_steps in (
+        (num_diffusion_steps(config), s.num_steps),
+        (config.latent_stage.num_diffusion_steps, s.latent_num_steps),
     ):
-        if num_steps:  # 0: all
-            sampling.timesteps(c.num_diffusion_steps, num_steps)
+        if longest and num_steps:  # 0: no chain, all steps
+            sampling.timesteps(longest, num_steps)
     if s.guidance != 1.0 and not config.data_stage.condition_dropout:
         raise InputError(
             f"guidance={s.guidance} needs a model that was also trained without the "
@@ -346,6 +342,12 @@ def with_sampling(
     if not 0.0 <= s.eta <= 1.0:
         raise InputError(f"eta={s.eta}: use 0 (no noise) to 1 (as ancestral)")
     return FrozenConfigDict(config)
+
+
+def num_diffusion_steps(config: ConfigDict | FrozenConfigDict) -> int:
+    """K of the chain that draws the series; 0 where there is none."""
+    section = METHODS[config.variant].chain
+    return config[section].num_diffusion_steps if section else 0
 
 
 @lru_cache(maxsize=16)

@@ -1,25 +1,33 @@
 """Finds, reads and checks configs, in a checkout and in an installed package alike."""
 
+import bisect
 import importlib.util
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 
+import jax
 from ml_collections import ConfigDict
 
-from l2d_jax import parallel
-from l2d_jax.cascade import VARIANTS, with_sampling
+from l2d_jax import baselines, parallel
+from l2d_jax.cascade import METHODS, with_sampling
 from l2d_jax.data.normalizer import SCALERS
 from l2d_jax.data.protocols import PROTOCOLS
 from l2d_jax.diffusion import PREDICTIONS, WEIGHTINGS
 from l2d_jax.metrics import ALL, GROUPS, METRICS
-from l2d_jax.models import CONDITIONS, MIXERS
+from l2d_jax.models import CONDITION_NETWORKS, CONDITIONS, MIXERS
 from l2d_jax.schedules import SCHEDULES
-from l2d_jax.stages import check_choice
-from l2d_jax.types import InputError
+from l2d_jax.stages import STAGES, check_choice
+from l2d_jax.types import InputError, tree_size
 
-SECTIONS = {"encoder": "encoder", "latent": "latent_stage", "data": "data_stage"}
+SECTIONS = {
+    "encoder": "encoder",
+    "latent": "latent_stage",
+    "data": "data_stage",
+    **{stage: stage for stage in baselines.STAGES},
+}
 CHECKOUT = Path(__file__).resolve().parent.parent / "configs"
 BUNDLED = Path(__file__).resolve().parent / "bundled_configs"
 
@@ -65,13 +73,14 @@ def resolve(config: ConfigDict) -> ConfigDict:
     config = config.copy_and_resolve_references()
     if config.training.compute_dtype == "auto":
         config.training.compute_dtype = parallel.default_compute_dtype()
-    check_choice(config.variant, VARIANTS, "--config.variant")
+    check_choice(config.variant, METHODS, "--config.variant")
     data, training = config.data_stage, config.training
     choices: dict[str, tuple[str, Iterable[str]]] = {
         "data.protocol": (config.data.protocol, PROTOCOLS),
         "data.scaler": (config.data.scaler, (*SCALERS, "auto")),
         "training.compute_dtype": (training.compute_dtype, ("float32", "bfloat16")),
         "data_stage.condition": (data.condition, CONDITIONS),
+        "data_stage.condition_network": (data.condition_network, CONDITION_NETWORKS),
         "data_stage.mixing": (data.mixing, MIXERS),
     }
     for section in ("latent_stage", "data_stage"):
@@ -85,11 +94,19 @@ def resolve(config: ConfigDict) -> ConfigDict:
         check_choice(value, known, f"--config.{field}")
     for metric in config.evaluation.metrics:
         check_choice(metric, (ALL, *METRICS, *GROUPS), "--config.evaluation.metrics")
-    for stage in VARIANTS[config.variant].stages:
+    for stage in METHODS[config.variant].stages:
         section = SECTIONS[stage]
         field = f"--config.{section}.batch_size"
         parallel.check_batch_size(config[section].batch_size, field)
+        if config[section].num_steps < 1:
+            n = config[section].num_steps
+            raise InputError(f"--config.{section}.num_steps={n}: use 1 or more")
     check_positive(config)
+    if config.equal_size and config.variant != "data_only":
+        raise InputError(
+            f"--config.equal_size is for data_only, and the variant is "
+            f"{config.variant!r}: leave it out"
+        )
     with_sampling(config)
     return config
 
@@ -165,3 +182,47 @@ def with_sizes(config: ConfigDict, length: int) -> tuple[ConfigDict, list[str]]:
             config[section][name] = size
             notes.append(f"{SIZES[field]} {size}: --config.{field}")
     return config, notes
+
+
+def num_parameters(config: ConfigDict, shape: tuple[int, int]) -> int:
+    """That a variant of the cascade trains, for series of `shape` (L, C)."""
+    key = jax.random.key(0)
+    return sum(
+        tree_size(jax.eval_shape(STAGES[name](config, shape).init, key))
+        for name in METHODS[config.variant].stages
+    )
+
+
+def with_equal_size(
+    config: ConfigDict, shape: tuple[int, int]
+) -> tuple[ConfigDict, list[str]]:
+    """`data_only` as large as the whole cascade would be, by the width of its denoiser.
+
+    The width, a multiple of 4, whose number of parameters is nearest.
+    """
+    config = config.copy_and_resolve_references()
+    if not config.equal_size:
+        return config, []
+    whole = config.copy_and_resolve_references()
+    whole.update(variant="full")
+    wanted = num_parameters(whole, shape)
+
+    @lru_cache
+    def count(width: int) -> int:
+        config.data_stage.width = width
+        return num_parameters(config, shape)
+
+    high = 4 * -(-config.data_stage.width // 4)
+    while count(high) < wanted:
+        high *= 2
+    widths = range(4, high + 4, 4)
+    first = bisect.bisect_left(widths, wanted, key=count)
+    width = min(
+        widths[max(first - 1, 0) : first + 1],
+        key=lambda width: abs(count(width) - wanted),
+    )
+    config.data_stage.width = width
+    note = (
+        f"width {width}: {count(width):,} parameters, where the cascade has {wanted:,}"
+    )
+    return config, [f"{note}: --config.equal_size"]

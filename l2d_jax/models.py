@@ -119,20 +119,33 @@ class Encoder(nn.Module):
 
 
 class ConditionNetwork(nn.Module):
-    """F: r [d] -> guidance signal along time [T, width], a CNN (of 5 layers)."""
+    """F: r [d] -> guidance signal along time [T, width], a CNN (of 5 layers).
+
+    Or, by `kind`, as many layers of self-attention, or of an MLP that each token has
+    for itself once r is spread over them.
+    """
 
     num_tokens: int
     width: int = 64
     num_layers: int = 5
     dtype: DTypeLike = jnp.float32
+    kind: str = "cnn"
 
     @nn.compact
     def __call__(self, r: Latent) -> Signal:
         x = Dense(self.num_tokens * self.width, dtype=self.dtype)(r)
         x = x.reshape(self.num_tokens, self.width)
         for _ in range(self.num_layers):
-            x = x + Conv1D(self.width, dtype=self.dtype)(nn.silu(x))
+            layer = CONDITION_NETWORKS[self.kind](self.width, self.dtype)
+            x = x + layer(nn.silu(x))
         return nn.LayerNorm()(x)
+
+
+CONDITION_NETWORKS = {
+    "cnn": lambda width, dtype: Conv1D(width, dtype=dtype),
+    "mlp": lambda width, dtype: Dense(width, dtype=dtype),
+    "attention": lambda width, dtype: SelfAttention(dtype=dtype),
+}
 
 
 class Decoder(nn.Module):

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from tqdm import tqdm
 
 from l2d_jax import parallel
-from l2d_jax.cascade import VARIANTS, Cascade
+from l2d_jax.cascade import METHODS, Cascade
 from l2d_jax.configs import SECTIONS
 from l2d_jax.data import load_splits, to_list
 from l2d_jax.data.normalizer import inside
@@ -231,12 +231,7 @@ def facts_of(
 ) -> dict[str, Any]:
     """What was run, for the report."""
     ran = read_json(workdir / "config.json", "run the training command again")
-    params = load(workdir).params
-    parts = {
-        "encoder": ("encoder", "decoder"),
-        "latent": ("latent_denoiser",),
-        "data": ("series_denoiser",),
-    }
+    counts = parameters(load(workdir))
     seconds = read_seconds(workdir / "metrics.jsonl")
     facts = {
         "data set": config.data.name,
@@ -246,23 +241,41 @@ def facts_of(
         "seed": config.seed,
         "device": ran["device"],
     }
-    for stage in VARIANTS[config.variant].stages:
-        count = sum(tree_size(params[part]) for part in parts[stage])
+    for stage in METHODS[config.variant].stages:
         c = config[SECTIONS[stage]]
         facts[f"stage {stage}"] = (
-            f"{count:,} parameters, {c.num_steps:,} steps of {c.batch_size}, "
+            f"{counts[stage]:,} parameters, {c.num_steps:,} steps of {c.batch_size}, "
             f"{seconds.get(stage, 0.0):.0f} s"
         )
     facts["samples"] = f"{settings['num_samples']:,}, seed {settings['seed']}"
-    facts["data chain"] = chain(
-        settings["solver"], settings["num_steps"], config.data_stage
-    )
-    facts["latent chain"] = chain(
-        settings["latent_solver"], settings["latent_num_steps"], config.latent_stage
-    )
+    variant = METHODS[config.variant]
+    if variant.chain:
+        solver = settings["solver"] if "solver" in variant.settings else "as published"
+        facts["data chain"] = chain(
+            solver, settings["num_steps"], config[variant.chain]
+        )
+    if "latent_solver" in variant.settings:
+        facts["latent chain"] = chain(
+            settings["latent_solver"], settings["latent_num_steps"], config.latent_stage
+        )
     facts |= ran["versions"]
     facts["git commit"] = ran["git_commit"]
     return facts
+
+
+def parameters(model: Cascade) -> dict[str, int]:
+    """How many each stage trained. Phases of TimeGAN: those of all its networks."""
+    variant = METHODS[model.config.variant]
+    parts = {
+        "encoder": ("encoder", "decoder"),
+        "latent": ("latent_denoiser",),
+        "data": ("series_denoiser",),
+        **dict.fromkeys(METHODS["time_gan"].stages, ("time_gan",)),
+    }
+    return {
+        stage: sum(tree_size(model.params[part]) for part in parts.get(stage, (stage,)))
+        for stage in variant.stages
+    }
 
 
 def chain(solver: str, num_steps: int, c: ConfigDict) -> str:

@@ -17,18 +17,18 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from l2d_jax import configs, memory, parallel
+from l2d_jax import baselines, configs, memory, parallel
 from l2d_jax.adaptive import with_latent
-from l2d_jax.cascade import VARIANTS, Cascade, Layout
+from l2d_jax.cascade import METHODS, Cascade, Layout
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model
-from l2d_jax.configs import SECTIONS, resolve, with_sizes
+from l2d_jax.configs import SECTIONS, resolve, with_equal_size, with_sizes
 from l2d_jax.data import ModelSpace, Normalizer, load_splits, read_array, split
 from l2d_jax.data.normalizer import choose_scaler, moments
 from l2d_jax.files import FilePath, write_text
 from l2d_jax.logbook import Logbook, Silent
 from l2d_jax.programs import keep_programs
 from l2d_jax.results import generate, report, score
-from l2d_jax.stages import STAGES, standard_latents
+from l2d_jax.stages import STAGES
 from l2d_jax.train import fit as fit_stage
 from l2d_jax.types import InputError, Splits, is_ragged
 from l2d_jax.workdir import (
@@ -137,12 +137,13 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
     length = train_set.series.shape[1]
     values, notes = moments(train_set), list(splits.notes)
     config, sizes = with_sizes(config, length)
-    notes += sizes
+    ragged = is_ragged(train_set)
+    config, equal = with_equal_size(config, (length, len(channels) + ragged))
+    notes += sizes + equal
     if config.data.scaler == "auto":
         notes.append(f"scaler {choose_scaler(values)}: --config.data.scaler")
     for note in notes:
         parallel.say(f"data: {note}")
-    ragged = is_ragged(train_set)
     normalizer = Normalizer.from_moments(values, config.data.scaler, channels)
     layout = Layout(
         length=length,
@@ -167,12 +168,16 @@ def train(task: Task, workdir: FilePath) -> Cascade:
     check_shared(workdir)
     if parallel.is_first():
         write_text(workdir / "config.json", as_json(describe(config)))
-    names = VARIANTS[config.variant].stages
-    facts = {name: stage_facts(task, name) for name in names}
+    variant = METHODS[config.variant]
+    facts = {name: stage_facts(task, name) for name in variant.stages}
+    facts = facts or {config.variant: data_facts(task)}
     if model := finished(workdir, facts):
         return replace(model, config=FrozenConfigDict(config))
-    for name in names:
-        stage = STAGES[name](config, task.layout.shape)
+    for name in variant.stages:
+        stage = (STAGES | baselines.STAGES)[name](config, task.layout.shape)
+        if stage.start is not None:  # where the stages before it ended
+            first = stage.start(params)
+            stage = stage._replace(init=lambda key, first=first: first)
         c = config[SECTIONS[name]]
 
         def open_logbook(first_step, name=name, c=c):
@@ -211,8 +216,7 @@ def train(task: Task, workdir: FilePath) -> Cascade:
                 raise memory.too_large(field, c.batch_size, fitting) from None
         ema_params = jax.tree.map(np.asarray, ema_params)
         params |= stage.export(ema_params, task.series)
-    if config.variant == "oracle_latent":
-        params["training_latents"] = standard_latents(config, params, task.series)
+    params |= variant.extras(config, params, task.series)
     model = Cascade(params, task.normalizer, FrozenConfigDict(config), task.layout)
     save_model(
         workdir / "checkpoints" / "cascade",
@@ -233,7 +237,7 @@ def with_chosen_latent(task: Task, workdir: FilePath) -> Task:
     What was chosen is kept in the workdir, and taken from there by the same command.
     """
     c = task.config.encoder
-    if "encoder" not in VARIANTS[task.config.variant].stages:
+    if "encoder" not in METHODS[task.config.variant].stages:
         return task
     if c.latent_dim and c.mask_rate:
         return task
@@ -277,24 +281,31 @@ def finished(workdir: FilePath, facts: Mapping[str, Any]) -> Cascade | None:
 def stage_facts(task: Task, name: str) -> dict[str, Any]:
     """The fields, flat, that shape the weights of a stage, and a digest of the data."""
     config = task.config
-    sections = [SECTIONS[name]]
-    if name != "encoder" and config.variant != "data_only":
-        sections.insert(0, "encoder")
+    names = METHODS[config.variant].stages
+    before = names[: names.index(name)]
+    # Stage 3 doesn't see stage 2.
+    sections = [SECTIONS[one] for one in before if one != "latent"] + [SECTIONS[name]]
     facts = {
         f"{section}.{field}": value
         for section in sections
         for field, value in config[section].items()
     }
-    facts |= {
+    facts |= data_facts(task)
+    if name == "data":
+        facts["with a latent"] = config.variant != "data_only"
+    return facts
+
+
+def data_facts(task: Task) -> dict[str, Any]:
+    """What shapes all weights."""
+    config = task.config
+    return {
         "seed": config.seed,
         "training.compute_dtype": config.training.compute_dtype,
         "data.scaler": config.data.scaler,
         "training series": list(task.series.shape),
         "digest of the training series": digest(task.series),
     }
-    if name == "data":
-        facts["with a latent"] = config.variant != "data_only"
-    return facts
 
 
 def digest(series: ModelSpace) -> int:

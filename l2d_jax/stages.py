@@ -47,6 +47,52 @@ class Stage(NamedTuple):
     prepare: Callable[[Params, Rows], Example]  # (upstream, [N, L, C]) -> rows
     loss: Callable[[Params, RandomKey, Example], tuple[Scalar, Metrics]]
     export: Callable[[Params, Rows], dict[str, Params]]  # (EMA params, [N, L, C])
+    # Where one loss of single examples and one optimizer don't do:
+    updater: "Callable[[ConfigDict], Updater] | None" = None
+    # upstream -> parameters to begin with, where a stage goes on with those before it:
+    start: Callable[[Params], Params] | None = None
+
+
+class Updater(NamedTuple):
+    """One step of training, inside a parallel program: several losses, alternating."""
+
+    init: Callable[[Params], Params]  # parameters -> state of the optimizers
+    update: Callable[..., tuple[Params, Params, Metrics]]  # (params, state, key, batch)
+
+
+class Generator(NamedTuple):
+    """How one series is made. Baselines are generators too."""
+
+    prior: Callable[[Params, RandomKey], Latent | None]
+    decode: Callable[[Params, RandomKey, Latent | None], Series]
+
+
+SAMPLING = (
+    "solver",
+    "num_steps",
+    "latent_solver",
+    "latent_num_steps",
+    "guidance",
+    "eta",
+)
+
+
+class Variant(NamedTuple):
+    """A filling of the cascade, or a baseline, and the stages that it needs trained."""
+
+    stages: tuple[str, ...]
+    prior: Callable[..., Callable]
+    decode: Callable[..., Callable]
+    # (config, params, [N, L, C]) -> what the generator needs besides trained weights:
+    extras: Callable[[ConfigDict, Params, Rows], Params] = lambda *_: {}
+    chain: str = "data_stage"  # section with the steps of its last chain; "": none
+    settings: tuple[str, ...] = SAMPLING  # of `sample`, that mean something here
+
+
+def no_prior(config: FrozenConfigDict) -> Callable:
+    """For models without a latent."""
+    del config
+    return lambda params, key: None
 
 
 # --- stage 1: masked pretraining ------------------------------------------------------
@@ -194,7 +240,11 @@ def make_condition(config: ConfigDict, shape: tuple[int, int]) -> ConditionNetwo
     c = config.data_stage
     num_tokens = -(-shape[0] // c.patch)
     return ConditionNetwork(
-        num_tokens, c.condition_width, c.condition_layers, dtype_of(config)
+        num_tokens,
+        c.condition_width,
+        c.condition_layers,
+        dtype_of(config),
+        c.get("condition_network", "cnn"),  # models of version 0.1.0 don't say
     )
 
 

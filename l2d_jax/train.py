@@ -14,7 +14,7 @@ from l2d_jax import parallel, preemption
 from l2d_jax.checkpoints import Checkpoints
 from l2d_jax.data.sampler import chunk_indices
 from l2d_jax.logbook import Logbook
-from l2d_jax.stages import Stage
+from l2d_jax.stages import Stage, Updater
 from l2d_jax.types import Example, InputError, Metrics, Params, RandomKey, Step
 
 
@@ -32,22 +32,65 @@ def stream(seed: int, name: str) -> RandomKey:
     return jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
 
 
-def learning_rate(c: ConfigDict) -> optax.Schedule:
+def cosine(c: ConfigDict) -> optax.Schedule:
     """Linear warm-up, then a cosine to 0 at the last step."""
     return optax.warmup_cosine_decay_schedule(
         init_value=0.0,
         peak_value=c.learning_rate,
-        warmup_steps=min(c.warmup_steps, c.num_steps // 2),
+        warmup_steps=warmup_steps(c),
         decay_steps=max(c.num_steps, 1),
     )
 
 
-def make_optimizer(c: ConfigDict) -> optax.GradientTransformation:
-    """AdamW after clipping by the global norm."""
-    return optax.chain(
+def constant(c: ConfigDict) -> optax.Schedule:
+    """Linear warm-up, then the same at every step."""
+    warm_up = optax.linear_schedule(0.0, c.learning_rate, max(warmup_steps(c), 1))
+    return warm_up if c.warmup_steps else optax.constant_schedule(c.learning_rate)
+
+
+def exponential(c: ConfigDict) -> optax.Schedule:
+    """learning_rate decay_rate^step."""
+    return optax.exponential_decay(c.learning_rate, 1, c.decay_rate)
+
+
+DECAYS: dict[str, Callable[[ConfigDict], optax.Schedule]] = {
+    "cosine": cosine,
+    "constant": constant,
+    "exponential": exponential,
+    "plateau": constant,  # times a factor that `make_optimizer` lets shrink
+}
+
+
+def warmup_steps(c: ConfigDict) -> int:
+    """Half of all steps at most."""
+    return min(c.warmup_steps, c.num_steps // 2)
+
+
+def learning_rate(c: ConfigDict) -> optax.Schedule:
+    """As `c.decay` says, by default a cosine."""
+    return DECAYS[c.get("decay", "cosine")](c)
+
+
+def make_optimizer(c: ConfigDict) -> optax.GradientTransformationExtraArgs:
+    """AdamW after clipping by the global norm.
+
+    With decay "plateau": times `factor` whenever the loss hasn't fallen by a tenth for
+    `patience` steps.
+    """
+    parts = [
         optax.clip_by_global_norm(c.clip_norm),
         optax.adamw(learning_rate(c), b2=c.beta_2, weight_decay=c.weight_decay),
-    )
+    ]
+    if c.get("decay") == "plateau":
+        plateau = optax.contrib.reduce_on_plateau(
+            factor=c.factor,
+            patience=c.patience,
+            rtol=0.1,
+            atol=0.0,
+            min_scale=c.least_rate / c.learning_rate,
+        )
+        parts.append(plateau)
+    return optax.with_extra_args_support(optax.chain(*parts))
 
 
 def ema_decay(step: Step, decay: float) -> jax.Array:
@@ -59,14 +102,15 @@ def init_state(stage: Stage, c: ConfigDict, *, seed: int) -> TrainState:
     """The state before the first step."""
     params = jax.jit(stage.init)(stream(seed, f"{stage.name}/init"))
     ema_params = jax.tree.map(jnp.copy, params)
-    opt_state = make_optimizer(c).init(params)
+    opt_state = make_updater(stage, c).init(params)
     return TrainState(jnp.int32(0), params, ema_params, opt_state)
 
 
-def make_train_step(stage: Stage, c: ConfigDict, *, seed: int) -> Callable:
-    """step(state, batch) -> (state, metrics), to run inside a parallel program."""
-    tx, rate = make_optimizer(c), learning_rate(c)
-    stream_key = stream(seed, f"{stage.name}/train")
+def make_updater(stage: Stage, c: ConfigDict) -> Updater:
+    """The stage's own, or the gradient of its mean loss through one optimizer."""
+    if stage.updater is not None:
+        return stage.updater(c)
+    tx = make_optimizer(c)
 
     def mean_loss(params, key, batch):
         count = jax.tree.leaves(batch)[0].shape[0]
@@ -74,23 +118,45 @@ def make_train_step(stage: Stage, c: ConfigDict, *, seed: int) -> Callable:
         losses, metrics = jax.vmap(stage.loss, (None, 0, 0))(params, keys, batch)
         return losses.mean(), jax.tree.map(jnp.mean, metrics)
 
+    def update(params, opt_state, key, batch):
+        grad = jax.value_and_grad(mean_loss, has_aux=True)
+        (loss, metrics), grads = parallel.mean(grad(params, key, batch))
+        updates, opt_state = tx.update(grads, opt_state, params, value=loss)
+        norm = jnp.asarray(optax.tree.norm(grads))
+        metrics = {**metrics, "loss": loss, "gradient_norm": norm}
+        return optax.apply_updates(params, updates), opt_state, metrics
+
+    return Updater(tx.init, update)
+
+
+def make_train_step(stage: Stage, c: ConfigDict, *, seed: int) -> Callable:
+    """step(state, batch) -> (state, metrics), to run inside a parallel program."""
+    updater, rate = make_updater(stage, c), learning_rate(c)
+    stream_key = stream(seed, f"{stage.name}/train")
+
     def step(state: TrainState, batch: Example) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(stream_key, state.step)
-        grad = jax.value_and_grad(mean_loss, has_aux=True)
-        (loss, metrics), grads = parallel.mean(grad(state.params, key, batch))
-        updates, opt_state = tx.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        params, opt_state, metrics = updater.update(
+            state.params, state.opt_state, key, batch
+        )
         decay = ema_decay(state.step, c.ema_decay)
         ema_params = optax.incremental_update(params, state.ema_params, 1.0 - decay)
         metrics = {
             **metrics,
-            "loss": loss,
-            "gradient_norm": jnp.asarray(optax.tree.norm(grads)),
-            "learning_rate": jnp.asarray(rate(state.step)),
+            "learning_rate": plateau_factor(state.opt_state) * rate(state.step),
         }
         return TrainState(state.step + 1, params, ema_params, opt_state), metrics
 
     return step
+
+
+def plateau_factor(opt_state: optax.OptState) -> jax.Array:
+    """What the learning rate is multiplied by now; 1 without decay "plateau"."""
+
+    def is_field(path, _):
+        return isinstance(path[-1], optax.tree_utils.NamedTupleKey)
+
+    return jnp.asarray(optax.tree.get(opt_state, "scale", 1.0, filtering=is_field))
 
 
 def make_program(stage: Stage, c: ConfigDict, *, seed: int, devices=None) -> Callable:

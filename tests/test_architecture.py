@@ -27,6 +27,7 @@ ORDER = (
     "parallel",
     "programs",
     "stages",
+    "baselines",
     "cascade",
     "checkpoints",
     "logbook",
@@ -78,7 +79,16 @@ HOMES = {
     ),
     "orbax": Home(r"\borbax\b", {"checkpoints.py"}, "import orbax.checkpoint as ocp"),
     "linen": Home(
-        r"\blinen\b", {"layers.py", "models.py"}, "from flax import linen as nn"
+        r"\blinen\b",
+        {
+            "layers.py",
+            "models.py",
+            "baselines/diffusion_ts.py",
+            "baselines/fourier_diffusion.py",
+            "baselines/fourier_flow.py",
+            "baselines/time_gan.py",
+        },
+        "from flax import linen as nn",
     ),
     # In a scan on CPU, a convolution is some 30 times slower than layers.Conv1D.
     "convolution": Home(

@@ -1,0 +1,359 @@
+"""Trains, samples and scores every method on every set: the paper's tables.
+
+    python benchmarks/paper.py --sets=stock --methods=all --seeds=3 --out=R
+    python benchmarks/compare.py R --metric=context_fid
+
+A cell is a method, a set and a seed; each leaves one json file in --out: scores,
+config, git commit, device, seconds, parameters. Cells that are there are skipped, and
+one that was cut off goes on where it was, in its workdir below --workdirs.
+
+Methods: `all` (the cascade, the baselines, the controls), `variants` (the ablation
+table of the paper and a single stage of equal size), or the arguments of a config, by
+name, each with fields if need be: full+data_stage.condition=add.
+
+--budget_minutes=M gives each cell M minutes of training, compilation included, on
+whatever machine: a few steps of each stage are timed first (that time isn't counted),
+and the number of steps is set so that the stage, with its whole schedule, ends within
+its share (SHARES). Without it, training is as long as the config says.
+"""
+
+import argparse
+import ast
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from l2d_jax import baselines, configs, parallel, train
+from l2d_jax.baselines import BASELINES
+from l2d_jax.cascade import METHODS, num_diffusion_steps, with_sampling
+from l2d_jax.checkpoints import write_text
+from l2d_jax.configs import SECTIONS
+from l2d_jax.data import load_splits
+from l2d_jax.logbook import read_seconds
+from l2d_jax.results import generate, parameters, score
+from l2d_jax.run import Task, prepare
+from l2d_jax.run import train as train_all
+from l2d_jax.stages import STAGES, Stage
+from l2d_jax.types import InputError
+from l2d_jax.workdir import as_json, describe, make_workdir
+
+GROUPS = {
+    "all": ("full", *BASELINES),
+    "variants": ("full", "latent_only", "data_only", "oracle_latent", "single_stage"),
+}
+# Of a cell's budget, over the stages that a method has.
+SHARES = {
+    "encoder": 0.15,
+    "latent": 0.15,
+    "data": 0.7,
+    "time_gan_embedding": 0.1,
+    "time_gan_supervised": 0.1,
+    "time_gan_joint": 0.8,
+}
+SPARE = 0.95  # of a share is planned for; the rest is for batches and checkpoints
+PROBE_STEPS = 10  # in a call that is timed
+PROBE_ROWS = 512  # training series that it sees
+SECONDS_PER_CALL = 5.0
+SECONDS_PER_CHECKPOINT = 60.0
+
+
+class Method(NamedTuple):
+    """What a cell trains: an argument of a config, and fields that differ."""
+
+    name: str
+    argument: str
+    fields: dict[str, Any]
+
+
+class Options(NamedTuple):
+    """What is the same for all cells of a table, and kept with each."""
+
+    budget_minutes: float | None
+    metrics: tuple[str, ...]
+    num_series: int
+    num_repeats: int
+    sampling_steps: int
+    smoke: bool
+
+
+# --- what is asked for ----------------------------------------------------------------
+
+
+def read_methods(text: str) -> list[Method]:
+    """Of --methods: groups, arguments, and arguments with fields behind a plus."""
+    found: dict[str, Method] = {}
+    for name in filter(None, text.split(",")):
+        for one in GROUPS.get(name, (name,)):
+            argument, *fields = one.split("+")
+            if argument not in configs.base.ARGUMENTS:
+                known = ", ".join([*GROUPS, *(configs.base.ARGUMENTS)])
+                raise InputError(f"--methods={one}: use some of {known}")
+            pairs = [field.partition("=")[::2] for field in fields]
+            found[one] = Method(one, argument, {key: value(v) for key, v in pairs})
+    return list(found.values())
+
+
+def value(text: str) -> Any:
+    """A number, a tuple or True as such, all else as text."""
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
+
+
+def put(config: ConfigDict, fields: dict[str, Any], where: str) -> None:
+    """Sets fields, each by its sections and name: data_stage.width."""
+    for path, new in fields.items():
+        *sections, name = path.split(".")
+        section: Any = config
+        for one in sections:
+            section = section.get(one, {})
+        if name not in section:
+            raise InputError(f"{where}: there is no field {path!r} in configs/base.py")
+        try:
+            section[name] = new
+        except TypeError as error:
+            raise InputError(f"{where}: {path}={new!r}: {error}") from None
+
+
+def make_config(method: Method, name: str, seed: int, options: Options) -> ConfigDict:
+    """The config of a cell, but for its budget."""
+    arguments = [method.argument, *(["smoke"] if options.smoke else [])]
+    config = configs.load(name).get_config(",".join(reversed(arguments)))
+    put(config, method.fields, f"--methods={method.name}")
+    config.seed = seed
+    config.evaluation.update(
+        metrics=options.metrics,
+        num_series=options.num_series,
+        num_repeats=options.num_repeats,
+    )
+    config = configs.resolve(config)
+    if 0 < options.sampling_steps < num_diffusion_steps(config):
+        steps = with_sampling(config, num_steps=options.sampling_steps).sampling
+        config.sampling.update(steps.to_dict())
+    return config
+
+
+# --- budgets --------------------------------------------------------------------------
+
+
+def plan(task: Task, minutes: float) -> dict[str, Any]:
+    """Fields of the config with which training takes so long, and what was measured."""
+    config, params, key = task.config, {}, jax.random.key(0)
+    rows = task.series[:PROBE_ROWS]
+    names = METHODS[config.variant].stages
+    total = sum(SHARES.get(name, 1.0) for name in names)
+    fields: dict[str, Any] = {}
+    measured: dict[str, Any] = {}
+    for name in names:
+        stage = (STAGES | baselines.STAGES)[name](config, task.layout.shape)
+        c, share = config[SECTIONS[name]], SHARES.get(name, 1.0) / total
+        compilation, step = seconds(stage, stage.prepare(params, rows), c)
+        params |= stage.export(jax.jit(stage.init)(key), rows)
+        left = SPARE * share * 60.0 * minutes - compilation
+        num_steps = max(int(left / step), 1)
+        for field, scaled in stretched(c, num_steps).items():
+            fields[f"{SECTIONS[name]}.{field}"] = scaled
+        measured[name] = {
+            "share": share,
+            "seconds of compilation": compilation,
+            "seconds of a step": step,
+            "steps": num_steps,
+        }
+    if measured:
+        slowest = max(found["seconds of a step"] for found in measured.values())
+        for field, period, most in (
+            ("steps_per_call", SECONDS_PER_CALL, config.training.steps_per_call),
+            ("checkpoint_every", SECONDS_PER_CHECKPOINT, 100_000),
+        ):
+            fields[f"training.{field}"] = min(max(int(period / slowest), 1), most)
+    return {"fields": fields, "measured": measured}
+
+
+def seconds(stage: Stage, examples: Any, c: ConfigDict) -> tuple[float, float]:
+    """Of compilation, and of one step; the median of some calls."""
+    program = train.make_program(stage, c, seed=0)
+    state = parallel.place(train.init_state(stage, c, seed=0))
+    count = jax.tree.leaves(examples)[0].shape[0]
+    index = np.arange(PROBE_STEPS * c.batch_size).reshape(PROBE_STEPS, -1) % count
+    batches = train.take(examples, index[:, parallel.local_part(c.batch_size)])
+    times = []
+    for _ in range(4):
+        start = time.perf_counter()
+        state, metrics = program(state, batches)
+        jax.block_until_ready(metrics)
+        times.append(time.perf_counter() - start)
+    step = float(np.median(times[1:])) / PROBE_STEPS
+    return max(times[0] - step * PROBE_STEPS, 0.0), step
+
+
+def stretched(c: ConfigDict, num_steps: int) -> dict[str, Any]:
+    """The schedule of a stage over another number of steps: the same shape."""
+    ratio = num_steps / c.num_steps
+    fields: dict[str, Any] = {"num_steps": num_steps}
+    for name in ("warmup_steps", "patience"):
+        if name in c:
+            fields[name] = min(round(c[name] * ratio), c[name])
+    if "decay_rate" in c:
+        fields["decay_rate"] = float(c.decay_rate ** (1.0 / ratio))
+    return fields
+
+
+def kept_plan(task: Task, minutes: float, workdir: Path) -> dict[str, Any]:
+    """The plan of a cell: of one that was cut off, the one that it began with."""
+    path = workdir / "plan.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    found = plan(task, minutes)
+    write_text(path, as_json(found))
+    return found
+
+
+# --- a cell ---------------------------------------------------------------------------
+
+
+def run_cell(
+    method: Method, name: str, seed: int, *, options: Options, workdir: Path
+) -> dict[str, Any]:
+    """What its json file holds."""
+    workdir = make_workdir(workdir)
+    config = make_config(method, name, seed, options)
+    task = prepare(config, load_splits(config.data))
+    planned = None
+    if options.budget_minutes:
+        planned = kept_plan(task, options.budget_minutes, workdir)
+        put(task.config, planned["fields"], "plan.json")
+    model = train_all(task, workdir)
+    start = time.perf_counter()
+    sampled = (workdir / "samples.npz").exists()
+    generate(model, workdir)
+    sampling = None if sampled else time.perf_counter() - start
+    scores = score(workdir, task.config, task.splits)
+    scores.pop("settings", None)
+    told = describe(task.config)
+    return {
+        "method": method.name,
+        "set": name,
+        "seed": seed,
+        "scores": scores,
+        "options": options._asdict(),
+        "budget": planned and planned["measured"],
+        "seconds of training": read_seconds(workdir / "metrics.jsonl"),
+        "seconds of sampling": sampling,  # null: done before the cell was cut off
+        "parameters": parameters(model),
+        **told,
+    }
+
+
+def is_done(path: Path, options: Options) -> bool:
+    """Whether the file of a cell is there and whole."""
+    if not path.exists():
+        return False
+    try:
+        found = json.loads(path.read_text())["options"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        raise InputError(f"{path}: not a cell, remove it") from None
+    wanted = json.loads(json.dumps(options._asdict()))
+    if found != wanted:
+        differing = [field for field in wanted if found.get(field) != wanted[field]]
+        raise InputError(
+            f"{path}: made with other options ({', '.join(differing)}): use the same, "
+            "or another --out"
+        )
+    return True
+
+
+def run_all(
+    methods: list[Method],
+    names: list[str],
+    seeds: int,
+    *,
+    options: Options,
+    out: Path,
+    workdirs: Path,
+) -> list[str]:
+    """Every cell that isn't there yet; what went wrong, a line for each that failed."""
+    out.mkdir(parents=True, exist_ok=True)
+    failed = []
+    for seed in range(seeds):  # a whole table early, then the next seed
+        for name in names:
+            for method in methods:
+                cell = f"{method.name}__{name}__{seed}"
+                path = out / f"{cell}.json"
+                if is_done(path, options):
+                    print(f"{cell}: done before", flush=True)
+                    continue
+                print(f"{cell}: begins", flush=True)
+                try:
+                    found = run_cell(
+                        method, name, seed, options=options, workdir=workdirs / cell
+                    )
+                except InputError as error:
+                    failed.append(f"{cell}: {error}")
+                    print(failed[-1], file=sys.stderr, flush=True)
+                    continue
+                write_text(path, as_json(found))
+                jax.clear_caches()  # each program holds memory
+    return failed
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sets", required=True, help="names of configs, by commas")
+    parser.add_argument("--methods", default="all", help="as above, by commas")
+    parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
+    parser.add_argument("--budget_minutes", type=float, help="of training, a cell")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the cells")
+    parser.add_argument("--workdirs", type=Path, help="default: OUT with _runs behind")
+    parser.add_argument("--metrics", default="all", help="by commas")
+    parser.add_argument(
+        "--num_series",
+        type=int,
+        default=0,
+        help="real ones that are scored, and as many are generated; 0: all",
+    )
+    parser.add_argument("--num_repeats", type=int, default=5, help="of each score")
+    parser.add_argument(
+        "--sampling_steps",
+        type=int,
+        default=0,
+        help="at most so many in a chain, 0: all. On CPU FourierDiffusion's 1,000 take "
+        "longer than its training",
+    )
+    parser.add_argument("--smoke", action="store_true", help="tiny networks")
+    args = parser.parse_args(arguments)
+    options = Options(
+        budget_minutes=args.budget_minutes,
+        metrics=tuple(filter(None, args.metrics.split(","))),
+        num_series=args.num_series,
+        num_repeats=args.num_repeats,
+        sampling_steps=args.sampling_steps,
+        smoke=args.smoke,
+    )
+    try:
+        methods = read_methods(args.methods)
+        names = [Path(configs.find(name)).stem for name in args.sets.split(",")]
+        failed = run_all(
+            methods,
+            names,
+            args.seeds,
+            options=options,
+            out=args.out,
+            workdirs=args.workdirs or args.out.with_name(f"{args.out.name}_runs"),
+        )
+    except InputError as error:
+        sys.exit(str(error))
+    if failed:
+        sys.exit(f"{len(failed)} cells failed; the same command tries them again")
+
+
+if __name__ == "__main__":
+    main()

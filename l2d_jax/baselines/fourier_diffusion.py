@@ -1,0 +1,301 @@
+"""FourierDiffusion: a score-based diffusion of the spectrum of a series.
+
+Crabbe et al., ICML 2024; transform, noise, loss and reverse step as the reference
+implementation has them (JonathanCrabbe/FourierDiffusion), to 1e-5.
+
+A series becomes its L real Fourier coefficients, each standardised over the training
+set. The noise of the variance-preserving SDE is scaled by G, so that it is white in
+time:
+
+    x(t) = m(t) x + sqrt(1 - m(t)^2) G z,
+    m(t) = exp(-t^2 (b_1 - b_0) / 4 - t b_0 / 2),
+
+and the network learns the score, -G^-1 z / sqrt(1 - m^2), with the weight
+1 / sum_l (1 - m^2)^-1 G_l^-2. Sampling is Euler-Maruyama from t = 1 to 1e-5.
+
+As there: a transformer encoder (post-norm, ReLU, dropout), learned positions whose norm
+is at most sqrt(width), random Fourier features of t that are not trained. Those are the
+same in every run, not drawn with the weights.
+"""
+
+import math
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+from ml_collections import ConfigDict, FrozenConfigDict
+
+from l2d_jax import parallel
+from l2d_jax.layers import torch_uniform
+from l2d_jax.stages import Stage, dtype_of, fill_missing
+from l2d_jax.types import (
+    InputError,
+    Latent,
+    Metrics,
+    Params,
+    RandomKey,
+    Rows,
+    Scalar,
+    Series,
+)
+
+BETA_FIRST, BETA_LAST = 0.1, 20.0
+FIRST_TIME = 1e-5  # below it, no score is learned
+TIME_SCALE = 30.0  # standard deviation of the frequencies of the features of t
+TRANSFORM_BATCH = 256
+SMALLEST_STD = 1e-6  # of a coefficient, that one which never changes isn't blown up
+
+Spectrum = Float[Array, "L C"]
+PerStep = Float[Array, " L"]
+
+# --- the transform --------------------------------------------------------------------
+
+
+def to_spectrum(x: Series) -> Spectrum:
+    """Real parts 0..L/2, then imaginary parts without those that are always 0.
+
+    Orthonormal but for the factor sqrt(2) of all that stand for two conjugate ones.
+    """
+    spectrum = jnp.fft.rfft(x, axis=0, norm="ortho")
+    return jnp.concatenate([spectrum.real, spectrum.imag[1 : (len(x) + 1) // 2]])
+
+
+def from_spectrum(coefficients: Spectrum) -> Series:
+    """The inverse of `to_spectrum`."""
+    length = len(coefficients)
+    real, inner = coefficients[: length // 2 + 1], coefficients[length // 2 + 1 :]
+    end = jnp.zeros_like(coefficients[:1])
+    imag = jnp.concatenate([end, inner, end] if length % 2 == 0 else [end, inner])
+    return jnp.fft.irfft(jax.lax.complex(real, imag), n=length, axis=0, norm="ortho")
+
+
+def noise_scale(length: int) -> Float[np.ndarray, " L"]:
+    """G: 1 for what has no conjugate (mean, and fastest of an even L), else 1/sqrt(2).
+
+    The spectrum of white noise of variance 1 is G z, z ~ N(0, I).
+    """
+    scale = np.full(length, math.sqrt(0.5), np.float32)
+    scale[0] = 1.0
+    if length % 2 == 0:
+        scale[length // 2] = 1.0
+    return scale
+
+
+# --- the SDE --------------------------------------------------------------------------
+
+
+def marginal(x: Spectrum, t: Scalar) -> tuple[Spectrum, PerStep]:
+    """Mean [L, C] and standard deviation [L] of x(t), given x(0) = x."""
+    log_mean = -0.25 * t**2 * (BETA_LAST - BETA_FIRST) - 0.5 * t * BETA_FIRST
+    std = jnp.sqrt(-jnp.expm1(2.0 * log_mean))
+    return jnp.exp(log_mean) * x, std * noise_scale(len(x))
+
+
+def reverse_step(
+    x_t: Spectrum, t: Scalar, *, score: Spectrum, z: Spectrum, step_size: float
+) -> Spectrum:
+    """x(t - step_size): one Euler-Maruyama step of the reverse SDE."""
+    beta = BETA_FIRST + t * (BETA_LAST - BETA_FIRST)
+    scale = jnp.asarray(noise_scale(len(x_t)))[:, None]
+    drift = 0.5 * beta * x_t + beta * scale**2 * score
+    return x_t + step_size * drift + jnp.sqrt(step_size * beta) * scale * z
+
+
+def times(num_steps: int) -> tuple[Float[np.ndarray, " S"], float]:
+    """1 down to 1e-5, evenly spaced, and the step between them (for one: nearly 1)."""
+    if num_steps == 1:
+        return np.ones(1, np.float32), 1.0 - FIRST_TIME
+    step_size = (1.0 - FIRST_TIME) / (num_steps - 1)
+    return np.linspace(1.0, FIRST_TIME, num_steps, dtype=np.float32), step_size
+
+
+# --- the network ----------------------------------------------------------------------
+
+
+class ScoreNetwork(nn.Module):
+    """(x(t) [L, C], t in [0, 1]) -> score [L, C]."""
+
+    width: int
+    num_layers: int
+    num_heads: int
+    hidden: int
+    dropout: float
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Spectrum, t: Scalar, training: bool = False) -> Spectrum:
+        channels = x.shape[1]
+        x = dense(self.width, channels, self.dtype, "embedder")(x)
+        position = self.param("position", nn.initializers.normal(1.0), x.shape)
+        norms = jnp.linalg.norm(position, axis=-1, keepdims=True)
+        shrink = jnp.minimum(1.0, math.sqrt(self.width) / norms)
+        x = x + (position * jax.lax.stop_gradient(shrink)).astype(self.dtype)
+        features = time_features(t, self.width)
+        time = dense(self.width, self.width, self.dtype, "time")(features)
+        x = x + time[None]
+        for i in range(self.num_layers):
+            x = Layer(
+                self.num_heads, self.hidden, self.dropout, self.dtype, name=f"layer_{i}"
+            )(x, training)
+        x = dense(channels, self.width, self.dtype, "unembedder")(x)
+        return x.astype(jnp.float32)
+
+
+def time_features(t: Scalar, width: int) -> Float[Array, " width"]:
+    """Sine and cosine of 2 pi w t for random w, which are the same in every run."""
+    rates = TIME_SCALE * jax.random.normal(jax.random.key(0), ((width + 1) // 2,))
+    angles = 2.0 * math.pi * t * rates
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)])[:width]
+
+
+class Layer(nn.Module):
+    """LayerNorm(x + attention(x)), then LayerNorm(x + MLP(x)), with dropout."""
+
+    num_heads: int
+    hidden: int
+    dropout: float
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "L width"], training: bool
+    ) -> Float[Array, "L width"]:
+        width, fixed = x.shape[-1], not training
+        y = nn.MultiHeadDotProductAttention(
+            self.num_heads, dtype=self.dtype, dropout_rate=self.dropout
+        )(x, deterministic=fixed)
+        y = nn.Dropout(self.dropout)(y, deterministic=fixed)
+        x = nn.LayerNorm(epsilon=1e-5, dtype=self.dtype)(x + y)
+        y = nn.relu(dense(self.hidden, width, self.dtype, "hidden")(x))
+        y = nn.Dropout(self.dropout)(y, deterministic=fixed)
+        y = dense(width, self.hidden, self.dtype, "back")(y)
+        y = nn.Dropout(self.dropout)(y, deterministic=fixed)
+        return nn.LayerNorm(epsilon=1e-5, dtype=self.dtype)(x + y)
+
+
+def dense(features: int, fan_in: int, dtype: DTypeLike, name: str) -> nn.Dense:
+    """A dense layer that begins as PyTorch's do."""
+    init = torch_uniform(fan_in)
+    return nn.Dense(features, kernel_init=init, bias_init=init, dtype=dtype, name=name)
+
+
+# --- training -------------------------------------------------------------------------
+
+
+def network(config: ConfigDict | FrozenConfigDict) -> ScoreNetwork:
+    """As `config.fourier_diffusion` says."""
+    c = config.fourier_diffusion
+    if c.width % c.num_heads:
+        raise InputError(
+            f"--config.fourier_diffusion.width={c.width}: use a multiple of "
+            f"{c.num_heads}, its heads"
+        )
+    return ScoreNetwork(
+        c.width, c.num_layers, c.num_heads, c.hidden, c.dropout, dtype_of(config)
+    )
+
+
+def spectra(series: Rows) -> Float[np.ndarray, "N L C"]:
+    """Of all series, missing values interpolated."""
+    return parallel.map_all(_spectrum_of, (), series, batch_size=TRANSFORM_BATCH)
+
+
+def _spectrum_of(_: tuple[()], x: Series) -> Spectrum:
+    return to_spectrum(fill_missing(x)[0])
+
+
+def extras(config: ConfigDict, params: Params, series: Rows) -> Params:
+    """Mean and standard deviation of each coefficient over the training set."""
+    del config, params
+    return moments(spectra(series))
+
+
+def moments(coefficients: Float[np.ndarray, "N L C"]) -> dict[str, np.ndarray]:
+    """Mean and standard deviation (that of N - 1) over N."""
+    std = coefficients.std(axis=0, ddof=1, dtype=np.float64).astype(np.float32)
+    mean = coefficients.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return {"mean": mean, "std": np.maximum(std, SMALLEST_STD)}
+
+
+def score_loss(
+    score_of: Callable[[Spectrum, Scalar], Spectrum],
+    x: Spectrum,
+    *,
+    t: Scalar,
+    z: Spectrum,
+) -> Scalar:
+    """mean(|score + std^-1 z|^2) / sum_l std_l^-2, at one t and one noise z."""
+    mean, std = marginal(x, t)
+    score = score_of(mean + std[:, None] * z, t)
+    weight = 1.0 / jnp.sum(1.0 / std**2)
+    return weight * jnp.mean(jnp.square(score + z / std[:, None]))
+
+
+def stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
+    """The score of the standardised spectrum."""
+    model = network(config)
+
+    def init(key: RandomKey) -> Params:
+        return model.init(key, jnp.zeros(shape), jnp.float32(0.0))
+
+    def prepare(upstream: Params, series: Rows) -> Float[np.ndarray, "N L C"]:
+        del upstream
+        x = spectra(series)
+        found = moments(x)
+        return (x - found["mean"][None]) / found["std"][None]
+
+    def loss(params: Params, key: RandomKey, x: Spectrum) -> tuple[Scalar, Metrics]:
+        key_t, key_z, key_dropout = jax.random.split(key, 3)
+        t = jax.random.uniform(key_t, minval=FIRST_TIME, maxval=1.0)
+        value = score_loss(
+            lambda x_t, t: model.apply(
+                params, x_t, t, training=True, rngs={"dropout": key_dropout}
+            ),
+            x,
+            t=t,
+            z=jax.random.normal(key_z, shape),
+        )
+        return value, {}
+
+    return Stage(
+        "fourier_diffusion",
+        init,
+        prepare,
+        loss,
+        lambda params, _: {"fourier_diffusion": params},
+    )
+
+
+# --- sampling -------------------------------------------------------------------------
+
+
+def decode(config: FrozenConfigDict, shape: tuple[int, int]) -> Callable:
+    """The reverse SDE, then back to time."""
+    model = network(config)
+    num_steps = config.sampling.num_steps or (
+        config.fourier_diffusion.num_diffusion_steps
+    )
+    at, step_size = times(num_steps)
+    scale = noise_scale(shape[0])[:, None]
+
+    def run(params: Params, key: RandomKey, r_0: Latent | None) -> Series:
+        del r_0
+
+        def body(x_t, row):
+            t, step_key = row
+            score = model.apply(params["fourier_diffusion"], x_t, t)
+            z = jax.random.normal(step_key, shape)
+            x = reverse_step(x_t, t, score=score, z=z, step_size=step_size)
+            return x, None
+
+        indices = jnp.arange(1, num_steps + 1)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, indices)
+        start = jax.random.normal(jax.random.fold_in(key, 0), shape) * scale
+        x, _ = jax.lax.scan(body, start, (jnp.asarray(at), keys))
+        return from_spectrum(x * params["std"] + params["mean"])
+
+    return run

@@ -1,0 +1,486 @@
+"""Baselines: against recorded values of their references, and what must hold anyway."""
+
+import shutil
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from ml_collections import FrozenConfigDict
+
+import l2d_jax
+from l2d_jax import baselines, diffusion, parallel, train
+from l2d_jax.baselines import (
+    controls,
+    diffusion_ts,
+    fourier_diffusion,
+    fourier_flow,
+    settings,
+    time_gan,
+)
+from l2d_jax.configs import base, resolve
+from l2d_jax.schedules import cosine
+
+SHAPE = (8, 2)
+
+
+def tiny(method):
+    """The smoke form, smaller still."""
+    config = base.with_argument(base.get_config(), f"smoke,{method}")
+    for name in settings.DEFAULTS:
+        config[name].update(num_steps=4, batch_size=24)
+    config.time_gan_embedding.num_layers = 1
+    config.diffusion_ts.width = 8
+    config.training.steps_per_call = config.training.checkpoint_every = 2
+    config.sampling.batch_size = 16
+    return config
+
+
+def waves(n=64, length=8, seed=0):
+    rng = np.random.default_rng(seed)
+    t = np.arange(length)[None] + rng.uniform(0, 6, (n, 1))
+    return np.stack([300 + 20 * np.sin(t), 1e-3 * np.cos(t)], -1).astype(np.float32)
+
+
+# --- all of them, in small ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", baselines.BASELINES)
+def test_every_baseline_trains_resumes_loads_and_samples(tmp_path, method):
+    x, config = waves(), tiny(method)
+    model = l2d_jax.fit(x, workdir=tmp_path / "w", config=config)
+    samples = model.sample(jax.random.key(0), 20)
+    distance = np.abs(samples - x.mean((0, 1))[None, None]) / x.std((0, 1))[None, None]
+    assert samples.shape == (20, 8, 2) and distance.max() < 1e4
+    assert np.ptp(samples, axis=0).min() > 0  # not one series twenty times
+    loaded = l2d_jax.load(tmp_path / "w")
+    np.testing.assert_array_equal(loaded.sample(jax.random.key(0), 20), samples)
+    # Killed in the last stage, before its end: the same weights in the end.
+    if stages := baselines.BASELINES[method].stages:
+        shutil.rmtree(tmp_path / "w" / "checkpoints" / "cascade")
+        shutil.rmtree(tmp_path / "w" / "checkpoints" / stages[-1] / "4")
+        again = l2d_jax.fit(x, workdir=tmp_path / "w", config=config)
+        np.testing.assert_array_equal(again.sample(jax.random.key(0), 20), samples)
+
+
+def test_settings_that_a_baseline_has_not_are_refused():
+    model = l2d_jax.fit(waves(), config=tiny("gaussian"))
+    for given in ({"num_steps": 5}, {"solver": "ddim"}, {"latent_num_steps": 3}):
+        with pytest.raises(l2d_jax.InputError, match=r"has no such setting, leave it"):
+            model.sample(jax.random.key(0), 2, **given)
+    with pytest.raises(l2d_jax.InputError, match="no encoder"):
+        model.encode(waves())
+
+
+def test_settings_of_a_set_are_those_of_the_references():
+    def given(name):
+        config = base.get_config()
+        config.data.name = name
+        return base.with_argument(config, "")
+
+    assert given("stock").diffusion_ts.encoder_layers == 2
+    assert given("stock").diffusion_ts.num_steps == 10_000
+    assert given("energy").diffusion_ts.width == 96
+    assert given("ecg5000").diffusion_ts.num_steps == 15_000
+    assert given("stock").fourier_flow.num_flows == 3
+    for sections in settings.FOR_SETS.values():
+        for name, fields in sections.items():
+            assert fields.keys() <= settings.DEFAULTS[name].keys()
+
+
+# --- Diffusion-TS ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def diffusion_ts_case(reference_dir):
+    with np.load(reference_dir / "diffusion_ts.npz") as case:
+        case = dict(case)
+    state = {
+        name.removeprefix("param/"): value
+        for name, value in case.items()
+        if name.startswith("param/")
+    }
+    case["x"] = jnp.asarray(case["x"])
+    model = diffusion_ts.DiffusionTS(2, 2, 32, 4)
+    params = jax.tree.map(jnp.asarray, diffusion_ts.params_from_torch(state))
+    return model, params, case
+
+
+def test_diffusion_ts_has_the_parameters_of_the_reference(diffusion_ts_case):
+    model, params, case = diffusion_ts_case
+    own = jax.eval_shape(model.init, jax.random.key(0), case["x"][0], jnp.int32(0))
+    assert jax.tree.map(jnp.shape, own) == jax.tree.map(jnp.shape, params)
+
+
+def test_diffusion_ts_network_as_the_reference(diffusion_ts_case):
+    model, params, case = diffusion_ts_case
+    run = jax.jit(jax.vmap(model.apply, (None, 0, 0)))
+    trend, season = run(params, case["x"], case["t"])
+    found = {"trend": trend, "season": season, "output": trend + season}
+    for name, values in found.items():
+        largest = np.abs(case[name]).max()
+        assert largest > 0.1
+        np.testing.assert_allclose(values, case[name], atol=1e-5 * largest)
+
+
+def test_diffusion_ts_process_and_loss_as_the_reference(diffusion_ts_case):
+    model, params, case = diffusion_ts_case
+    schedule = cosine(50, 0.0, 0.0)
+    np.testing.assert_allclose(schedule.alpha_bar, case["alpha_bar"], rtol=1e-5)
+    weights = diffusion_ts.loss_weights(schedule)
+    np.testing.assert_allclose(weights, case["loss_weight"], rtol=1e-4, atol=1e-7)
+    apply, losses = jax.jit(model.apply), []
+    for i, t in enumerate(case["t"].tolist()):
+        x_0, eps = case["x"][i], jnp.asarray(case["noise"][i])
+        step = jnp.int32(t)
+        x_t = diffusion.q_sample(schedule, x_0=x_0, t=step, eps=eps)
+        np.testing.assert_allclose(x_t, case["x_t"][i], atol=1e-5)
+        mean, variance = diffusion.q_posterior(
+            schedule, x_0=x_0, x_t=x_t, t=step, t_prev=step - 1
+        )
+        np.testing.assert_allclose(mean, case["posterior_mean"][i], atol=1e-5)
+        if t > 0:
+            expected = case["posterior_log_variance"][i].item()
+            np.testing.assert_allclose(jnp.log(variance), expected, atol=2e-4)
+        trend, season = apply(params, x_t, step)
+        time, frequency = diffusion_ts.distance(trend + season, x_0)
+        losses.append(weights[t] * (time + np.sqrt(24) / 5 * frequency))
+    np.testing.assert_allclose(np.mean(losses), case["loss"], rtol=1e-5)
+
+
+def test_strongest_frequencies_of_a_sum_of_waves():
+    """Of 11 frequencies two are kept: the strongest, each L / 2 times its amplitude."""
+    t = np.arange(24)
+    strong = 3 * np.cos(2 * np.pi * 5 * t / 24 + 0.3) - 2 * np.sin(2 * np.pi * t / 24)
+    weak = 0.5 * np.cos(2 * np.pi * 8 * t / 24) + 4.0 + 7 * (-1.0) ** t
+    found = diffusion_ts.strongest_frequencies(jnp.asarray(strong + weak)[:, None])
+    np.testing.assert_allclose(found[:, 0], 24 * strong, atol=1e-3)
+    # Three frequencies of a length of 7: int(log 3) = 1 is kept; of one, none.
+    wave = jnp.cos(2 * jnp.pi * jnp.arange(7) / 7)[:, None]
+    found = diffusion_ts.strongest_frequencies(wave)
+    np.testing.assert_allclose(found, 7 * wave, atol=1e-5)
+    assert not diffusion_ts.strongest_frequencies(wave[:4]).any()
+
+
+def test_clipped_to_the_range_of_the_training_series():
+    config, x = tiny("diffusion_ts"), waves()  # knows nothing after four steps
+    samples = l2d_jax.fit(x, config=config).sample(jax.random.key(0), 50)
+    low, high = x.min((0, 1)), x.max((0, 1))
+    slack = 1e-5 * (high - low)
+    assert (samples >= (low - slack)[None, None]).all()
+    assert (samples <= (high + slack)[None, None]).all()
+
+
+# --- FourierDiffusion -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [24, 23])
+def test_fourier_diffusion_as_the_reference(reference_dir, length):
+    with np.load(reference_dir / "fourier_diffusion.npz") as case:
+        case = dict(case)
+
+    def of(name):
+        return case[f"{name}_{length}"]
+
+    scale = fourier_diffusion.noise_scale(length)
+    np.testing.assert_allclose(scale, of("G"), atol=1e-6)
+    _, step_size = fourier_diffusion.times(1_000)
+    np.testing.assert_allclose(step_size, case["step_size"], rtol=1e-5)
+    for i, x in enumerate(of("x")):
+        spectrum = fourier_diffusion.to_spectrum(jnp.asarray(x))
+        np.testing.assert_allclose(spectrum, of("dft")[i], atol=1e-5)
+        mean, std = fourier_diffusion.marginal(spectrum, jnp.asarray(case["t"][i]))
+        np.testing.assert_allclose(mean, of("mean")[i], atol=1e-5)
+        np.testing.assert_allclose(std, of("std")[i], atol=1e-5)
+        x_prev = fourier_diffusion.reverse_step(
+            spectrum,
+            jnp.float32(0.5),
+            score=jnp.asarray(of("score")[i]),
+            z=jnp.asarray(of("z")[i]),
+            step_size=step_size,
+        )
+        np.testing.assert_allclose(x_prev, of("step_at_0.5")[i], atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 8])
+def test_the_transform_has_an_inverse_and_makes_white_noise_of_g_z(length):
+    identity = jnp.eye(length)
+    matrix = fourier_diffusion.to_spectrum(identity)
+    back = fourier_diffusion.from_spectrum(matrix)
+    np.testing.assert_allclose(back, identity, atol=1e-6)
+    # Covariance of the spectrum of white noise is that of G z; and back.
+    scale = fourier_diffusion.noise_scale(length)
+    np.testing.assert_allclose(matrix @ matrix.T, np.diag(scale**2), atol=1e-6)
+    noise = np.asarray(fourier_diffusion.from_spectrum(jnp.diag(scale)))
+    np.testing.assert_allclose(noise @ noise.T, identity, atol=1e-6)
+
+
+def test_fourier_diffusion_samples_the_gaussian_whose_score_is_known(monkeypatch):
+    """x(0) ~ N(mu, s^2 G^2): the score is known, 500 steps give mean and variance."""
+    mu, s, (length, channels) = 1.5, 0.5, SHAPE
+    scale = jnp.asarray(fourier_diffusion.noise_scale(length))[:, None]
+
+    def apply(_, x_t, t):
+        log_mean = -0.25 * t**2 * 19.9 - 0.05 * t
+        m = jnp.exp(log_mean)
+        return (m * mu - x_t) / (scale**2 * (m**2 * s**2 + 1.0 - m**2))
+
+    class Known:
+        pass
+
+    Known.apply = staticmethod(apply)
+    monkeypatch.setattr(fourier_diffusion, "network", lambda config: Known)
+    config = resolve(tiny("fourier_diffusion"))
+    config.sampling.num_steps = 500
+    decode = fourier_diffusion.decode(FrozenConfigDict(config), SHAPE)
+    params = {"fourier_diffusion": None, "std": jnp.ones(SHAPE), "mean": 0.0}
+    params["mean"] = jnp.zeros(SHAPE)
+    keys = jax.random.split(jax.random.key(0), 4_000)
+    x = jax.jit(jax.vmap(lambda key: decode(params, key, None)))(keys)
+    spectra = jax.vmap(fourier_diffusion.to_spectrum)(x)
+    np.testing.assert_allclose(spectra.mean(axis=(0, 2)), mu, rtol=0.03)
+    expected = jnp.broadcast_to(s * scale, SHAPE)
+    np.testing.assert_allclose(spectra.std(axis=0), expected, rtol=0.06)
+    assert channels == 2
+
+
+def test_fourier_diffusion_loss_is_0_for_the_true_score():
+    x = jnp.arange(16.0).reshape(SHAPE) / 16
+    t, z = jnp.float32(0.4), jax.random.normal(jax.random.key(0), SHAPE)
+    mean, std = fourier_diffusion.marginal(x, t)
+
+    def true_score(x_t, t):
+        return -(x_t - mean) / std[:, None] ** 2
+
+    loss = fourier_diffusion.score_loss(true_score, x, t=t, z=z)
+    np.testing.assert_allclose(loss, 0.0, atol=1e-10)
+    # A score of 0: mean |z / std|^2 / sum std^-2, 1 / L on average.
+    loss = fourier_diffusion.score_loss(lambda x_t, t: 0 * x_t, x, t=t, z=z)
+    expected = np.mean((z / std[:, None]) ** 2) / np.sum(1 / std**2)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+# --- FourierFlow ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(6, 2), (5, 1), (2, 1)])
+def test_the_flow_has_an_inverse_and_an_exact_likelihood(shape):
+    model = fourier_flow.Flow(num_flows=3, hidden=7)
+    key_params, key_x, key_std = jax.random.split(jax.random.key(0), 3)
+    x = 2 + jax.random.normal(key_x, shape)
+    params = {
+        "fourier_flow": jax.jit(model.init)(key_params, x),
+        "mean": jnp.full(shape, 0.5),
+        "std": jax.random.uniform(key_std, shape, minval=0.5, maxval=2.0),
+    }
+    weights = jax.tree.map(lambda w: 3 * w, params["fourier_flow"])  # far from 0
+    params["fourier_flow"] = weights
+    apply = jax.jit(model.apply, static_argnames="inverse")
+    z, log_det = apply(weights, x)
+    back, log_det_back = apply(weights, z, inverse=True)
+    np.testing.assert_allclose(back, x, atol=1e-5)
+    np.testing.assert_allclose(log_det_back, -log_det, atol=1e-5)
+
+    def to_z(flat):
+        spectrum = fourier_diffusion.to_spectrum(flat.reshape(shape))
+        standard = (spectrum - params["mean"]) / params["std"]
+        return model.apply(weights, standard)[0].reshape(-1)
+
+    jacobian = np.asarray(jax.jit(jax.jacobian(to_z))(x.reshape(-1)), np.float64)
+    z = np.asarray(to_z(x.reshape(-1)), np.float64)
+    density = -0.5 * (z**2).sum() - 0.5 * z.size * np.log(2 * np.pi)
+    expected = density + np.linalg.slogdet(jacobian)[1]
+    found = jax.jit(partial(fourier_flow.log_likelihood, model))(params, x)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_the_flow_mixes_views_and_channels():
+    model = fourier_flow.Flow(num_flows=2, hidden=16)
+    x = jax.random.normal(jax.random.key(1), (6, 2))
+    params = jax.jit(model.init)(jax.random.key(0), x)
+    jacobian = jax.jit(jax.jacobian(lambda x: model.apply(params, x)[0]))(x)
+    assert (np.abs(np.asarray(jacobian[4, 0, 1])) > 0).all()  # imag of 0 sees real of 1
+    assert (np.abs(np.asarray(jacobian[1, 0, 4])) > 0).all()  # and the other way round
+    assert not jacobian[4, 0, 5].any()  # one view is not transformed by itself
+
+
+# --- TimeGAN --------------------------------------------------------------------------
+
+
+def time_gan_stages(config):
+    config = resolve(config)
+    return config, {
+        name: baselines.STAGES[name](config, SHAPE)
+        for name in baselines.BASELINES["time_gan"].stages
+    }
+
+
+def one_step(stage, c):
+    """The state before and after."""
+    x = np.random.default_rng(0).uniform(size=(1, 24, *SHAPE)).astype(np.float32)
+    state = train.init_state(stage, c, seed=0)
+    before = jax.tree.map(np.array, state)
+    after = train.make_program(stage, c, seed=0)(parallel.place(state), x)[0]
+    changed = {
+        network
+        for network, old in before.params.items()
+        if optax.tree.norm(optax.tree.sub(after.params[network], old)) > 0
+    }
+    steps = optax.tree.get_all_with_path(after.opt_state, "count")
+    return changed, {path[0].key: int(count) for path, count in steps}
+
+
+def test_the_first_two_phases_train_what_they_should_and_nothing_else():
+    config, stages = time_gan_stages(tiny("time_gan"))
+    changed, _ = one_step(stages["time_gan_embedding"], config.time_gan_embedding)
+    assert changed == {"embedder", "recovery"}
+    changed, _ = one_step(stages["time_gan_supervised"], config.time_gan_supervised)
+    assert changed == {"supervisor"}
+
+
+def test_joint_phase_leaves_a_good_discriminator_alone(monkeypatch):
+    monkeypatch.setattr(time_gan, "GOOD_ENOUGH", 1e9)
+    config, stages = time_gan_stages(tiny("time_gan"))
+    changed, steps = one_step(stages["time_gan_joint"], config.time_gan_joint)
+    assert changed == {"embedder", "recovery", "generator", "supervisor"}
+    assert steps == {"generator": 2, "autoencoder": 2, "discriminator": 0}
+
+
+def test_a_bad_discriminator_is_trained():
+    config = resolve(tiny("time_gan"))
+    stage = time_gan.phase("joint", (("discriminator", 0),), config, SHAPE)
+    changed, steps = one_step(stage, config.time_gan_joint)
+    assert changed == {"discriminator"} and steps == {"discriminator": 1}
+
+
+def test_time_gan_losses_of_known_statistics():
+    h = jnp.float32
+    loss, _ = time_gan.embedding_loss({"mse": h(0.04), "s": h(9.0)})
+    np.testing.assert_allclose(loss, 2.0, rtol=1e-6)
+    loss, _ = time_gan.autoencoder_loss({"mse": h(0.04), "s": h(9.0)})
+    np.testing.assert_allclose(loss, 2.9, rtol=1e-6)
+    # Means 1 and 0, variances 4 and 1 at every step: |2 - 1| + |1 - 0|.
+    ones = jnp.ones(SHAPE)
+    fake, real = {"x": ones, "squares": 5 * ones}, {"x": 0 * ones, "squares": ones}
+    np.testing.assert_allclose(time_gan.moments_distance(fake, real), 2.0, rtol=1e-5)
+    statistics = {"u": h(0.5), "u_e": h(0.25), "s": h(0.01), "fake": fake, "real": real}
+    loss, _ = time_gan.generator_loss(statistics)
+    np.testing.assert_allclose(loss, 0.75 + 10.0 + 200.0, rtol=1e-5)
+    loss, _ = time_gan.discriminator_loss({"real": h(1), "fake": h(2), "fake_e": h(3)})
+    assert loss == 6.0
+    logits = jnp.asarray([[0.0], [2.0]])
+    both = [time_gan.cross_entropy(logits, real=real) for real in (True, False)]
+    p = 1 / (1 + np.exp(-np.array([0.0, 2.0])))
+    expected = [-np.log(p).mean(), -np.log(1 - p).mean()]
+    np.testing.assert_allclose(both, expected, rtol=1e-6)
+
+
+def test_time_gan_gradient_on_eight_devices_is_that_of_the_whole_batch():
+    """sqrt(mean) over all series: not the mean of each device's own."""
+    turn = time_gan.Turn(
+        ("a",),
+        lambda params, key, x: {"mse": jnp.mean(jnp.square(x - params["a"]))},
+        lambda m: (10.0 * jnp.sqrt(m["mse"]), {}),
+    )
+    x = np.random.default_rng(0).normal(size=(1, 16, *SHAPE)).astype(np.float32)
+
+    def update(state, batch):
+        keys = jax.random.split(jax.random.key(0), batch[0].shape[0])
+        loss, _, grads = time_gan.gradient(turn, {"a": state, "b": 1.0}, keys, batch[0])
+        return grads["a"], loss
+
+    program = parallel.train_program(update)
+    found, loss = program(parallel.place(jnp.float32(0.3)), x)
+    expected_loss = 10 * np.sqrt(np.square(x - 0.3).mean())
+    np.testing.assert_allclose(loss, expected_loss, rtol=1e-5)
+    expected = 10 * np.mean(0.3 - x) / np.sqrt(np.square(x - 0.3).mean())
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_the_gru_by_hand():
+    gru = time_gan.GRU(2)
+    x = jax.random.normal(jax.random.key(1), (3, 4))
+    params = gru.init(jax.random.key(0), x)
+    w = jax.tree.map(lambda value: np.asarray(value, np.float64), params["params"])
+    np.testing.assert_array_equal(w["gates_bias"], 1.0)
+
+    def sigmoid(a):
+        return 1 / (1 + np.exp(-a))
+
+    h = np.zeros(2)
+    for row, found in zip(x, gru.apply(params, x), strict=True):
+        r, u = np.split(sigmoid(np.append(row, h) @ w["gates"] + w["gates_bias"]), 2)
+        new = np.tanh(np.append(row, r * h) @ w["new"] + w["new_bias"])
+        h = u * h + (1 - u) * new
+        np.testing.assert_allclose(found, h, rtol=1e-5, atol=1e-6)
+
+
+# --- controls -------------------------------------------------------------------------
+
+
+def test_the_gaussian_has_the_moments_of_the_data(monkeypatch):
+    monkeypatch.setattr(controls, "PIECE", 7)
+    rng = np.random.default_rng(0)
+    # Fewer series than values: no covariance of full rank.
+    x = rng.normal(size=(10, *SHAPE)) @ np.array([[1.0, 0.5], [0.0, 2.0]]) + 3.0
+    config = base.get_config()
+    params = controls.moments(config, {}, x.astype(np.float32))
+    flat = x.reshape(10, -1)
+    np.testing.assert_allclose(params["mean"], flat.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(
+        params["factor"] @ params["factor"].T, np.cov(flat.T, ddof=0), atol=1e-4
+    )
+    decode = controls.gaussian_decode(FrozenConfigDict(config), SHAPE)
+    keys = jax.random.split(jax.random.key(0), 20_000)
+    drawn = jax.jit(jax.vmap(lambda key: decode(params, key, None)))(keys)
+    drawn = np.asarray(drawn).reshape(20_000, -1)
+    scale = flat.std(axis=0).max()
+    np.testing.assert_allclose(drawn.mean(0), flat.mean(0), atol=0.04 * scale)
+    np.testing.assert_allclose(
+        np.cov(drawn.T), np.cov(flat.T, ddof=0), atol=0.06 * scale**2
+    )
+
+
+def test_bootstrap_returns_training_series_and_privacy_says_so():
+    x = waves(n=60)
+    model = l2d_jax.fit(x, config=tiny("bootstrap"))
+    samples = model.sample(jax.random.key(0), 500)
+    distance = np.abs(samples[:, None] - x[None]) / x.std((0, 1))[None, None, None]
+    nearest = distance.max(axis=(2, 3))
+    assert nearest.min(axis=1).max() < 1e-5
+    counts = np.bincount(nearest.argmin(axis=1), minlength=60)
+    assert (counts > 0).all() and counts.max() < 25  # 8.3 on average
+    scores = l2d_jax.evaluate(
+        x, samples[:60], test=waves(n=60, seed=1), metrics=("privacy",), num_repeats=2
+    )
+    assert scores["exact_copies"]["mean"] == 1.0
+
+
+# --- optimizers -----------------------------------------------------------------------
+
+
+def test_learning_rates_after_warm_up():
+    c = base.get_config().diffusion_ts
+    c.update(num_steps=100, warmup_steps=10, learning_rate=0.5)
+    rates = [float(train.learning_rate(c)(step)) for step in (0, 5, 10, 99)]
+    np.testing.assert_allclose(rates, [0.0, 0.25, 0.5, 0.5], rtol=1e-6)
+    c = base.get_config().fourier_flow
+    np.testing.assert_allclose(
+        train.learning_rate(c)(700), 1e-3 * 0.999**700, rtol=1e-4
+    )
+
+
+def test_plateau_halves_the_rate_when_the_loss_stays(monkeypatch):
+    del monkeypatch
+    c = base.get_config().diffusion_ts
+    c.update(patience=3, warmup_steps=0, learning_rate=0.4, least_rate=0.1)
+    tx = train.make_optimizer(c)
+    params = {"scale": jnp.zeros(3)}
+    state, factors = tx.init(params), []
+    for loss in (1.0, 0.95, 0.92, 0.91, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5):
+        _, state = tx.update(params, state, params, value=jnp.float32(loss))
+        factors.append(float(train.plateau_factor(state)))
+    # A tenth less than the best starts anew; three steps without, and it halves.
+    assert factors == [1.0] * 3 + [0.5] * 4 + [0.25] * 5

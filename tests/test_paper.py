@@ -1,0 +1,195 @@
+"""The driver of the paper's tables, on a tiny set of its own."""
+
+import importlib.util
+import json
+import time
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from l2d_jax import configs, run
+from l2d_jax.configs import base
+from l2d_jax.stages import Stage
+from l2d_jax.types import Examples, InputError, Splits
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def load_benchmark(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+paper, compare = load_benchmark("paper.py"), load_benchmark("compare.py")
+
+
+def tiny_splits(_=None):
+    t = np.arange(8)[None] + np.random.default_rng(0).uniform(0, 6, (40, 1))
+    series = np.stack([np.sin(t), np.cos(t)], -1).astype(np.float32)
+    return Splits(Examples(series, np.full(40, 8)), None, ("a", "b"))
+
+
+@pytest.fixture
+def on_a_tiny_set(monkeypatch):
+    monkeypatch.setattr(paper, "load_splits", tiny_splits)
+
+
+def command(out, *more):
+    paper.main(
+        [
+            "--sets=sines",
+            "--methods=bootstrap,gaussian",
+            "--seeds=2",
+            "--metrics=spectral_distance,privacy",
+            "--num_repeats=2",
+            "--smoke",
+            f"--out={out}",
+            *more,
+        ]
+    )
+
+
+def test_a_table_from_cells_that_are_made_once(tmp_path, on_a_tiny_set, capsys):
+    out = tmp_path / "R"
+    command(out)
+    files = sorted(path.name for path in out.iterdir())
+    assert files == [
+        f"{method}__sines__{seed}.json"
+        for method in ("bootstrap", "gaussian")
+        for seed in (0, 1)
+    ]
+    cell = json.loads((out / files[0]).read_text())
+    assert cell["config"]["variant"] == "bootstrap" and cell["config"]["seed"] == 0
+    for field in ("git_commit", "device", "versions", "seconds of sampling"):
+        assert cell[field]
+    assert cell["scores"]["exact_copies"]["mean"] == 1.0
+    # Again: nothing is made, nothing is written.
+    times = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    capsys.readouterr()
+    command(out)
+    assert capsys.readouterr().out.count("done before") == 4
+    assert times == {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    # One is lost: it alone is made, from what its workdir holds.
+    (out / files[1]).unlink()
+    command(out)
+    assert capsys.readouterr().out.count("done before") == 3
+    again = json.loads((out / files[1]).read_text())
+    assert again["seconds of sampling"] is None and again["seed"] == 1
+    # Other options are not mixed with these.
+    with pytest.raises(SystemExit, match=r"made with other options \(num_series\)"):
+        command(out, "--num_series=30")
+    cells = compare.read([out])
+    table = compare.make_table(cells, "exact_copies", None)
+    assert table.entries["bootstrap", "sines"].seeds == 2
+    assert table.entries["bootstrap", "sines"].mean == 1.0
+    assert table.entries["gaussian", "sines"].mean == 0.0
+    # Without held-out series it is undefined, and so is its floor.
+    undefined = compare.make_table(cells, "closer_to_train", "low")
+    assert undefined.entries["bootstrap", "sines"].mean is None
+
+
+def test_a_cell_with_a_budget_goes_on_with_its_plan(tmp_path, on_a_tiny_set):
+    options = paper.Options(0.02, ("spectral_distance",), 0, 2, 0, smoke=True)
+    method = paper.Method("fourier_flow", "fourier_flow", {})
+    workdir = tmp_path / "w"
+    cell = paper.run_cell(method, "sines", 0, options=options, workdir=workdir)
+    budget = cell["budget"]["fourier_flow"]
+    assert budget["share"] == 1.0
+    left = 0.95 * 1.2 - budget["seconds of compilation"]
+    expected = max(int(left / budget["seconds of a step"]), 1)
+    assert budget["steps"] == expected == cell["config"]["fourier_flow"]["num_steps"]
+    assert cell["parameters"]["fourier_flow"] > 0
+    # As if killed in training: the plan is kept, though a new one would differ.
+    plan = json.loads((workdir / "plan.json").read_text())
+    plan["fields"]["fourier_flow.num_steps"] = expected
+    plan["measured"]["fourier_flow"]["share"] = 0.125
+    (workdir / "plan.json").write_text(json.dumps(plan))
+    again = paper.run_cell(method, "sines", 0, options=options, workdir=workdir)
+    assert again["budget"]["fourier_flow"]["share"] == 0.125
+    assert again["scores"] == cell["scores"]
+
+
+def test_a_plan_shares_the_time_as_stated(monkeypatch):
+    """Steps of 10 ms and 2 s of compilation, 1 minute: by hand."""
+    config = base.with_argument(base.get_config(), "smoke")
+    task = run.prepare(configs.resolve(config), tiny_splits())
+    monkeypatch.setattr(paper, "seconds", lambda stage, examples, c: (2.0, 0.01))
+    found = paper.plan(task, 1.0)
+    steps = {name: part["steps"] for name, part in found["measured"].items()}
+    # 5,700 of 0.95 minutes by their shares, without the 200 of compilation.
+    assert steps == pytest.approx({"encoder": 655, "latent": 655, "data": 3_790}, abs=1)
+    assert found["fields"]["data_stage.num_steps"] == steps["data"]
+    assert found["fields"]["training.steps_per_call"] == 10  # the config's
+    assert found["fields"]["training.checkpoint_every"] == 6_000
+    task.config.variant = "data_only"
+    assert paper.plan(task, 1.0)["measured"]["data"]["steps"] in (5_499, 5_500)
+
+
+def test_a_schedule_keeps_its_shape():
+    c = base.get_config().fourier_flow
+    fields = paper.stretched(c, 150)
+    assert fields["num_steps"] == 150
+    np.testing.assert_allclose(fields["decay_rate"] ** 150, 0.999**1_500)
+    c = base.get_config().diffusion_ts
+    fields = paper.stretched(c, c.num_steps // 10)
+    assert (fields["warmup_steps"], fields["patience"]) == (50, 400)
+    fields = paper.stretched(c, c.num_steps * 10)
+    assert (fields["warmup_steps"], fields["patience"]) == (500, 4_000)
+
+
+def test_steps_are_timed_without_their_compilation(monkeypatch):
+    """A program that takes long once and then as long as its steps."""
+    durations = iter([3.0, 0.5, 0.4, 0.6])
+    clock = [0.0]
+
+    def make_program(stage, c, *, seed):
+        def program(state, batches):
+            assert batches.shape == (10, 8, 3)
+            clock[0] += next(durations)
+            return state, {"loss": jnp.zeros(10)}
+
+        return program
+
+    stage = Stage(
+        "line",
+        lambda key: {"w": jnp.zeros(3)},
+        lambda upstream, series: series,
+        lambda params, key, x: (jnp.sum(params["w"] * x), {}),
+        lambda params, series: params,
+    )
+    monkeypatch.setattr(paper.train, "make_program", make_program)
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    c = base.get_config().encoder
+    c.batch_size = 8
+    compilation, step = paper.seconds(stage, np.zeros((5, 3), np.float32), c)
+    np.testing.assert_allclose([compilation, step], [2.5, 0.05])
+
+
+def test_methods_by_name():
+    found = paper.read_methods(
+        "all,single_stage,full+data_stage.condition=add+encoder.latent_dim=2"
+    )
+    names = [method.name for method in found]
+    assert {"full", "time_gan", "bootstrap", "single_stage"} <= {*names}
+    assert found[-1].argument == "full"
+    assert found[-1].fields == {
+        "data_stage.condition": "add",
+        "encoder.latent_dim": 2,
+    }
+    options = paper.Options(None, ("context_fid",), 0, 5, 5, smoke=False)
+    config = paper.make_config(found[-1], "stock", 3, options)
+    assert config.data_stage.condition == "add" and config.seed == 3
+    assert config.sampling.num_steps == 5  # at most
+    with pytest.raises(InputError, match="--methods=ddpm: use some of all, variants"):
+        paper.read_methods("ddpm")
+    for field, says in (
+        ("data_stage.x=1", "there is no field 'data_stage.x'"),
+        ("encoder.width=b", "encoder.width='b'"),
+    ):
+        method = paper.read_methods(f"full+{field}")[0]
+        with pytest.raises(InputError, match=rf"--methods=full\+{field}: .*{says}"):
+            paper.make_config(method, "stock", 0, options)
