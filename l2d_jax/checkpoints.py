@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -279,18 +279,15 @@ def write_text(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _hush() -> None:
+class _Hush:
     """After a failure, TensorStore still calls into Orbax's closed event loop."""
-    before = sys.unraisablehook
-    if getattr(before, "of_l2d_jax", False):
-        return
 
-    def hook(unraisable):
+    def __init__(self, before: Callable):
+        self._before = before
+
+    def __call__(self, unraisable: Any) -> None:
         if str(unraisable.exc_value) != "Event loop is closed":
-            before(unraisable)
-
-    hook.of_l2d_jax = True
-    sys.unraisablehook = hook
+            self._before(unraisable)
 
 
 @contextmanager
@@ -308,7 +305,8 @@ def _writing(directory: Path) -> Iterator[None]:
 
 
 def _manager(directory: Path, *, keep: int) -> ocp.CheckpointManager:
-    _hush()
+    if not isinstance(sys.unraisablehook, _Hush):
+        sys.unraisablehook = _Hush(sys.unraisablehook)
     directory.mkdir(parents=True, exist_ok=True)
     policy = ocp.checkpoint_managers.LatestN(keep)
     return ocp.CheckpointManager(
