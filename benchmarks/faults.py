@@ -87,9 +87,10 @@ def main() -> None:
             if test["result"] != "not run" or name not in known
         }
     record.write_text(json.dumps(rows.tests, indent=1) + "\n")
+    minutes = f"{(time.monotonic() - began) / 60:.0f} min"
     text = (
         f"# Faults\n\n`python benchmarks/faults.py --kills={arguments.kills}`, "
-        f"{(time.monotonic() - began) / 60:.0f} min, Python "
+        f"{'in parts (--only)' if arguments.only else minutes}, Python "
         f"{platform.python_version()}, {platform.system()}. “The same results”: "
         "weights, samples and scores equal, bit by bit, those of a run that nothing "
         "happened to, and no file is left half-written.\n\n"

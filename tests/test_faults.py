@@ -328,6 +328,14 @@ def error_of(workdir, *flags, **environment):
     return last
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """A shell's background jobs, and all that they start, ignore Ctrl-C otherwise."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def end(process):
     process.kill()
     process.communicate()
