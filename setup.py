@@ -63,6 +63,7 @@ setup(
         "tpu": ["jax[tpu]>=0.10"],
         "cuda12": ["jax[cuda12]>=0.10"],
         "cuda13": ["jax[cuda13]>=0.10"],
+        "bench": ["torch", "tsgm"],  # what benchmarks/speed.py compares with
         "notebooks": ["ipykernel", "jupytext", "nbclient", "notebook"],
     },
     keywords=["time series", "diffusion", "generative model", "synthetic data", "jax"],
