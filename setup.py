@@ -68,6 +68,7 @@ setup(
         "cuda12": ["jax[cuda12]>=0.10"],
         "cuda13": ["jax[cuda13]>=0.10"],
         "gcs": ["gcsfs"],  # workdirs in a bucket: gs://
+        "bench": ["torch", "tsgm"],  # what benchmarks/speed.py compares with
         "notebooks": notebooks,
     },
     keywords=["time series", "diffusion", "generative model", "synthetic data", "jax"],

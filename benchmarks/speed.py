@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import resource
 import statistics
 import subprocess
@@ -25,12 +26,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import configs, parallel, sampling, stages, train
 from l2d_jax.cascade import Cascade, Layout
@@ -55,29 +57,38 @@ clock = "wall"  # or cpu, by --clock: on one core that others use too
 
 
 def untrained(name: str, dtype: str) -> Cascade:
-    """A cascade of the set's config, with random weights."""
+    """A cascade of the set's config, with random weights: the same for both types."""
     num_series, length, channels, ragged = SETS[name]
-    config = configs.load(name).get_config()
-    config.training.compute_dtype = dtype
-    config, _ = configs.with_sizes(configs.resolve(config), length)
     names = tuple(f"channel {c}" for c in range(channels))
     layout = Layout(length, names, ragged, 1, num_series)
-    params = {}
-    for i, make in enumerate((stages.latent_stage, stages.data_stage)):
-        stage = make(config, layout.shape)
-        weights = jax.jit(stage.init)(jax.random.key(i))
-        leaves, tree = jax.tree.flatten(weights)
-        keys = jax.random.split(jax.random.key(2 + i), len(leaves))
-        leaves = [
-            leaf + 0.02 * jax.random.normal(key, leaf.shape)
-            for leaf, key in zip(leaves, keys, strict=True)
-        ]
-        params |= stage.export(jax.tree.unflatten(tree, leaves), None)
-    channels += ragged
     normalizer = Normalizer(
-        np.zeros(channels - ragged, np.float32), np.ones(channels - ragged, np.float32)
+        np.zeros(channels, np.float32), np.ones(channels, np.float32)
     )
-    return Cascade(params, normalizer, stages.FrozenConfigDict(config), layout)
+    return Cascade(weights(name), normalizer, config_of(name, dtype), layout)
+
+
+def config_of(name: str, dtype: str) -> FrozenConfigDict:
+    """As `run` has it."""
+    config = configs.load(name).get_config()
+    config.training.compute_dtype = dtype
+    return FrozenConfigDict(
+        configs.with_sizes(configs.resolve(config), SETS[name][1])[0]
+    )
+
+
+@lru_cache
+def weights(name: str) -> dict:
+    """Of the latent and the data stage, no layer zero."""
+    _, length, channels, ragged = SETS[name]
+    config, rng, params = config_of(name, "float32"), np.random.default_rng(0), {}
+    for make in (stages.latent_stage, stages.data_stage):
+        stage = make(config, (length, channels + ragged))
+        shapes = jax.eval_shape(stage.init, jax.random.key(0))
+        leaves = jax.tree.map(
+            lambda leaf: 0.05 * rng.standard_normal(leaf.shape, np.float32), shapes
+        )
+        params |= stage.export(leaves, np.zeros((1, length, channels)))
+    return params
 
 
 def interleaved(tasks: dict[str, Callable[[], int]], repeats: int) -> dict[str, dict]:
@@ -120,10 +131,13 @@ def sampler(model: Cascade, n: int, batch: int = 0, **settings) -> Callable[[], 
 
 def trainer(model: Cascade, batch: int, steps: int) -> Callable[[], int]:
     """Optimizer steps of the data stage, in one call."""
-    config = stages.ConfigDict(model.config.to_dict())
+    config = ConfigDict(model.config.to_dict())
     config.data_stage.batch_size = batch
     stage = stages.data_stage(config, model.layout.shape)
-    state = [parallel.place(train.init_state(stage, config.data_stage, seed=0))]
+    params = jax.tree.map(jnp.asarray, model.params["series_denoiser"])
+    moments = train.make_optimizer(config.data_stage).init(params)
+    averaged = jax.tree.map(jnp.copy, params)
+    state = [parallel.place(train.TrainState(jnp.int32(0), params, averaged, moments))]
     program = train.make_program(stage, config.data_stage, seed=0)
     x_0, r_0 = (
         np.random.default_rng(0).standard_normal((steps, batch, *shape), np.float32)
@@ -351,7 +365,7 @@ def in_process(*arguments: str | int, cache: str | None = None):
 # --- the program ----------------------------------------------------------------------
 
 
-def measure(name: str, *, quick: bool, with_torch: bool) -> dict:
+def measure(name: str, *, quick: bool, with_torch: bool, only: str) -> dict:
     """Everything of one set."""
     n = 256 if quick else SETS[name][0]
     part, repeats, batch = (2, 3, 256) if quick else (20, 5, 512)
@@ -369,7 +383,10 @@ def measure(name: str, *, quick: bool, with_torch: bool) -> dict:
             models["float32"], batch=batch, training_batch=training_batch, part=part
         )
         tasks |= more
-    rates = interleaved(tasks, repeats)
+    chosen = {key: task for key, task in tasks.items() if re.search(only, key)}
+    rates = interleaved(chosen, repeats)
+    if only:
+        return {"series at once": batch, "rates": rates, "largest difference": error}
     result = {
         "series at once": n,
         "parameters": tree_size(models["float32"].params),
@@ -465,6 +482,7 @@ def main() -> None:
     parser.add_argument("--no-torch", action="store_true")
     parser.add_argument("--out", default="")
     parser.add_argument("--in-process", default="")
+    parser.add_argument("--only", default="", help="tasks that match, rates alone")
     parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall")
     args = parser.parse_args()
     globals()["clock"] = args.clock
@@ -486,7 +504,9 @@ def main() -> None:
         "sets": {},
     }
     for name in names:
-        result = measure(name, quick=args.quick, with_torch=not args.no_torch)
+        result = measure(
+            name, quick=args.quick, with_torch=not args.no_torch, only=args.only
+        )
         report["sets"][name] = result
         shown = result if args.quick else {name: result.get("ratios", result["rates"])}
         print(json.dumps(shown, indent=1), flush=True)

@@ -2,24 +2,25 @@
 
     python benchmarks/streaming.py --out=benchmarks/results/streaming.json
 
-Each file is written by a process of its own, as `main.py --mode=sample --num_steps=5`
-does, from an untrained model of Stock's shape and the smoke config's size.
+As `main.py --mode=sample --num_steps=5` writes them, from an untrained model of Stock's
+shape and the smoke config's size; all files by one process. Linux only: the kernel's
+record of the largest memory is taken back before each file.
 """
 
 import argparse
 import json
-import resource
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import jax
+import numpy as np
+from ml_collections import FrozenConfigDict
 
 from l2d_jax import configs, stages
 from l2d_jax.cascade import Cascade, Layout
 from l2d_jax.data import Normalizer
+from l2d_jax.programs import keep_programs
 from l2d_jax.results import sample_to_file
 
 
@@ -27,29 +28,39 @@ def small_model() -> Cascade:
     """[24, 6] series, random weights."""
     config = configs.resolve(configs.load("stock").get_config("smoke"))
     layout = Layout(24, tuple("abcdef"), num_series=3_662)
-    params = {}
-    for i, make in enumerate((stages.latent_stage, stages.data_stage)):
+    params, rng = {}, np.random.default_rng(0)
+    for make in (stages.latent_stage, stages.data_stage):
         stage = make(config, layout.shape)
-        params |= stage.export(stage.init(jax.random.key(i)), None)
-    shift, scale = jax.numpy.zeros(6), jax.numpy.ones(6)
-    return Cascade(
-        params, Normalizer(shift, scale), stages.FrozenConfigDict(config), layout
-    )
+        shapes = jax.eval_shape(stage.init, jax.random.key(0))
+        leaves = jax.tree.map(
+            lambda leaf: 0.05 * rng.standard_normal(leaf.shape, np.float32), shapes
+        )
+        params |= stage.export(leaves, np.zeros((1, *layout.shape)))
+    normalizer = Normalizer(np.zeros(6, np.float32), np.ones(6, np.float32))
+    return Cascade(params, normalizer, FrozenConfigDict(config), layout)
 
 
-def write(suffix: str, n: int) -> dict[str, float]:
-    """One file, in this process."""
+def write(model: Cascade, suffix: str, n: int) -> dict[str, float]:
+    """Sizes and seconds of one file."""
+    Path("/proc/self/clear_refs").write_text("5")  # takes the record back
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"samples{suffix}"
-        sample_to_file(small_model(), path, n=n, seed=0, num_steps=5)
+        sample_to_file(model, path, n=n, seed=0, num_steps=5)
         size = path.stat().st_size
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
-        "peak MiB": round(peak / 1024),
+        "peak MiB": peak(),
         "file MiB": round(size / 2**20),
         "seconds": round(time.perf_counter() - start, 1),
     }
+
+
+def peak() -> int:
+    """MiB that this process has held at most since the record was taken back."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return round(int(line.split()[1]) / 1024)
+    raise RuntimeError("no VmHWM in /proc/self/status")
 
 
 def main() -> None:
@@ -57,18 +68,14 @@ def main() -> None:
     parser.add_argument("--sizes", default="20000,200000")
     parser.add_argument("--suffixes", default=".npz,.npy,.csv,.parquet,.ts")
     parser.add_argument("--out", default="")
-    parser.add_argument("--one", default="", help="SUFFIX,N: one file, here")
     args = parser.parse_args()
-    if args.one:
-        suffix, n = args.one.split(",")
-        print(json.dumps(write(suffix, int(n))))
-        return
+    keep_programs()
+    model = small_model()
+    write(model, ".npy", 1_000)  # compiles
     report: dict = {"jax": jax.__version__, "shape": [24, 6], "files": {}}
-    for suffix in args.suffixes.split(","):
-        for n in args.sizes.split(","):
-            command = [sys.executable, __file__, f"--one={suffix},{n}"]
-            done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-            result = json.loads(done.stdout.splitlines()[-1])
+    for n in args.sizes.split(","):
+        for suffix in args.suffixes.split(","):
+            result = write(model, suffix, int(n))
             report["files"].setdefault(suffix, {})[n] = result
             print(suffix, n, result, flush=True)
             if args.out:

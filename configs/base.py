@@ -73,7 +73,7 @@ def get_config() -> ConfigDict:
     settings.add_sections(config)  # of the baselines, in l2d_jax/baselines/settings.py
 
     config.training = ConfigDict()  # for all stages
-    config.training.compute_dtype = "auto"  # float32 or bfloat16; auto: by device
+    config.training.compute_dtype = "auto"  # of products: float32, bfloat16; by device
     config.training.steps_per_call = 100  # optimizer steps per call of the program
     config.training.checkpoint_every = 1_000  # steps between checkpoints
 

@@ -257,7 +257,7 @@ def make_series_denoiser(config: ConfigDict) -> SeriesDenoiser:
 
 
 def dtype_of(config: ConfigDict) -> jnp.dtype:
-    """Precision of activations and products; parameters are always float32."""
+    """Precision of the factors of products; all else is float32."""
     return jnp.dtype(config.training.compute_dtype)
 
 

@@ -109,6 +109,19 @@ def test_a_bfloat16_product_of_a_batch_of_kernels():
     np.testing.assert_allclose(y, jnp.einsum("bk,bkn->bn", x, kernel), atol=0.1)
 
 
+def test_a_bfloat16_product_in_a_loop_of_each_example():
+    """As sampling has it: `vmap` outside, `scan` inside."""
+    x = jax.random.normal(jax.random.key(0), (4, 3))
+    kernel = jax.random.normal(jax.random.key(1), (3, 3)) / 2
+
+    def loop(x):
+        body = lambda x, _: (product(x, kernel, jnp.bfloat16), None)  # noqa: E731
+        return jax.lax.scan(body, x, None, length=2)[0]
+
+    y = jax.jit(jax.vmap(loop))(x)
+    np.testing.assert_allclose(y, x @ kernel @ kernel, atol=0.05)
+
+
 def test_turned_is_the_transpose():
     x = jnp.arange(15.0).reshape(3, 5)
     np.testing.assert_array_equal(turned(x), x.T)
