@@ -3,7 +3,7 @@
 A baseline fills the same `Variant` as the cascade does: stages to train, and a
 generator. It is chosen as a variant is, by the argument of a config:
 `--config=configs/stock.py:diffusion_ts`. Settings, those of the references, are in
-`settings.py`.
+`settings.py`. All compute in float32, as the references do.
 """
 
 from collections.abc import Callable

@@ -25,13 +25,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import parallel
-from l2d_jax.layers import torch_uniform
-from l2d_jax.stages import Stage, dtype_of, fill_missing
+from l2d_jax.baselines.diffusion_ts import dense
+from l2d_jax.stages import Stage, fill_missing
 from l2d_jax.types import (
     InputError,
     Latent,
@@ -124,25 +123,23 @@ class ScoreNetwork(nn.Module):
     num_heads: int
     hidden: int
     dropout: float
-    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Spectrum, t: Scalar, training: bool = False) -> Spectrum:
         channels = x.shape[1]
-        x = dense(self.width, channels, self.dtype, "embedder")(x)
+        x = dense(self.width, channels, "embedder")(x)
         position = self.param("position", nn.initializers.normal(1.0), x.shape)
         norms = jnp.linalg.norm(position, axis=-1, keepdims=True)
         shrink = jnp.minimum(1.0, math.sqrt(self.width) / norms)
-        x = x + (position * jax.lax.stop_gradient(shrink)).astype(self.dtype)
+        x = x + position * jax.lax.stop_gradient(shrink)
         features = time_features(t, self.width)
-        time = dense(self.width, self.width, self.dtype, "time")(features)
+        time = dense(self.width, self.width, "time")(features)
         x = x + time[None]
         for i in range(self.num_layers):
-            x = Layer(
-                self.num_heads, self.hidden, self.dropout, self.dtype, name=f"layer_{i}"
-            )(x, training)
-        x = dense(channels, self.width, self.dtype, "unembedder")(x)
-        return x.astype(jnp.float32)
+            x = Layer(self.num_heads, self.hidden, self.dropout, name=f"layer_{i}")(
+                x, training
+            )
+        return dense(channels, self.width, "unembedder")(x)
 
 
 def time_features(t: Scalar, width: int) -> Float[Array, " width"]:
@@ -158,7 +155,6 @@ class Layer(nn.Module):
     num_heads: int
     hidden: int
     dropout: float
-    dtype: DTypeLike
 
     @nn.compact
     def __call__(
@@ -166,21 +162,15 @@ class Layer(nn.Module):
     ) -> Float[Array, "L width"]:
         width, fixed = x.shape[-1], not training
         y = nn.MultiHeadDotProductAttention(
-            self.num_heads, dtype=self.dtype, dropout_rate=self.dropout
+            self.num_heads, dropout_rate=self.dropout, broadcast_dropout=False
         )(x, deterministic=fixed)
         y = nn.Dropout(self.dropout)(y, deterministic=fixed)
-        x = nn.LayerNorm(epsilon=1e-5, dtype=self.dtype)(x + y)
-        y = nn.relu(dense(self.hidden, width, self.dtype, "hidden")(x))
+        x = nn.LayerNorm(epsilon=1e-5)(x + y)
+        y = nn.relu(dense(self.hidden, width, "hidden")(x))
         y = nn.Dropout(self.dropout)(y, deterministic=fixed)
-        y = dense(width, self.hidden, self.dtype, "back")(y)
+        y = dense(width, self.hidden, "back")(y)
         y = nn.Dropout(self.dropout)(y, deterministic=fixed)
-        return nn.LayerNorm(epsilon=1e-5, dtype=self.dtype)(x + y)
-
-
-def dense(features: int, fan_in: int, dtype: DTypeLike, name: str) -> nn.Dense:
-    """A dense layer that begins as PyTorch's do."""
-    init = torch_uniform(fan_in)
-    return nn.Dense(features, kernel_init=init, bias_init=init, dtype=dtype, name=name)
+        return nn.LayerNorm(epsilon=1e-5)(x + y)
 
 
 # --- training -------------------------------------------------------------------------
@@ -194,9 +184,7 @@ def network(config: ConfigDict | FrozenConfigDict) -> ScoreNetwork:
             f"--config.fourier_diffusion.width={c.width}: use a multiple of "
             f"{c.num_heads}, its heads"
         )
-    return ScoreNetwork(
-        c.width, c.num_layers, c.num_heads, c.hidden, c.dropout, dtype_of(config)
-    )
+    return ScoreNetwork(c.width, c.num_layers, c.num_heads, c.hidden, c.dropout)
 
 
 def spectra(series: Rows) -> Float[np.ndarray, "N L C"]:
