@@ -147,7 +147,10 @@ def markdown(results: dict[str, Any]) -> str:
 
 
 def draw(results: dict[str, Any], path: Path) -> None:
-    """A column a set: Context-FID against steps of the data chain, and against time."""
+    """A column a set: Context-FID against steps of the data chain, and against time.
+
+    Lines: DPM-Solver++. Stars: 100 ancestral steps, as the paper has them.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -171,6 +174,12 @@ def draw(results: dict[str, Any], path: Path) -> None:
             style = {"marker": "o", "color": color, "label": label}
             column[0].plot([steps for steps, _ in rows], fids, **style)
             column[1].plot([row["seconds"] for _, row in rows], fids, **style)
+            paper = one["rows"].get(f"{variant}|data|{ANCESTRAL}|100")
+            if paper:
+                star = {"marker": "*", "s": 140, "color": color, "zorder": 3}
+                star["label"] = f"{label}, 100 ancestral"
+                column[0].scatter(100, paper["context_fid"], **star)
+                column[1].scatter(paper["seconds"], paper["context_fid"], **star)
         column[0].set(title=name, xlabel="steps of the data chain")
         column[1].set(xlabel=f"seconds for {one['series']:,} series")
         for axis in column:
