@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from ml_collections import FrozenConfigDict
 
-from l2d_jax import configs, stages
+from l2d_jax import configs, parallel, stages
 from l2d_jax.cascade import Cascade, Layout
 from l2d_jax.data import Normalizer
 from l2d_jax.programs import keep_programs
@@ -72,7 +72,8 @@ def main() -> None:
     keep_programs()
     model = small_model()
     write(model, ".npy", 1_000)  # compiles
-    report: dict = {"jax": jax.__version__, "shape": [24, 6], "files": {}}
+    device = parallel.describe_devices()
+    report: dict = {"device": device, "jax": jax.__version__, "files": {}}
     for n in args.sizes.split(","):
         for suffix in args.suffixes.split(","):
             result = write(model, suffix, int(n))
