@@ -187,8 +187,10 @@ def draw(results: dict[str, Any], path: Path) -> None:
             axis.grid(alpha=0.3, which="both")
     for axis in axes[:, 0]:
         axis.set_ylabel("Context-FID")
-    axes[0, 0].legend()
-    figure.tight_layout()
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    columns = 2 if len(sets) < 3 else 4
+    figure.tight_layout(rect=(0, 0.08, 1, 1))
+    figure.legend(handles, labels, loc="lower center", ncols=columns, fontsize=7)
     figure.savefig(path, dpi=110)
 
 
