@@ -14,7 +14,8 @@ name, each with fields if need be: full+data_stage.condition=add.
 --budget_minutes=M gives each cell M minutes of training, compilation included, on
 whatever machine: a few steps of each stage are timed first (that time isn't counted),
 and the number of steps is set so that the stage, with its whole schedule, ends within
-its share (SHARES). Without it, training is as long as the config says.
+its share (SHARES). Without it, training is as long as the config says. A share that
+hardly covers the compilation leaves few steps: see the lines that begin with "plan".
 """
 
 import argparse
@@ -166,6 +167,11 @@ def plan(task: Task, minutes: float) -> dict[str, Any]:
             "seconds of a step": step,
             "steps": num_steps,
         }
+        print(
+            f"plan: {name} {num_steps:,} steps, {step:.3g} s each after "
+            f"{compilation:.0f} s of compilation; {c.num_steps:,} in the config",
+            flush=True,
+        )
     if measured:
         slowest = max(found["seconds of a step"] for found in measured.values())
         for field, period, most in (
