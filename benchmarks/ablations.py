@@ -10,6 +10,7 @@ Each row trains the stages that its fields reach and takes the others from the r
 - both again with the latents of real series instead of the prior's ("oracle"): what is
   left is the error of the data stage, the difference that of the latent stage.
 
+Beside them, in the json, two scores of as many other real series, where there are any.
 A row that is there is not run again. Rows: --rows=base,v; fields of all rows, which
 make a new base: --data_steps=3000 and the like.
 """
@@ -30,9 +31,11 @@ from l2d_jax import configs, parallel
 from l2d_jax.cascade import Cascade
 from l2d_jax.configs import resolve
 from l2d_jax.data import load_splits
+from l2d_jax.data.protocols import take
 from l2d_jax.metrics import evaluate
 from l2d_jax.results import comparable, some
 from l2d_jax.run import prepare, train
+from l2d_jax.types import Examples
 from l2d_jax.workdir import library_version, make_workdir
 
 Fields = dict[str, Any]
@@ -147,6 +150,13 @@ def score_row(model: Cascade, real: Any, context_fid: Callable) -> dict[str, flo
     return scores
 
 
+def left_out(examples: Examples, c: Any) -> Examples | None:
+    """As many other series as `some` takes; None where there are too few."""
+    order = np.random.default_rng(c.seed).permutation(len(examples.series))
+    index = order[c.num_series : 2 * c.num_series]
+    return take(examples, np.sort(index)) if len(index) == c.num_series else None
+
+
 def markdown(results: dict[str, Any]) -> str:
     """A row a lever, a column a score."""
     heads = list(next(iter(results["rows"].values()))["scores"])
@@ -178,6 +188,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     results = json.loads(path.read_text()) if path.exists() else {"rows": {}}
     real = comparable(some(load_splits(config.data).train, config.evaluation))
     context_fid = make_score(real, repeats=args.repeats)
+    others = left_out(load_splits(config.data).train, config.evaluation)
+    if others is not None and "other real series" not in results:
+        judge, x = "random_convolution_fid", comparable(others)
+        found = evaluate(real, x, metrics=[judge], num_repeats=1)[judge]["mean"]
+        results["other real series"] = {judge: found, "context_fid": context_fid(x)}
+        print("other real series", results["other real series"])
     for name in args.rows.split(","):
         if name in results["rows"]:
             continue
