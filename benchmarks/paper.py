@@ -33,9 +33,9 @@ from ml_collections import ConfigDict
 from l2d_jax import baselines, configs, parallel, train
 from l2d_jax.baselines import BASELINES
 from l2d_jax.cascade import METHODS, num_diffusion_steps, with_sampling
-from l2d_jax.checkpoints import write_text
 from l2d_jax.configs import SECTIONS
 from l2d_jax.data import load_splits
+from l2d_jax.files import write_text
 from l2d_jax.logbook import read_seconds
 from l2d_jax.results import generate, parameters, score
 from l2d_jax.run import Task, prepare

@@ -3,10 +3,10 @@
     python main.py --config=configs/stock.py --workdir=runs/stock
 
 Expected: Context-FID .0083 (95 % interval .0068 to .0099; seed 0, five encoders), real
-against real .0060 at half the number of series; discriminative score .009 beside a floor
-of .017. Five steps of DPM-Solver++ in the data chain do as well as the 100 by default, one
-nearly so (benchmarks/results/few_steps.md). Time: 17 min on two CPU cores: encoder 2,
-latent 1.5, data 9 to 12; samples, Context-FID and report the rest.
+against real .0060 at half the number of series; discriminative score .009 beside a
+floor of .017. Five steps of DPM-Solver++ in the data chain do as well as the 100 by
+default, one nearly so (benchmarks/results/few_steps.md). Time: 17 min on two CPU cores:
+encoder 2, latent 1.5, data 9 to 12; samples, Context-FID and report the rest.
 
 The latent stage predicts v: on this set it scored better than x_0 (.007 against .012 in
 one comparison by the same score, so this choice is not held out).
