@@ -42,6 +42,7 @@ setup(
         "absl-py",
         "etils",
         "flax>=0.12",
+        "fsspec",  # copies into buckets; etils brings it too
         "importlib_resources",  # needed by tensorflow-datasets, not declared there
         "jax>=0.10",
         "jaxtyping>=0.3",
