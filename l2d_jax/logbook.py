@@ -37,8 +37,10 @@ class Logbook:
         self._path = self._mirror.fetch("metrics.jsonl")
         self._stage, self._batch, self._num_steps = stage, batch, num_steps
         drop_from(self._path, stage, first_step)
+        # Names hold the time in seconds, in which a run may go on already.
+        suffix = f".{stage}.{first_step}"
         self._tensorboard = SummaryWriter(
-            str(self._mirror.folder), filename_suffix=f".{stage}"
+            str(self._mirror.folder), filename_suffix=suffix
         )
         self._bar = tqdm(
             desc=stage,
