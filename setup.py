@@ -69,7 +69,8 @@ setup(
         "cuda12": ["jax[cuda12]>=0.10"],
         "cuda13": ["jax[cuda13]>=0.10"],
         "gcs": ["gcsfs"],  # workdirs in a bucket: gs://
-        "bench": ["torch", "tsgm"],  # what benchmarks/speed.py compares with
+        # For benchmarks/speed.py; the statsmodels that tsgm pins needs an older pandas.
+        "bench": ["torch", "tsgm", "pandas<3"],
         "notebooks": notebooks,
     },
     keywords=["time series", "diffusion", "generative model", "synthetic data", "jax"],

@@ -124,6 +124,13 @@ def short_series(config: ConfigDict) -> None:
     config.data_stage.num_steps = 6_000
 
 
+def sharp_latents(config: ConfigDict) -> None:
+    """A latent chain that resolves finer structure in the distribution of r."""
+    config.latent_stage.prediction = "v"
+    config.latent_stage.num_octaves = 4
+    config.latent_stage.num_steps = 8_000
+
+
 def with_argument(config: ConfigDict, argument: str) -> ConfigDict:
     """Applies what stands behind the colon in `--config=FILE:argument`."""
     settings.for_set(config)

@@ -17,4 +17,6 @@ def get_config(argument: str = ""):
     config.data.name = "energy"
     config.data.window = 24
     base.short_series(config)
+    base.sharp_latents(config)
+    config.data_stage.num_steps = 25_000
     return base.with_argument(config, argument)

@@ -22,6 +22,7 @@ from l2d_jax.data import load_splits, to_list
 from l2d_jax.data.normalizer import inside
 from l2d_jax.data.protocols import take
 from l2d_jax.files import FilePath, write_text
+from l2d_jax.lock import locked
 from l2d_jax.logbook import read_losses, read_seconds
 from l2d_jax.memory import free, is_out_of_memory
 from l2d_jax.metrics import evaluate
@@ -30,7 +31,7 @@ from l2d_jax.report import write_report
 from l2d_jax.samples import check_out, read_npz, write_samples
 from l2d_jax.stages import fill_missing
 from l2d_jax.types import Examples, InputError, Series, Splits, is_ragged, tree_size
-from l2d_jax.workdir import as_json, load, locked, make_workdir
+from l2d_jax.workdir import as_json, load, make_workdir
 
 log = logging.getLogger(__name__)
 

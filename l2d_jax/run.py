@@ -25,6 +25,7 @@ from l2d_jax.configs import SECTIONS, resolve, with_equal_size, with_sizes
 from l2d_jax.data import ModelSpace, Normalizer, load_splits, read_array, split
 from l2d_jax.data.normalizer import choose_scaler, moments
 from l2d_jax.files import FilePath, write_text
+from l2d_jax.lock import locked
 from l2d_jax.logbook import Logbook, Silent
 from l2d_jax.programs import keep_programs
 from l2d_jax.results import generate, report, score
@@ -36,7 +37,6 @@ from l2d_jax.workdir import (
     check_shared,
     describe,
     load,
-    locked,
     make_workdir,
     versions,
 )

@@ -1,26 +1,17 @@
 """The folder of a run: its place, the model in it, and what that was made with."""
 
 import json
-import logging
-import os
 import platform
 import shlex
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import IO, Any
-
-try:
-    import fcntl
-except ModuleNotFoundError:  # on Windows
-    fcntl = None
+from typing import Any
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
@@ -32,9 +23,6 @@ from l2d_jax.files import FilePath, absolute, is_remote, to_path
 from l2d_jax.programs import keep_programs
 from l2d_jax.types import Form, InputError
 
-log = logging.getLogger(__name__)
-
-LOCK = "run.lock"
 LIBRARIES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -92,93 +80,6 @@ def check_shared(workdir: FilePath) -> None:
             f"--workdir={workdir} is another folder on process {int(seen.argmin())}: "
             "name one that all processes share, on a network disk or in a bucket"
         )
-
-
-@contextmanager
-def locked(workdir: FilePath) -> Iterator[None]:
-    """The workdir is this run's alone, until the block ends or the process dies.
-
-    The operating system takes the lock back from a dead process, so that on the same
-    host the next run goes on by itself. Of several processes the first one locks.
-    A bucket has no locks.
-
-    Raises:
-      InputError: another run has it, or a run on another host did, and didn't end well.
-    """
-    if not parallel.is_first() or not isinstance(workdir, Path):
-        yield
-        return
-    path = workdir / LOCK
-    with open_locked(path) as file:
-        file.seek(0)
-        if holder := read_holder(file.read()):
-            if holder["host"] != socket.gethostname():
-                raise InputError(
-                    f"--workdir={workdir} was last used by {described(holder)}, which "
-                    f"didn't end well or still runs: if it has ended, delete {path}"
-                )
-            log.warning(
-                "%s was cut off: this run goes on from there", described(holder)
-            )
-        for left in (*workdir.glob(".*.tmp*"), *workdir.glob("report/.*.tmp")):
-            left.unlink(missing_ok=True)  # of runs that were cut off while they wrote
-        mine = {"host": socket.gethostname(), "pid": os.getpid(), "since": now()}
-        file.seek(0)
-        file.truncate()
-        file.write(json.dumps(mine))
-        file.flush()
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-
-
-def open_locked(path: Path) -> IO[str]:
-    """The file, made if it is missing, that no other process can lock now."""
-    while True:
-        file = path.open("a+")
-        try:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                return file
-        except FileNotFoundError:  # its holder ended between the two calls
-            pass
-        except BlockingIOError:
-            file.seek(0)
-            holder = read_holder(file.read())
-            file.close()
-            raise InputError(
-                f"--workdir={path.parent} is in use by {described(holder)}: wait until "
-                "it has ended, stop it, or name another folder"
-            ) from None
-        except OSError as error:  # a file system without locks
-            log.warning(
-                "can't lock %s (%s): see that no other run uses it", path, error
-            )
-            return file
-        file.close()
-
-
-def read_holder(text: str) -> dict[str, Any]:
-    """What a lock says; {} where it says nothing."""
-    try:
-        holder = json.loads(text)
-        return {name: holder[name] for name in ("host", "pid", "since")}
-    except (ValueError, TypeError, KeyError):
-        return {}
-
-
-def described(holder: Mapping[str, Any]) -> str:
-    """As `the run on host a, pid 7, since 2026-01-30 12:00:00`."""
-    if not holder:
-        return "another run"
-    return "the run on host {host}, pid {pid}, since {since}".format(**holder)
-
-
-def now() -> str:
-    """For people to read: nothing is decided by a clock."""
-    return time.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def load(workdir: str | FilePath) -> Cascade:

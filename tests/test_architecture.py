@@ -35,6 +35,7 @@ ORDER = (
     "adaptive",
     "memory",
     "configs",
+    "lock",
     "workdir",
     "results",
     "run",

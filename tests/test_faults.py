@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,11 +23,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from l2d_jax import cli, memory, results, run
+from l2d_jax import cli, lock, memory, results, run
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model
+from l2d_jax.lock import LOCK, locked
 from l2d_jax.samples import read_npz
 from l2d_jax.types import InputError
-from l2d_jax.workdir import LOCK, locked
 
 ROOT = Path(__file__).resolve().parents[1]
 KILLS = int(os.environ.get("L2D_KILLS", "30"))
@@ -154,10 +155,19 @@ def test_a_workdir_is_one_runs_alone(tmp_path):
     assert not (tmp_path / LOCK).exists()
 
 
+@pytest.fixture
+def quick_locks(monkeypatch):
+    """A holder counts 20 times a second, and is dead after .4 s without."""
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(lock, "PATIENCE_SECONDS", 0.4)
+
+
+LEFT = {"host": socket.gethostname(), "pid": 1, "since": "yesterday", "run": "a"}
+
+
 def test_locks_that_were_left(tmp_path, caplog):
-    """the lock of a dead run -> taken over; of another host: how to remove it"""
-    left = {"host": socket.gethostname(), "pid": 1, "since": "yesterday"}
-    (tmp_path / LOCK).write_text(json.dumps(left))
+    """the lock of a dead run on this host -> taken over at once"""
+    (tmp_path / LOCK).write_text(json.dumps(LEFT))
     (tmp_path / ".samples.npz.7.tmp").write_text("half of a file")
     with locked(tmp_path):
         assert "pid 1, since yesterday was cut off" in caplog.text
@@ -166,11 +176,45 @@ def test_locks_that_were_left(tmp_path, caplog):
     (tmp_path / LOCK).write_text('{"ho')  # cut off while it was written
     with locked(tmp_path):
         pass
-    (tmp_path / LOCK).write_text(json.dumps(left | {"host": "elsewhere"}))
-    says = r"last used by the run on host elsewhere, pid 1.*if it has ended, delete .*"
-    with pytest.raises(InputError, match=says + LOCK), locked(tmp_path):
-        pass
-    assert (tmp_path / LOCK).exists()
+
+
+def test_a_dead_run_on_another_host(tmp_path, caplog, quick_locks):
+    """the lock of a run on another host that doesn't count on -> taken over, later"""
+    (tmp_path / LOCK).write_text(json.dumps(LEFT | {"host": "elsewhere", "count": 3}))
+    start = time.monotonic()
+    with locked(tmp_path):
+        assert time.monotonic() - start >= lock.PATIENCE_SECONDS
+        assert "on host elsewhere, pid 1, since yesterday was cut off" in caplog.text
+    assert not (tmp_path / LOCK).exists()
+
+
+def test_a_live_run_on_another_host(tmp_path, quick_locks):
+    """a run on another host that counts on -> the second is refused, with its name"""
+    path, ended = tmp_path / LOCK, threading.Event()
+    elsewhere = LEFT | {"host": "elsewhere"}
+    path.write_text(json.dumps(elsewhere))
+    beat = threading.Thread(target=lock.count, args=(path, elsewhere, ended))
+    beat.start()
+    try:
+        says = "in use by the run on host elsewhere, pid 1, since yesterday"
+        with pytest.raises(InputError, match=says), locked(tmp_path):
+            pass
+    finally:
+        ended.set()
+        beat.join()
+    assert json.loads(path.read_text())["run"] == "a"
+
+
+def test_a_run_that_lost_its_workdir(tmp_path, quick_locks, monkeypatch, capsys):
+    """a run that seemed dead and isn't -> ends when it finds another in its place"""
+    statuses = []
+    monkeypatch.setattr(os, "_exit", statuses.append)
+    with locked(tmp_path):
+        (tmp_path / LOCK).write_text(json.dumps(LEFT | {"host": "elsewhere"}))
+        while not statuses:
+            time.sleep(0.01)
+    assert statuses[0] == 1
+    assert "taken over by the run on host elsewhere" in capsys.readouterr().err
 
 
 # --- memory ---------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Whole files or none: on a disk, and in a bucket (one that tests/bucket.py plays)."""
 
 import os
+import socket
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from processes import main_py, together
 from test_processes import SMALL
 
 import l2d_jax
+from l2d_jax import lock
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model
 from l2d_jax.files import Mirror, absolute, to_path, whole_file, write_text
 from l2d_jax.logbook import Logbook, read_losses, rows
@@ -101,6 +103,22 @@ def test_a_file_that_grows_is_copied(objects):
     assert objects["grown/log"][0] == b"first\nsecond\n"
     mirror.close()
     assert not mirror.folder.exists()
+
+
+@in_bucket
+def test_a_run_has_its_bucket_alone(objects, monkeypatch, caplog):
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(lock, "PATIENCE_SECONDS", 1.0)
+    folder = to_path("gs://mine/alone")
+    says = f"in use by the run on host {socket.gethostname()}, pid {os.getpid()}"
+    with lock.locked(folder):
+        left = objects["alone/run.lock"]
+        with pytest.raises(InputError, match=says), lock.locked(folder):
+            pass
+    assert "alone/run.lock" not in objects
+    objects["alone/run.lock"] = left  # of a run that was killed
+    with lock.locked(folder):
+        assert "was cut off: this run goes on from there" in caplog.text
 
 
 @in_bucket

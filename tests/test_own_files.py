@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from ml_collections import ConfigDict
 
-from l2d_jax.data.own import read_array, read_file, tables
+from l2d_jax.data.own import read_array, read_file
 from l2d_jax.samples import write_samples
 from l2d_jax.types import Collection, Examples, Form, InputError
 
@@ -546,7 +546,7 @@ def test_chunks_change_nothing(read, monkeypatch):
     ]
     content = "\n".join(["date,id,x,y", *rows, "", ""])
     whole = read(content)
-    monkeypatch.setattr(tables, "CHUNK", 3)
+    monkeypatch.setattr("l2d_jax.data.own.rows.CHUNK", 3)
     monkeypatch.setattr("l2d_jax.data.own.csv_files.CHUNK", 3)
     parts = read(content)
     assert lists(whole) == lists(parts)

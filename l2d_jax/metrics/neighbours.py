@@ -59,13 +59,13 @@ def nearest(
         if exclude_self:
             row, column = np.ogrid[rows, columns]
             squared[row == column] = np.inf
-        found = smallest(squared, num_kept)
-        values = np.take_along_axis(squared, found, axis=1)
-        values = np.concatenate([best[rows], values], axis=1)
-        found = np.concatenate([indices[rows], found + columns.start], axis=1)
-        kept = smallest(values, num_kept)
-        best[rows] = np.take_along_axis(values, kept, axis=1)
-        indices[rows] = np.take_along_axis(found, kept, axis=1)
+        if columns.start == 0:
+            column = smallest(squared, num_kept)
+            row = np.broadcast_to(np.arange(len(squared))[:, None], column.shape)
+        else:  # few: only what is nearer than the farthest that is kept
+            row, column = np.nonzero(squared < best[rows, -1:])
+        found = squared[row, column], column + columns.start
+        best[rows], indices[rows] = merged(row, *found, best[rows], indices[rows])
     distances = np.empty((len(a), num_kept))
     for rows in blocks(len(a), block_size):
         for rank in range(num_kept):
@@ -77,6 +77,24 @@ def nearest(
         np.take_along_axis(distances, order, axis=1),
         np.take_along_axis(indices, order, axis=1),
     )
+
+
+def merged(
+    row: Int[np.ndarray, "*found"],
+    values: Float[np.ndarray, "*found"],
+    columns: Int[np.ndarray, "*found"],
+    best: Float[np.ndarray, "n kept"],
+    indices: Int[np.ndarray, "n kept"],
+) -> tuple[Float[np.ndarray, "n kept"], Int[np.ndarray, "n kept"]]:
+    """The smallest of each row, sorted: of `best` and of what was found in it now."""
+    n, k = best.shape
+    row = np.concatenate([np.repeat(np.arange(n), k), row.ravel()])
+    values = np.concatenate([best.ravel(), values.ravel()])
+    columns = np.concatenate([indices.ravel(), columns.ravel()])
+    order = np.lexsort((values, row))
+    first = np.searchsorted(row, np.arange(n), sorter=order)
+    kept = order[first[:, None] + np.arange(k)]
+    return values[kept], columns[kept]
 
 
 def count_balls(

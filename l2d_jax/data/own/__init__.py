@@ -1,7 +1,7 @@
 """A user's own series, from a file or from memory: one door for all forms.
 
-.csv .tsv .txt (.gz too)  a table: csv_files.py, tables.py
-.parquet                  a table: frames.py, tables.py
+.csv .tsv .txt (.gz too)  a table: csv_files.py, rows.py, tables.py
+.parquet                  a table: frames.py, rows.py, tables.py
 .npy .npz                 arrays: arrays.py
 .ts                       the text files of the UEA archive: public/parsers.py
 
@@ -27,7 +27,7 @@ from l2d_jax.data.own.arrays import (
 from l2d_jax.data.own.csv_files import read_csv
 from l2d_jax.data.own.frames import read_frame, read_parquet
 from l2d_jax.data.own.roles import Asked, asked_of
-from l2d_jax.data.own.tables import sorted_classes
+from l2d_jax.data.own.rows import sorted_classes
 from l2d_jax.types import Collection, Form, InputError
 
 

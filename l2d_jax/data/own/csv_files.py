@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 from l2d_jax.data.own.columns import MISSING, formats
 from l2d_jax.data.own.frames import first_line
 from l2d_jax.data.own.roles import Asked, Frame, Table, check_names
-from l2d_jax.data.own.tables import CHUNK, read_table
+from l2d_jax.data.own.rows import CHUNK
+from l2d_jax.data.own.tables import read_table
 from l2d_jax.types import Collection, InputError
 
 SEPARATORS = (",", ";", "\t", "|")  # of two that fit equally well, the first

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from l2d_jax.data.own.roles import Asked, Frame, Table, check_names
-from l2d_jax.data.own.tables import CHUNK, read_table
+from l2d_jax.data.own.rows import CHUNK
+from l2d_jax.data.own.tables import read_table
 from l2d_jax.types import Collection, InputError
 
 
