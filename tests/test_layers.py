@@ -1,3 +1,5 @@
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,7 @@ from l2d_jax.layers import (
     Residual,
     StepEmbedding,
     TimeMixing,
+    along_time,
     product,
     shift,
     turned,
@@ -126,6 +129,25 @@ def test_turned_is_the_transpose():
     x = jnp.arange(15.0).reshape(3, 5)
     np.testing.assert_array_equal(turned(x), x.T)
     np.testing.assert_array_equal(turned(x[:, :1]), x[:, :1].T)
+
+
+def test_a_product_along_time_of_a_batch():
+    """Values and both gradients, of a batch and of one example."""
+    kernel = jax.random.normal(jax.random.key(0), (5, 7))
+    x = jax.random.normal(jax.random.key(1), (3, 5, 2))
+    weights = jax.random.normal(jax.random.key(2), (3, 7, 2))
+
+    def batch(kernel, x):
+        return (jax.vmap(along_time, (None, 0))(kernel, x) * weights).sum()
+
+    for_kernel, for_x = jax.grad(batch, (0, 1))(kernel, x)
+    y = jax.vmap(along_time, (None, 0))(kernel, x)
+    near = partial(np.testing.assert_allclose, atol=1e-5)
+    near(y, np.einsum("ts,btw->bsw", kernel, x))
+    near(for_kernel, np.einsum("btw,bsw->ts", x, weights))
+    near(for_x, np.einsum("ts,bsw->btw", kernel, weights))
+    one = jax.grad(lambda k: (along_time(k, x[0]) * weights[0]).sum())(kernel)
+    near(one, np.einsum("tw,sw->ts", x[0], weights[0]))
 
 
 def test_time_mixing_treats_features_alike():
