@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -468,29 +469,20 @@ def test_killed_at_random_moments(tmp_path, reference, record_property):
     """kill -9 at random moments of all phases -> the same weights, samples, scores"""
     rng = random.Random(os.environ.get("L2D_KILL_SEED", "0"))
     whole = float((reference / "seconds").read_text())
-    phases, rounds = [], 0
-    workdir = tmp_path / "0"
-    while len(phases) < KILLS:
-        goal = PHASES[len(phases) % len(PHASES)]
-        process = start(workdir)
-        try:
+    phases, rounds = [], -(-KILLS // len(PHASES))
+    for workdir in [tmp_path / str(i) for i in range(rounds)]:
+        for goal in PHASES[: KILLS - len(phases)]:
+            process = start(workdir)
             # From the phase's beginning on, unless the run has passed it already.
-            wait_for(process, lambda p=process, w=workdir, g=goal: has_reached(p, w, g))
-            time.sleep(rng.uniform(0, whole / 12))
-            done = process.poll() is not None
-        finally:
+            wait_for(process, partial(has_reached, process, workdir, goal))
+            time.sleep(rng.uniform(0, whole / 40))
+            assert process.poll() is None, finish(process)[1]
             end(process)
-        if not done:
             phases.append(phase_of(workdir))
-        else:
-            assert process.returncode == 0
-            assert_as_if_nothing_happened(workdir, reference)
-            rounds += 1
-            workdir = tmp_path / str(rounds)
-    run_all(workdir)
-    assert_as_if_nothing_happened(workdir, reference)
+        run_all(workdir)
+        assert_as_if_nothing_happened(workdir, reference)
     counts = ", ".join(f"{phase} {phases.count(phase)}" for phase in ("start", *PHASES))
-    found = f"{len(phases)} kills ({counts}), {rounds + 1} runs to the end"
+    found = f"{len(phases)} kills ({counts}), {rounds} runs to the end"
     record_property("found", found)
 
 
