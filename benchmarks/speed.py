@@ -26,7 +26,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -128,9 +127,7 @@ def median(result: dict[str, dict], name: str) -> float:
 def sampler(model: Cascade, n: int, batch: int = 0, **settings) -> Callable[[], int]:
     """n series through the public call."""
     if batch:
-        config = ConfigDict(model.config.to_dict())
-        config.sampling.batch_size = batch
-        model = replace(model, config=FrozenConfigDict(config))
+        model = model.with_sampling(batch_size=batch)
     return lambda: len(model.sample(jax.random.key(0), n, **settings))
 
 

@@ -220,7 +220,10 @@ class Cascade:
         return to_list(series, lengths) if self.layout.ragged else series
 
     def with_sampling(self, **settings: str | int | float | None) -> "Cascade":
-        """The same model with other defaults of `sample`, whose settings these are."""
+        """The same model with other defaults of `sample`, whose settings these are.
+
+        Also `guidance`, and `batch_size`, series per device and call of the program.
+        """
         return replace(self, config=with_sampling(self.config, **settings))
 
     def sample_batches(self, key: RandomKey, n: int) -> Iterator[Examples]:
@@ -312,7 +315,7 @@ def with_sampling(
     config = ConfigDict(config.to_dict())  # a copy: nested sections too
     given = {name: value for name, value in settings.items() if value is not None}
     variant = METHODS[config.variant]
-    for name in given.keys() - {*variant.settings}:
+    for name in given.keys() - {*variant.settings, "batch_size"}:
         raise InputError(
             f"{name}={given[name]}: variant {config.variant!r} has no such setting, "
             f"leave it out (it takes: {', '.join(variant.settings) or 'none'})"
@@ -339,6 +342,8 @@ def with_sampling(
             f"guidance={s.guidance} needs a model that was also trained without the "
             "latent: train with --config.data_stage.condition_dropout=0.1"
         )
+    if s.batch_size < 1:
+        raise InputError(f"batch_size={s.batch_size}: use 1 or more")
     if not 0.0 <= s.eta <= 1.0:
         raise InputError(f"eta={s.eta}: use 0 (no noise) to 1 (as ancestral)")
     return FrozenConfigDict(config)

@@ -58,6 +58,7 @@ def generate(model: Cascade, workdir: FilePath) -> FilePath:
         return path
     for one in reversed(paths):  # the one with the settings last
         sample_to_file(model, one, n=n, seed=config.seed)
+        parallel.say(f"samples: {n:,} in {one}")
     return path
 
 
@@ -150,6 +151,7 @@ def score(workdir: FilePath, config: ConfigDict, splits: Splits) -> dict[str, An
         metrics=tuple(c.metrics),
         num_repeats=c.num_repeats,
         seed=c.seed,
+        announce=lambda what: parallel.say(f"scores: {what}"),
     )
     scores["settings"] = settings
     write_text(path, as_json(scores))

@@ -125,6 +125,15 @@ def test_fewer_steps_turn_to_the_fast_solver():
     assert with_sampling(config) == config
 
 
+@pytest.mark.parametrize("variant", ["full", "data_only"])
+def test_series_per_call_change_nothing(variant):
+    model, key = make_model(variant), jax.random.key(0)
+    smaller = model.with_sampling(batch_size=8)
+    assert smaller.config.sampling.batch_size == 8
+    near = dict(rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(smaller.sample(key, 20), model.sample(key, 20), **near)
+
+
 def test_guidance_pushes_away_from_the_unconditional():
     plain, strong = make_model(), make_model()
     config = ConfigDict(strong.config.to_dict())
@@ -147,6 +156,7 @@ def test_guidance_pushes_away_from_the_unconditional():
         ),
         (lambda m: m.sample(jax.random.key(0), 2, num_steps=9), "num_steps=9.*1 to 8"),
         (lambda m: m.sample(jax.random.key(0), 2, eta=1.5), "eta=1.5: use 0"),
+        (lambda m: m.with_sampling(batch_size=0), "batch_size=0: use 1 or more"),
         (
             lambda m: m.with_sampling(guidance=2.0),
             "guidance=2.0 needs.*condition_dropout",

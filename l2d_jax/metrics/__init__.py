@@ -137,6 +137,7 @@ def evaluate(
     metrics: Sequence[str] | None = None,
     num_repeats: int = 5,
     seed: int = 0,
+    announce: Callable[[str], None] = lambda _: None,
 ) -> dict[str, dict[str, Any]]:
     """Scores of `generated`, from any generator, by the names in `about.SCORES`.
 
@@ -155,6 +156,7 @@ def evaluate(
       metrics: keys of `METRICS` and `GROUPS`; all by default.
       num_repeats: how often each metric is computed, with fresh randomness.
       seed: what the randomness is derived from.
+      announce: is told what is computed next, as "context_fid, 1 of 22".
 
     All are scaled per channel so that the real ones (both sets) span 0 to 1, as the
     published protocol has it. Lists are filled up with NaN to the longest series.
@@ -180,7 +182,8 @@ def evaluate(
     )
     told = {"context_fid": {"encoder_series": sets.train}}
     scores = {}
-    for name in names:
+    for count, name in enumerate(names, 1):
+        announce(f"{name}, {count} of {len(names)}")
         start = time.perf_counter()
         if name in GROUPS:
             found = GROUPS[name](sets, num_repeats=num_repeats, seed=seed)

@@ -59,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             metrics=metrics,
             num_repeats=options.num_repeats,
             seed=options.seed,
+            announce=lambda what: print(f"scores: {what}", file=sys.stderr),
         )
     except InputError as error:
         parser.error(str(error))
