@@ -19,8 +19,8 @@ def get_config(argument: str = ""):
     config.encoder.num_steps = 1_000
     config.encoder.depth = 5  # a receptive field of 253 steps: enough for 93
     config.encoder.decoder_patch = 4
-    base.sharp_latents(config)
+    config.latent_stage.num_steps = 4_000
     config.data_stage.patch = 5
     config.data_stage.batch_size = 64
-    config.data_stage.num_steps = 15_000
+    config.data_stage.num_steps = 3_000
     return base.with_argument(config, argument)
