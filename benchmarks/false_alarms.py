@@ -29,6 +29,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=1000, help="series of each part")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
+    if args.out:
+        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     series = load_splits(configs.load(args.set).get_config().data).train.series
     scaled = sets_of(series, series).train
     order = np.random.default_rng(0).permutation(len(scaled))

@@ -72,6 +72,8 @@ def main() -> None:
         "--out", type=Path, default=ROOT / "benchmarks/results/faults.md"
     )
     arguments = parser.parse_args()
+    if arguments.out:
+        Path(arguments.out).parent.mkdir(parents=True, exist_ok=True)
     os.environ["L2D_KILLS"] = str(arguments.kills)
     rows, began = Rows(), time.monotonic()
     flags = [str(ROOT / "tests" / "test_faults.py"), "-q", "-p", "no:cacheprovider"]

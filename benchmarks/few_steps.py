@@ -212,6 +212,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=3, help="two or more")
     parser.add_argument("--repeats", type=int, default=3, help="encoders")
     args = parser.parse_args(argv)
+    args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "few_steps.json"
     results = json.loads(path.read_text()) if path.exists() else {"sets": {}}
     results |= {

@@ -63,6 +63,8 @@ def main() -> None:
     parser.add_argument("--out", default="benchmarks/results/metrics_memory.json")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.out:
+        Path(options.out).parent.mkdir(parents=True, exist_ok=True)
     steps, channels = map(int, options.shape.split(","))
     if options.one:
         name, size = options.one.split(":")
