@@ -19,9 +19,8 @@ def get_config(argument: str = ""):
     config.encoder.num_steps = 1_000
     config.encoder.depth = 6  # a receptive field of 509 steps: enough for 131
     config.encoder.decoder_patch = 4
-    base.sharp_latents(config)
     config.latent_stage.num_steps = 4_000
     config.data_stage.patch = 6
     config.data_stage.batch_size = 64
-    config.data_stage.num_steps = 12_000
+    config.data_stage.num_steps = 3_000
     return base.with_argument(config, argument)
