@@ -69,8 +69,7 @@ setup(
         "cuda12": ["jax[cuda12]>=0.10"],
         "cuda13": ["jax[cuda13]>=0.10"],
         "gcs": ["gcsfs"],  # workdirs in a bucket: gs://
-        # For benchmarks/speed.py; the statsmodels that tsgm pins needs an older pandas.
-        "bench": ["torch", "tsgm", "pandas<3"],
+        "bench": ["torch", "tsgm"],  # what benchmarks/speed.py compares with
         "notebooks": notebooks,
     },
     keywords=["time series", "diffusion", "generative model", "synthetic data", "jax"],

@@ -5,7 +5,8 @@
 
 Weights are random: time does not depend on them. What is compared runs in turn, several
 times over; given are medians, with minimum and maximum. Long chains of others are timed
-over a part of their steps, which all cost the same. PyTorch: `pip install -e .[bench]`.
+over a part of their steps, which all cost the same. PyTorch: `pip install -e .[bench]
+'pandas<3'`, as the statsmodels that tsgm 0.1 pins needs an older pandas.
 
 Others on the machine spoil seconds. Where it isn't idle, count those in which the
 processor worked for this process, on one core: `taskset -c 0 ... --clock=cpu`.
