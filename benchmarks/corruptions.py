@@ -14,6 +14,7 @@ scores takes some five minutes on two CPU cores, half of it the repaired forms.
 """
 
 import argparse
+import hashlib
 import importlib
 import json
 import os
@@ -27,7 +28,7 @@ import numpy as np
 
 from l2d_jax import configs
 from l2d_jax.data import load_splits
-from l2d_jax.metrics import check_names, evaluate
+from l2d_jax.metrics import check_names, evaluate, recurrent
 from l2d_jax.metrics.about import FAMILIES, SCORES, verdict
 from l2d_jax.metrics.sets import sets_of
 from l2d_jax.types import Examples
@@ -35,6 +36,7 @@ from l2d_jax.workdir import library_version
 
 context_fid: Any = importlib.import_module("l2d_jax.metrics.context_fid")
 train_encoders = context_fid.train_encoders
+train_networks = recurrent.train
 
 Corrupt = Callable[..., np.ndarray]
 NOTICED, UNSEEN, UNDEFINED, WARNED, NOT_RUN = "●", "·", "–", "‼", "?"
@@ -155,6 +157,25 @@ class Once:
         return self.result
 
 
+class Remembered:
+    """`recurrent.train`, which isn't called again to learn from the same series.
+
+    The networks of the floors learn from real series alone, in all cells of a set.
+    """
+
+    def __init__(self, train: Callable):
+        self.train, self.results = train, {}
+
+    def __call__(self, task, keys, rows, data):
+        used = np.unique(rows)
+        parts = [jax.random.key_data(keys), rows, data.series[used], data.lengths[used]]
+        digest = hashlib.sha256(b"".join(np.asarray(part).tobytes() for part in parts))
+        key = (task, digest.hexdigest())
+        if key not in self.results:
+            self.results[key] = self.train(task, keys, rows, data)
+        return self.results[key]
+
+
 def cells(sets: list[str]) -> list[tuple[str, str, float]]:
     """(set, corruption, strength) in order, the untouched series first."""
     return [
@@ -264,6 +285,7 @@ def main() -> None:
         if name not in kept:
             kept = {name: parts_of(name, options.size)}
             context_fid.train_encoders = Once(train_encoders)
+            recurrent.train = Remembered(train_networks)
         parts, start = kept[name], time.perf_counter()
         cell = results["cells"].get(key, {"scores": {}, "seconds": 0.0})
         wanted = missing(cell["scores"], parts, check_names(options.metrics.split(",")))

@@ -4,6 +4,9 @@ On one host the operating system knows whether the holder of a lock lives. Of a 
 elsewhere, and in a bucket, the lock itself tells: its holder counts in it, every
 `BEAT_SECONDS`, and one that didn't count for `PATIENCE_SECONDS` is dead. Seconds are
 those of the process that waits, so that no clock of another machine matters.
+
+A lock is written over in place and never empty meanwhile: who reads it during a beat,
+or after the disk has become full, finds its holder.
 """
 
 import json
@@ -33,6 +36,7 @@ log = logging.getLogger(__name__)
 LOCK = "run.lock"
 BEAT_SECONDS = 15.0
 PATIENCE_SECONDS = 60.0
+LENGTH = 512  # characters of a lock, so that a beat replaces all of the one before
 
 
 @contextmanager
@@ -125,7 +129,7 @@ def held(path: FilePath) -> Iterator[None]:
         "since": time.strftime("%Y-%m-%d %H:%M:%S"),  # for people to read
         "run": uuid.uuid4().hex,
     }
-    path.write_text(json.dumps(holder | {"count": 0}))
+    write(path, holder, 0)
     ended = threading.Event()
     beat = threading.Thread(target=count, args=(path, holder, ended), daemon=True)
     beat.start()
@@ -150,7 +154,7 @@ def count(path: FilePath, holder: dict[str, Any], ended: threading.Event) -> Non
             other = as_holder(read(path))
             if other and other["run"] != holder["run"]:
                 lost(path, other)
-            path.write_text(json.dumps(holder | {"count": number}))
+            write(path, holder, number)
         except Exception as error:  # full, or away for now: of OSError and of gcsfs's
             log.debug("can't write %s: %s", path, error)
 
@@ -171,6 +175,16 @@ def read(path: FilePath) -> str:
         return path.read_text()
     except FileNotFoundError:
         return ""
+
+
+def write(path: FilePath, holder: Mapping[str, Any], number: int) -> None:
+    """Into the lock, in one call; on disk in place, for who holds the file."""
+    text = json.dumps({**holder, "count": number}).ljust(LENGTH)
+    if not isinstance(path, Path) or not path.exists():
+        path.write_text(text)
+        return
+    with path.open("r+b", buffering=0) as file:
+        file.write(text.encode())
 
 
 def as_holder(text: str) -> dict[str, Any]:

@@ -189,8 +189,9 @@ def test_a_dead_run_on_another_host(tmp_path, caplog, quick_locks):
     assert not (tmp_path / LOCK).exists()
 
 
-def test_a_live_run_on_another_host(tmp_path, quick_locks):
+def test_a_live_run_on_another_host(tmp_path, quick_locks, monkeypatch):
     """a run on another host that counts on -> the second is refused, with its name"""
+    monkeypatch.setattr(lock, "PATIENCE_SECONDS", 60)  # it needn't wait for the end
     path, ended = tmp_path / LOCK, threading.Event()
     elsewhere = LEFT | {"host": "elsewhere"}
     path.write_text(json.dumps(elsewhere))
@@ -204,6 +205,23 @@ def test_a_live_run_on_another_host(tmp_path, quick_locks):
         ended.set()
         beat.join()
     assert json.loads(path.read_text())["run"] == "a"
+
+
+def test_a_lock_is_never_empty(tmp_path, monkeypatch):
+    """locks read while their holder counts as fast as it can -> name it, each time"""
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0)
+    path, ended = tmp_path / LOCK, threading.Event()
+    lock.write(path, LEFT, 0)
+    beat = threading.Thread(target=lock.count, args=(path, LEFT, ended))
+    beat.start()
+    try:
+        seen = set()
+        while len(seen) < 50:
+            seen.add(text := path.read_text())
+            assert lock.as_holder(text) == LEFT
+    finally:
+        ended.set()
+        beat.join()
 
 
 def test_a_run_that_lost_its_workdir(tmp_path, quick_locks, monkeypatch, capsys):
