@@ -161,7 +161,7 @@ def train_encoders(real: SeriesBatch, *, num_repeats: int, seed: int) -> Params:
 
 def encode(encoders: Params, series: SeriesBatch) -> Float[np.ndarray, "R N d"]:
     """Maximum over time of what each of R encoders makes of each series."""
-    rows = series.astype(np.float32)
+    rows = series.astype(np.float32, copy=False)
     encoded = map_all(encode_one, encoders, rows, batch_size=ENCODE_BATCH_SIZE)
     return encoded.swapaxes(0, 1)
 
@@ -196,7 +196,7 @@ def params_from_torch(state: Mapping[str, np.ndarray]) -> Params:
 
 def training_series(real: SeriesBatch) -> Float[np.ndarray, "M T C"]:
     """What the encoders train on: cut, centred, and without series that are all NaN."""
-    series = centred(in_sections(real.astype(np.float32)))
+    series = centred(in_sections(real.astype(np.float32, copy=False)))
     return series[~np.isnan(series).all(axis=(1, 2))]
 
 

@@ -1,7 +1,11 @@
 """The distance between two Gaussians fitted to two samples."""
 
+import math
+
 import numpy as np
 from jaxtyping import Float
+
+BLOCK = 8192  # rows that are taken to float64 at once
 
 
 def frechet_distance(a: Float[np.ndarray, "N d"], b: Float[np.ndarray, "M d"]) -> float:
@@ -10,16 +14,24 @@ def frechet_distance(a: Float[np.ndarray, "N d"], b: Float[np.ndarray, "M d"]) -
     |mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)), with covariances over N - 1 and
     M - 1 and nothing added to their diagonals (Heusel et al. 2017, eq. 6). In float64.
     """
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    mean_gap = a.mean(axis=0) - b.mean(axis=0)
+    mean_gap = mean(a) - mean(b)
     cov_a, cov_b = covariance(a), covariance(b)
     traces = np.trace(cov_a) + np.trace(cov_b) - 2.0 * trace_of_root(cov_a, cov_b)
     return float(mean_gap @ mean_gap + traces)
 
 
 def covariance(x: Float[np.ndarray, "N d"]) -> Float[np.ndarray, "d d"]:
-    """Covariance of the columns, over N - 1."""
-    return np.atleast_2d(np.cov(x, rowvar=False, ddof=1))
+    """Covariance of the columns, over N - 1, block by block."""
+    center, total = mean(x), np.zeros((x.shape[1], x.shape[1]))
+    for block in np.array_split(x, math.ceil(len(x) / BLOCK)):
+        apart = block - center[None, :]
+        total += apart.T @ apart
+    return total / (len(x) - 1)
+
+
+def mean(x: Float[np.ndarray, "N d"]) -> Float[np.ndarray, " d"]:
+    """Mean of the columns."""
+    return x.mean(axis=0, dtype=np.float64)
 
 
 def trace_of_root(
