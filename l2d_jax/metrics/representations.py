@@ -218,9 +218,10 @@ def train_classifier(features: Features, labels: Classes) -> Classifier:
 
 
 def classify(classifier: Classifier, features: Features) -> Classes:
-    """The class of each row."""
-    scores = features @ classifier.weights + classifier.bias[None, :]
-    return classifier.classes[scores.argmax(axis=1)]
+    """The class of each row, some rows at a time."""
+    blocks = np.array_split(features, len(features) // MAX_SERIES + 1)
+    scores = (x @ classifier.weights + classifier.bias[None, :] for x in blocks)
+    return classifier.classes[np.concatenate([one.argmax(axis=1) for one in scores])]
 
 
 # --- the score ------------------------------------------------------------------------
