@@ -8,8 +8,8 @@ score .159 beside a floor of .002: it is told from real. Time: 73 min on one of 
 cores with AMX, which other programs shared for most of it, with
 --config.training.compute_dtype=bfloat16 and the scores that the file of results has.
 
-Noise on r in training is about as large as the prior's own error: latents of overlapping
-windows lie along curves, generated ones between them, which the data stage must know.
+Noise on r in training is about as large as the prior's own error: the latents of
+overlapping windows lie along curves, generated ones between them.
 """
 
 from l2d_jax.configs import base
