@@ -252,6 +252,13 @@ HOW_TO_READ = (
 )
 
 
+def rounded(tree: Any) -> Any:
+    """The same with six digits of each number, to keep the file small."""
+    return json.loads(
+        json.dumps(tree), parse_float=lambda one: float(f"{float(one):.6g}")
+    )
+
+
 def write(path: Path, text: str) -> None:
     """Whole or not at all."""
     draft = path.with_name(f".{path.name}.tmp")
@@ -311,7 +318,7 @@ def main() -> None:
         cell["seconds"] += seconds
         cell["num_series"] = options.size
         results["cells"][key] = cell
-        write(path, json.dumps(results) + "\n")
+        write(path, json.dumps(rounded(results)) + "\n")
         write(path.with_suffix(".md"), markdown(results))
         print(f"{key}: {seconds:.0f} s", flush=True)
     write(path.with_suffix(".md"), markdown(results))

@@ -5,7 +5,7 @@
 Expected: Context-FID .0090 (95 % interval .0081 to .0100; seed 0, five encoders) of all
 series, .0115 at half their number, where real against real has .0049; discriminative
 score .005 beside a floor of .009, predictive score .122, of real series .124. Time: 32
-min on one of two CPU cores with AMX, which another program shared for a third of it,
+min on one of two CPU cores with AMX, which other programs shared for half of it,
 with --config.training.compute_dtype=bfloat16: 6 of them for the scores that the file of
 results has.
 """

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 import pytest
 
-from l2d_jax.metrics import GROUPS, METRICS, evaluate
+from l2d_jax.metrics import GROUPS, METRICS, evaluate, frechet
 from l2d_jax.metrics.about import SCORES
 from l2d_jax.metrics.context_fid import (
     ENCODER,
@@ -72,6 +72,14 @@ def test_frechet_distance_of_correlated_gaussians():
     a = sample_with_moments(0, [0.0, 0.0], cov_a)
     b = sample_with_moments(1, [0.0, 0.0], cov_b)
     assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-9)
+
+
+def test_covariance_of_several_blocks():
+    """more rows than a block, far from 0 -> as in one piece, over N - 1"""
+    x = np.random.default_rng(0).standard_normal((2 * frechet.BLOCK + 3, 3)) + 100.0
+    x[:, 1] -= 2.0 * x[:, 0]
+    expected = np.cov(x, rowvar=False)
+    np.testing.assert_allclose(frechet.covariance(x), expected, rtol=1e-10)
 
 
 def test_frechet_distance_with_more_dimensions_than_samples():

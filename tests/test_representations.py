@@ -11,7 +11,9 @@ from sklearn.preprocessing import StandardScaler
 from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.metrics.random_convolutions import fit_kernels, transform
 from l2d_jax.metrics.representations import (
+    MAX_SERIES,
     PENALTIES,
+    Classifier,
     classify,
     pca_fid,
     principal_components,
@@ -194,6 +196,13 @@ def test_the_classifier_is_that_of_sklearn(n, num_features):
 def test_a_single_class_is_always_told():
     classifier = train_classifier(gaussians(0, 20, 5), np.full(20, 7))
     assert (classify(classifier, gaussians(1, 9, 5)) == 7).all()
+
+
+def test_the_classes_of_several_blocks():
+    """more rows than are classified at once -> the class of each, in their order"""
+    classifier = Classifier(np.array([3, 5]), np.array([[-1.0, 1.0]]), np.zeros(2))
+    x = gaussians(0, 2 * MAX_SERIES + 1, 1)
+    np.testing.assert_array_equal(classify(classifier, x), np.where(x[:, 0] > 0, 5, 3))
 
 
 # --- real windows ---------------------------------------------------------------------
