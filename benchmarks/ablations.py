@@ -56,7 +56,10 @@ ROWS: dict[str, Fields] = {
     "6 blocks": {"data_stage.num_blocks": 6},
     "half batch": {"data_stage.batch_size": 0.5, "data_stage.num_steps": 2.0},
     "twice as long": {"data_stage.num_steps": 2.0},
-    "noise on r": {"data_stage.condition_noise": 0.1},
+    "no noise on r": {"data_stage.condition_noise": 0.0},
+    "noise .1 on r": {"data_stage.condition_noise": 0.1},
+    "noise .2 on r": {"data_stage.condition_noise": 0.2},
+    "noise .4 on r": {"data_stage.condition_noise": 0.4},
     "latent v": {"latent_stage.prediction": "v"},
     "latent 4 x": {"latent_stage.num_steps": 4.0},
     "latent v + 4 x": {"latent_stage.prediction": "v", "latent_stage.num_steps": 4.0},
@@ -177,11 +180,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=2, help="encoders")
     parser.add_argument("--data_steps", type=int)
     parser.add_argument("--latent_steps", type=int)
+    parser.add_argument("--compute_dtype", default="auto", help="of products")
     args = parser.parse_args(argv)
     config = configs.load(args.set).get_config()
     config.data_stage.num_steps = args.data_steps or config.data_stage.num_steps
     config.latent_stage.num_steps = args.latent_steps or config.latent_stage.num_steps
     config.evaluation.num_series = args.num_series
+    config.training.compute_dtype = args.compute_dtype
     folder = args.out / args.set
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "ablations.json"
@@ -208,6 +213,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "series": len(real),
             "data steps": config.data_stage.num_steps,
             "latent steps": config.latent_stage.num_steps,
+            "compute dtype": args.compute_dtype,
             "device": parallel.describe_devices(),
             "jax": library_version("jax"),
         }

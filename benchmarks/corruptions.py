@@ -14,8 +14,6 @@ scores takes some five minutes on two CPU cores, half of it the repaired forms.
 """
 
 import argparse
-import hashlib
-import importlib
 import json
 import os
 import time
@@ -25,18 +23,15 @@ from typing import Any
 
 import jax
 import numpy as np
+from reuse import reused_networks
 
 from l2d_jax import configs
 from l2d_jax.data import load_splits
-from l2d_jax.metrics import check_names, evaluate, recurrent
+from l2d_jax.metrics import check_names, evaluate
 from l2d_jax.metrics.about import FAMILIES, SCORES, verdict
 from l2d_jax.metrics.sets import sets_of
 from l2d_jax.types import Examples
 from l2d_jax.workdir import library_version
-
-context_fid: Any = importlib.import_module("l2d_jax.metrics.context_fid")
-train_encoders = context_fid.train_encoders
-train_networks = recurrent.train
 
 Corrupt = Callable[..., np.ndarray]
 NOTICED, UNSEEN, UNDEFINED, WARNED, NOT_RUN = "●", "·", "–", "‼", "?"
@@ -142,40 +137,6 @@ def missing(
     return [name for name in metrics if name not in found]
 
 
-class Once:
-    """A function that is called for its first arguments only, until forgotten.
-
-    Context-FID's encoders are the same for all cells of a set.
-    """
-
-    def __init__(self, function: Callable):
-        self.function, self.result = function, None
-
-    def __call__(self, *args, **kwargs):
-        if self.result is None:
-            self.result = self.function(*args, **kwargs)
-        return self.result
-
-
-class Remembered:
-    """`recurrent.train`, which isn't called again to learn from the same series.
-
-    The networks of the floors learn from real series alone, in all cells of a set.
-    """
-
-    def __init__(self, train: Callable):
-        self.train, self.results = train, {}
-
-    def __call__(self, task, keys, rows, data):
-        used = np.unique(rows)
-        parts = [jax.random.key_data(keys), rows, data.series[used], data.lengths[used]]
-        digest = hashlib.sha256(b"".join(np.asarray(part).tobytes() for part in parts))
-        key = (task, digest.hexdigest())
-        if key not in self.results:
-            self.results[key] = self.train(task, keys, rows, data)
-        return self.results[key]
-
-
 def cells(sets: list[str]) -> list[tuple[str, str, float]]:
     """(set, corruption, strength) in order, the untouched series first."""
     return [
@@ -266,6 +227,7 @@ def write(path: Path, text: str) -> None:
     os.replace(draft, path)
 
 
+@reused_networks()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", default="stock,crop")
@@ -291,8 +253,6 @@ def main() -> None:
         key = f"{name}|{corruption}|{strength:g}"
         if name not in kept:
             kept = {name: parts_of(name, options.size)}
-            context_fid.train_encoders = Once(train_encoders)
-            recurrent.train = Remembered(train_networks)
         parts, start = kept[name], time.perf_counter()
         cell = results["cells"].get(key, {"scores": {}, "seconds": 0.0})
         wanted = missing(cell["scores"], parts, check_names(options.metrics.split(",")))

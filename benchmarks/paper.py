@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from ml_collections import ConfigDict
+from reuse import reused_networks
 
 from l2d_jax import baselines, configs, parallel, train
 from l2d_jax.baselines import BASELINES
@@ -275,6 +276,7 @@ def is_done(path: Path, options: Options) -> bool:
     return True
 
 
+@reused_networks()
 def run_all(
     methods: list[Method],
     names: list[str],

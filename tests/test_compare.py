@@ -1,12 +1,12 @@
 """benchmarks/compare.py on small files, and on the published example."""
 
 import csv
-import importlib.util
 import json
 import math
 import re
 from pathlib import Path
 
+import compare
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,15 +15,6 @@ from l2d_jax.types import InputError
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 METHODS, SETS = ("ours", "theirs", "noise"), ("one", "two")
-
-
-@pytest.fixture(scope="module")
-def compare():
-    path = BENCHMARKS / "compare.py"
-    spec = importlib.util.spec_from_file_location("compare", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def cell(method, name, mean, *, metric="context_fid", seed=0, **more):
@@ -42,7 +33,7 @@ def cells(values, **more):
 
 
 @pytest.fixture
-def run(compare, tmp_path, capsys):
+def run(tmp_path, capsys):
     """Runs the command on cells; returns what it prints, and the folder it fills."""
 
     def run(rows, *options, metric="context_fid"):
@@ -56,7 +47,7 @@ def run(compare, tmp_path, capsys):
 
 
 @pytest.fixture
-def refuses(compare, tmp_path):
+def refuses(tmp_path):
     """The one line by which the command refuses files, by name: text."""
 
     def refuses(files, metric="context_fid", *options):
@@ -217,7 +208,7 @@ def test_all_metrics(run):
     assert (out / "ranks_context_fid.png").exists()
 
 
-def test_scores_of_runs_are_named_by_their_folder(compare, tmp_path, capsys):
+def test_scores_of_runs_are_named_by_their_folder(tmp_path, capsys):
     rows = {"a_b__one": 0.1, "a_b__one__1": 0.3, "other__one": 0.4}
     for name, mean in rows.items():
         (tmp_path / name / "report").mkdir(parents=True)
@@ -249,7 +240,7 @@ def test_scores_of_runs_are_named_by_their_folder(compare, tmp_path, capsys):
         (0.00001234, None, "1.23e−05"),
     ],
 )
-def test_digits(compare, mean, reach, text):
+def test_digits(mean, reach, text):
     assert compare.written(mean, reach) == text
 
 
@@ -270,7 +261,7 @@ def test_names_are_escaped(run):
 # --- the picture ----------------------------------------------------------------------
 
 
-def test_bars_and_names_of_the_picture(compare):
+def test_bars_and_names_of_the_picture():
     ranks = np.array([1.0, 1.5, 3.5, 4.0])
     names = ["best", "second", "m" * 60, "worst"]
     figure = compare.draw(names, ranks, [(0, 1), (1, 2), (2, 3)])
@@ -343,7 +334,7 @@ def test_no_floor_to_be_near_to(refuses):
     assert "m on s: density has no floor: give --best=low" in message
 
 
-def test_nothing_to_read(compare, tmp_path):
+def test_nothing_to_read(tmp_path):
     with pytest.raises(InputError, match=r"no \.json files there"):
         compare.read([tmp_path])
     with pytest.raises(InputError, match="nowhere: no such file or folder"):
@@ -353,7 +344,7 @@ def test_nothing_to_read(compare, tmp_path):
 # --- the example ----------------------------------------------------------------------
 
 
-def test_the_example_is_what_the_command_writes(compare, tmp_path):
+def test_the_example_is_what_the_command_writes(tmp_path):
     source = str(BENCHMARKS / "example_scores")
     compare.main([source, "--metric=context_fid", f"--out={tmp_path}"])
     kept = BENCHMARKS / "results" / "comparison_example"
