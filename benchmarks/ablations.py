@@ -98,6 +98,7 @@ ROWS: dict[str, Fields] = {
     "d = 32": {"encoder.latent_dim": 32},
     "mask .25": {"encoder.mask_rate": 0.25},
     "mask .75": {"encoder.mask_rate": 0.75},
+    "auto": {"encoder.latent_dim": 0, "encoder.mask_rate": 0.0},
     "8 masks averaged": {"encoder.num_masks": 8},
     "noisy encoder": {"encoder.latent_noise": 0.1, "encoder.latent_penalty": 1e-3},
     "standard scaler": {"data.scaler": "standard"},
@@ -207,7 +208,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         model = train_row(config, fields, row_folder, folder / "base")
         seconds = time.perf_counter() - start
         scores = score_row(model, real, context_fid)
-        results["rows"][name] = {"fields": fields, "scores": scores, "seconds": seconds}
+        encoder = model.config.encoder
+        results["rows"][name] = {
+            "fields": fields,
+            "latent_dim": encoder.latent_dim,
+            "mask_rate": encoder.mask_rate,
+            "scores": scores,
+            "seconds": seconds,
+        }
         results |= {
             "data set": args.set,
             "series": len(real),

@@ -1,0 +1,177 @@
+"""The page of the paper's tables, from the cells that `benchmarks/paper.py` left.
+
+    python benchmarks/page.py benchmarks/results/paper --sets=stock --methods=all
+
+Writes FOLDER/tables.md: a table a set with the scores, how much of its full training
+each method had, and its cost; what of --sets, --methods and --seeds was not run, by
+name; and where the cells were made.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from compare import NOT_RUN, UNDEFINED, entry_of, grid, plain, written
+from paper import SHARES, Method, Options, make_config, read_methods
+
+from l2d_jax.cascade import METHODS
+from l2d_jax.configs import SECTIONS
+from l2d_jax.files import write_text
+from l2d_jax.metrics.about import SCORES
+from l2d_jax.types import InputError
+
+Cell = dict[str, Any]
+Cells = dict[tuple[str, str], list[Cell]]  # by set and method, one a seed
+
+COLUMNS = (
+    "context_fid",
+    "random_convolution_fid",
+    "discriminative_score",
+    "predictive_score",
+    "precision",
+    "recall",
+    "exact_copies",
+)
+COSTS = ("share of full training", "parameters", "training, s", "sampling, s")
+
+
+def read(folder: Path) -> Cells:
+    """All cells of a folder, seeds in order."""
+    found: Cells = {}
+    for path in sorted(folder.glob("*__*__*.json")):
+        cell = json.loads(path.read_text())
+        found.setdefault((cell["set"], cell["method"]), []).append(cell)
+    if not found:
+        raise InputError(f"{folder}: no cells there, run benchmarks/paper.py first")
+    return found
+
+
+def of_score(cells: list[Cell], name: str) -> str:
+    """Mean over seeds; of one seed with the score's own interval."""
+    scores = [cell["scores"][name] for cell in cells if name in cell["scores"]]
+    if not scores:
+        return NOT_RUN
+    entry = entry_of(scores, "low", name)
+    return UNDEFINED if entry.mean is None else written(entry.mean, entry.reach)
+
+
+def floor_of(cells: list[Cell], name: str) -> str:
+    """Mean over cells; all score halves of the same real series."""
+    floors = [(cell["scores"].get(name) or {}).get("floor") or {} for cell in cells]
+    means = [floor["mean"] for floor in floors if floor.get("mean") is not None]
+    return written(float(np.mean(means))) if means else ""
+
+
+def share_of_training(cell: Cell, method: Method) -> str:
+    """The steps of the stage that most time goes to, as a share of the config's."""
+    if not cell["budget"]:
+        return "all"
+    options = Options(**cell["options"])
+    full = make_config(method, cell["set"], cell["seed"], options)
+    stage = max(METHODS[full.variant].stages, key=lambda name: SHARES.get(name, 1.0))
+    steps = cell["budget"][stage]["steps"]
+    return f"{100 * steps / full[SECTIONS[stage]].num_steps:.0f} %"
+
+
+def costs(cells: list[Cell], method: Method) -> list[str]:
+    """Of the first seed, but for the seconds: medians."""
+    first = cells[0]
+    sampling = [
+        cell["seconds of sampling"] for cell in cells if cell["seconds of sampling"]
+    ]
+    training = [sum(cell["seconds of training"].values()) for cell in cells]
+    counted = sum(first["parameters"].values())
+    return [
+        share_of_training(first, method),
+        f"{counted:,}" if counted else "",
+        f"{np.median(training):.0f}" if np.median(training) else "",
+        f"{np.median(sampling):.0f}" if sampling else "",
+    ]
+
+
+def table(found: Cells, name: str, methods: list[Method]) -> str:
+    """A row a method that was run on this set, then the floor."""
+    rows, used = [], []
+    for method in methods:
+        if cells := found.get((name, method.name)):
+            used += cells
+            scores = [of_score(cells, column) for column in COLUMNS]
+            count = str(len(cells))
+            rows.append([plain(method.name), count, *scores, *costs(cells, method)])
+    floors = [floor_of(used, column) for column in COLUMNS]
+    rows.append(["real against real, half the size", "", *floors, *[""] * len(COSTS)])
+    titles = [SCORES[column].title for column in COLUMNS]
+    return grid(["method", "seeds", *titles, *COSTS], rows)
+
+
+def page(found: Cells, names: list[str], methods: list[Method], seeds: int) -> str:
+    """All of tables.md."""
+    parts = ["# Methods on the same data, under the same scores"]
+    missing = []
+    for name in names:
+        ran = [method for method in methods if (name, method.name) in found]
+        if ran:
+            parts += [f"## {name}", table(found, name, methods)]
+        for method in methods:
+            done = {cell["seed"] for cell in found.get((name, method.name), [])}
+            missing += [
+                f"{plain(method.name)} on {name}, seed {seed}"
+                for seed in range(seeds)
+                if seed not in done
+            ]
+    cells = [cell for group in found.values() for cell in group]
+    parts += [
+        "±: half the 95 % interval, over the repeats of a score or, with several seeds, "
+        f"over these. {NOT_RUN}: not scored. Share of full training: steps of the "
+        "longest stage, of those that the set's config has.",
+        "Made with: " + "; ".join(sorted({made_with(cell) for cell in cells})) + ".",
+        "Not run: " + ("; ".join(missing) or "nothing that was asked for") + ".",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def made_with(cell: Cell) -> str:
+    """Device, versions and options of a cell."""
+    options = cell["options"]
+    minutes = options["budget_minutes"]
+    return ", ".join(
+        [
+            str(cell["device"]),
+            f"JAX {cell['versions']['jax']}",
+            f"{minutes:g} minutes of training a cell" if minutes else "full trainings",
+            f"at most {options['sampling_steps']} steps in a chain"
+            if options["sampling_steps"]
+            else "all steps in a chain",
+            f"{options['num_series']:,} series" if options["num_series"] else "all series",
+            f"{options['num_repeats']} repeats",
+        ]
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--sets", required=True, help="names of configs, by commas")
+    parser.add_argument("--methods", default="all", help="as in paper.py")
+    parser.add_argument("--seeds", type=int, default=3)
+    args = parser.parse_args(arguments)
+    try:
+        text = page(
+            read(args.folder),
+            args.sets.split(","),
+            read_methods(args.methods),
+            args.seeds,
+        )
+    except InputError as error:
+        sys.exit(str(error))
+    write_text(args.folder / "tables.md", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
