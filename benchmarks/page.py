@@ -124,9 +124,9 @@ def page(found: Cells, names: list[str], methods: list[Method], seeds: int) -> s
             ]
     cells = [cell for group in found.values() for cell in group]
     parts += [
-        "±: half the 95 % interval, over the repeats of a score or, with several seeds, "
-        f"over these. {NOT_RUN}: not scored. Share of full training: steps of the "
-        "longest stage, of those that the set's config has.",
+        "±: half the 95 % interval, over the repeats of a score or, with several "
+        f"seeds, over these. {NOT_RUN}: not scored. Share of full training: steps of "
+        "the longest stage, of those that the set's config has.",
         "Made with: " + "; ".join(sorted({made_with(cell) for cell in cells})) + ".",
         "Not run: " + ("; ".join(missing) or "nothing that was asked for") + ".",
     ]
@@ -135,20 +135,20 @@ def page(found: Cells, names: list[str], methods: list[Method], seeds: int) -> s
 
 def made_with(cell: Cell) -> str:
     """Device, versions and options of a cell."""
-    options = cell["options"]
-    minutes = options["budget_minutes"]
-    return ", ".join(
-        [
-            str(cell["device"]),
-            f"JAX {cell['versions']['jax']}",
-            f"{minutes:g} minutes of training a cell" if minutes else "full trainings",
-            f"at most {options['sampling_steps']} steps in a chain"
-            if options["sampling_steps"]
-            else "all steps in a chain",
-            f"{options['num_series']:,} series" if options["num_series"] else "all series",
-            f"{options['num_repeats']} repeats",
-        ]
+    options = Options(**cell["options"])
+    budget = "full trainings"
+    if options.budget_minutes:
+        budget = f"{options.budget_minutes:g} minutes of training a cell"
+    steps = options.sampling_steps
+    parts = (
+        cell["device"],
+        f"JAX {cell['versions']['jax']}",
+        budget,
+        f"at most {steps} steps in a chain" if steps else "all steps of each chain",
+        f"{options.num_series:,} series" if options.num_series else "all series",
+        f"{options.num_repeats} repeats of each score",
     )
+    return ", ".join(parts)
 
 
 def main(arguments: list[str] | None = None) -> None:

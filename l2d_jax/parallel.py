@@ -228,11 +228,20 @@ def num_devices() -> int:
 
 
 def describe_devices() -> str:
-    """For logs and results, as `8 x cpu (TFRT_CPU)`."""
+    """For logs and results: `4 x gpu (NVIDIA H100)`, `1 x cpu (1 of 2 cores)`."""
     device = jax.local_devices()[0]
-    text = f"{num_devices()} x {device.platform} ({device.device_kind})"
+    kind = device.device_kind if device.platform != "cpu" else num_cores()
+    text = f"{num_devices()} x {device.platform} ({kind})"
     count = num_processes()
     return text if count == 1 else f"{text}, {count} processes"
+
+
+def num_cores() -> str:
+    """Of the processor that this process may use, and of all: `1 of 2 cores`."""
+    found = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return f"{len(os.sched_getaffinity(0))} of {found} cores"
+    return f"{found} cores"
 
 
 def default_compute_dtype() -> str:

@@ -6,6 +6,7 @@ import time
 import compare
 import jax.numpy as jnp
 import numpy as np
+import page
 import paper
 import pytest
 from reuse import context_fid, recurrent, reused_networks
@@ -80,6 +81,50 @@ def test_a_table_from_cells_that_are_made_once(tmp_path, on_a_tiny_set, capsys):
     # Without held-out series it is undefined, and so is its floor.
     undefined = compare.make_table(cells, "closer_to_train", "low")
     assert undefined.entries["bootstrap", "sines"].mean is None
+
+
+def test_a_page_of_cells_and_of_what_is_missing(tmp_path):
+    """Two seeds of 1 and 3: Student's interval is 2 -+ 12.706 / sqrt(2) sqrt(2)."""
+    options = paper.Options(10.0, ("context_fid",), 500, 5, 20, smoke=False)
+    full = configs.load("stock").get_config().data_stage.num_steps
+    for seed, mean in ((0, 1.0), (1, 3.0)):
+        cell = {
+            "method": "full",
+            "set": "stock",
+            "seed": seed,
+            "scores": {
+                "context_fid": {"mean": mean, "floor": {"mean": 0.25}},
+                "discriminative_score": {"mean": None, "undefined": "why"},
+            },
+            "options": options._asdict(),
+            "budget": {"encoder": {"steps": 7}, "data": {"steps": full // 4}},
+            "seconds of training": {"encoder": 100.0, "data": 400.0 + 100 * seed},
+            "seconds of sampling": 12.0 if seed else None,
+            "parameters": {"encoder": 1_000, "data": 2_000},
+            "device": "1 x cpu (1 of 2 cores)",
+            "versions": {"jax": "0.10.2"},
+        }
+        (tmp_path / f"full__stock__{seed}.json").write_text(json.dumps(cell))
+    arguments = [str(tmp_path), "--sets=stock,etth", "--methods=full,gaussian"]
+    page.main([*arguments, "--seeds=2"])
+    text = (tmp_path / "tables.md").read_text()
+    assert (
+        "| full | 2 | 2.0 ± 12.7 | – | undefined | – | – | – | – "
+        "| 25 % | 3,000 | 550 | 12 |"
+    ) in text
+    assert "| real against real, half the size |  | 0.250 |" in text
+    assert "## etth" not in text
+    assert (
+        "Made with: 1 x cpu (1 of 2 cores), JAX 0.10.2, 10 minutes of training a cell, "
+        "at most 20 steps in a chain, 500 series, 5 repeats of each score."
+    ) in text
+    assert (
+        "Not run: gaussian on stock, seed 0; gaussian on stock, seed 1; full on etth, "
+        "seed 0; full on etth, seed 1; gaussian on etth, seed 0; "
+        "gaussian on etth, seed 1."
+    ) in text
+    with pytest.raises(SystemExit, match="no cells there, run benchmarks/paper"):
+        page.main([str(tmp_path / "none"), "--sets=stock"])
 
 
 def test_a_cell_with_a_budget_goes_on_with_its_plan(tmp_path, on_a_tiny_set):

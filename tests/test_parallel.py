@@ -1,3 +1,5 @@
+import os
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,18 @@ DEVICES = jax.local_devices()
 
 def test_there_are_eight_devices():
     assert parallel.num_devices() == 8
-    assert parallel.describe_devices().startswith("8 x cpu")
+    assert parallel.describe_devices().startswith("8 x cpu (")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux only")
+def test_the_cores_that_a_process_may_use_are_told():
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        text = parallel.describe_devices()
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert f"(1 of {os.cpu_count()} cores)" in text
 
 
 @pytest.mark.parametrize("num_devices", [1, 2, 8])
