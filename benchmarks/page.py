@@ -34,6 +34,7 @@ COLUMNS = (
     "precision",
     "recall",
     "exact_copies",
+    "closest_record",
 )
 COSTS = ("share of full training", "parameters", "training, s", "sampling, s")
 
@@ -67,13 +68,17 @@ def floor_of(cells: list[Cell], name: str) -> str:
 
 def share_of_training(cell: Cell, method: Method) -> str:
     """The steps of the stage that most time goes to, as a share of the config's."""
-    if not cell["budget"]:
-        return "all"
     options = Options(**cell["options"])
     full = make_config(method, cell["set"], cell["seed"], options)
-    stage = max(METHODS[full.variant].stages, key=lambda name: SHARES.get(name, 1.0))
+    stages = METHODS[full.variant].stages
+    if not stages:
+        return ""
+    if not cell["budget"]:
+        return "all"
+    stage = max(stages, key=lambda name: SHARES.get(name, 1.0))
     steps = cell["budget"][stage]["steps"]
-    return f"{100 * steps / full[SECTIONS[stage]].num_steps:.0f} %"
+    share = steps / full[SECTIONS[stage]].num_steps
+    return f"{100 * share:.0f} %" if share < 2 else f"{share:.0f} times"
 
 
 def costs(cells: list[Cell], method: Method) -> list[str]:

@@ -21,6 +21,7 @@ def get_config(argument: str = ""):
     config.encoder.decoder_patch = 4
     config.latent_stage.num_steps = 4_000
     config.data_stage.patch = 6
+    config.data_stage.condition_noise = 0.2
     config.data_stage.batch_size = 64
-    config.data_stage.num_steps = 3_000
+    config.data_stage.num_steps = 6_000
     return base.with_argument(config, argument)

@@ -109,7 +109,7 @@ def test_a_page_of_cells_and_of_what_is_missing(tmp_path):
     page.main([*arguments, "--seeds=2"])
     text = (tmp_path / "tables.md").read_text()
     assert (
-        "| full | 2 | 2.0 ± 12.7 | – | undefined | – | – | – | – "
+        "| full | 2 | 2.0 ± 12.7 | – | undefined | – | – | – | – | – "
         "| 25 % | 3,000 | 550 | 12 |"
     ) in text
     assert "| real against real, half the size |  | 0.250 |" in text
