@@ -2,10 +2,13 @@
 
     python main.py --config=configs/face_all.py --workdir=runs/face_all
 
-Expected: Context-FID .0872 of 2,000 series (seed 0; two encoders: .0951, .0792), at
-half of these .0985, where real against real has .0212; with
---config.evaluation.num_series=2000 and .num_repeats=2. All series with five encoders:
-not measured. Time: 49 min on two CPU cores that other work shared.
+Expected: Context-FID .055 (95 % interval .049 to .061; seed 0, five encoders) of all
+series, .064 at half their number, where real against real has .018; classes learned
+from samples are right for .95 of real series, from real ones .99. Time: 17 min on one
+of two CPU cores with AMX, with --config.training.compute_dtype=bfloat16.
+
+Without noise on r in training the score is more than twice as large: 2,250 series leave
+much room between latents.
 """
 
 from l2d_jax.configs import base
