@@ -56,7 +56,9 @@ def of_score(cells: list[Cell], name: str) -> str:
     if not scores:
         return NOT_RUN
     entry = entry_of(scores, "low", name)
-    return UNDEFINED if entry.mean is None else written(entry.mean, entry.reach)
+    warned = " ‼" if any("warning" in score for score in scores) else ""
+    shown = UNDEFINED if entry.mean is None else written(entry.mean, entry.reach)
+    return shown + warned
 
 
 def floor_of(cells: list[Cell], name: str) -> str:
@@ -115,27 +117,29 @@ def table(found: Cells, name: str, methods: list[Method]) -> str:
 def page(found: Cells, names: list[str], methods: list[Method], seeds: int) -> str:
     """All of tables.md."""
     parts = ["# Methods on the same data, under the same scores"]
-    missing = []
+    missing: dict[tuple[str, str], list[str]] = {}
     for name in names:
-        ran = [method for method in methods if (name, method.name) in found]
-        if ran:
+        if any((name, method.name) in found for method in methods):
             parts += [f"## {name}", table(found, name, methods)]
         for method in methods:
             done = {cell["seed"] for cell in found.get((name, method.name), [])}
-            missing += [
-                f"{plain(method.name)} on {name}, seed {seed}"
-                for seed in range(seeds)
-                if seed not in done
-            ]
+            left = ", ".join(str(seed) for seed in range(seeds) if seed not in done)
+            if left:
+                missing.setdefault((name, left), []).append(plain(method.name))
+    not_run = [
+        f"- {name}, seeds {left}: {', '.join(group)}"
+        for (name, left), group in missing.items()
+    ]
     cells = [cell for group in found.values() for cell in group]
     parts += [
         "±: half the 95 % interval, over the repeats of a score or, with several "
         f"seeds, over these. {NOT_RUN}: not scored. Share of full training: steps of "
         "the longest stage, of those that the set's config has.",
         "Made with: " + "; ".join(sorted({made_with(cell) for cell in cells})) + ".",
-        "Not run: " + ("; ".join(missing) or "nothing that was asked for") + ".",
+        "Not run:" if not_run else "Nothing that was asked for is missing.",
+        "\n".join(not_run),
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def made_with(cell: Cell) -> str:
