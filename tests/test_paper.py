@@ -130,7 +130,9 @@ def test_a_page_of_cells_and_of_what_is_missing(tmp_path):
 
 def test_the_committed_tables_are_those_of_the_committed_cells(tmp_path):
     folder = Path(__file__).parents[1] / "benchmarks" / "results" / "paper"
-    command = re.search(r"page\.py \S+ (--.+)`", (folder / "README.md").read_text())
+    command = re.search(
+        r"page\.py\s+\S+\s+([^`]+)`", (folder / "README.md").read_text()
+    )
     for cell in folder.glob("*.json"):
         (tmp_path / cell.name).write_text(cell.read_text())
     page.main([str(tmp_path), *command[1].split()])
