@@ -15,7 +15,6 @@ scores takes some five minutes on two CPU cores, half of it the repaired forms.
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +26,7 @@ from reuse import reused_networks
 
 from l2d_jax import configs
 from l2d_jax.data import load_splits
+from l2d_jax.files import write_text
 from l2d_jax.metrics import check_names, evaluate
 from l2d_jax.metrics.about import FAMILIES, SCORES, verdict
 from l2d_jax.metrics.sets import sets_of
@@ -220,13 +220,6 @@ def rounded(tree: Any) -> Any:
     )
 
 
-def write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    draft = path.with_name(f".{path.name}.tmp")
-    draft.write_text(text, "utf-8")
-    os.replace(draft, path)
-
-
 @reused_networks()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -278,10 +271,10 @@ def main() -> None:
         cell["seconds"] += seconds
         cell["num_series"] = options.size
         results["cells"][key] = cell
-        write(path, json.dumps(rounded(results)) + "\n")
-        write(path.with_suffix(".md"), markdown(results))
+        write_text(path, json.dumps(rounded(results)) + "\n")
+        write_text(path.with_suffix(".md"), markdown(results))
         print(f"{key}: {seconds:.0f} s", flush=True)
-    write(path.with_suffix(".md"), markdown(results))
+    write_text(path.with_suffix(".md"), markdown(results))
     print(path.with_suffix(".md").read_text())
 
 

@@ -43,8 +43,11 @@ def read(folder: Path) -> Cells:
     """All cells of a folder, seeds in order."""
     found: Cells = {}
     for path in sorted(folder.glob("*__*__*.json")):
-        cell = json.loads(path.read_text())
-        found.setdefault((cell["set"], cell["method"]), []).append(cell)
+        try:
+            cell = json.loads(path.read_text())
+            found.setdefault((cell["set"], cell["method"]), []).append(cell)
+        except (json.JSONDecodeError, KeyError, TypeError):
+            raise InputError(f"{path}: not a cell, remove it") from None
     if not found:
         raise InputError(f"{folder}: no cells there, run benchmarks/paper.py first")
     return found

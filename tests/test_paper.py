@@ -126,6 +126,9 @@ def test_a_page_of_cells_and_of_what_is_missing(tmp_path):
     )
     with pytest.raises(SystemExit, match="no cells there, run benchmarks/paper"):
         page.main([str(tmp_path / "none"), "--sets=stock"])
+    (tmp_path / "full__stock__2.json").write_text('{"method": ')
+    with pytest.raises(SystemExit, match=r"full__stock__2\.json: not a cell, remove"):
+        page.main(arguments)
 
 
 def test_the_committed_tables_are_those_of_the_committed_cells(tmp_path):
