@@ -65,6 +65,25 @@ def test_every_baseline_trains_resumes_loads_and_samples(tmp_path, method):
         np.testing.assert_array_equal(again.sample(jax.random.key(0), 20), samples)
 
 
+@pytest.mark.parametrize(
+    ("module", "t"), [(diffusion_ts, np.int32(3)), (fourier_diffusion, np.float32(0.3))]
+)
+def test_products_round_their_factors_as_the_config_says(module, t):
+    """To 8 bits in bfloat16: no more than 2^-8 of each, and the same parameters."""
+    name = module.__name__.rpartition(".")[2]
+    x_t, t = jax.random.normal(jax.random.key(1), SHAPE), jnp.asarray(t)
+    y = {}
+    for dtype in ("float32", "bfloat16"):
+        config = tiny(name)
+        config.training.compute_dtype = dtype
+        network = module.network(resolve(config))
+        params = network.init(jax.random.key(0), x_t, t)
+        y[dtype] = np.stack(network.apply(params, x_t, t))
+    scale = np.abs(y["float32"]).max()
+    error = np.abs(y["bfloat16"] - y["float32"]).max() / scale
+    assert 1e-5 < error < 3e-2
+
+
 def test_settings_that_a_baseline_has_not_are_refused():
     model = l2d_jax.fit(waves(), config=tiny("gaussian"))
     for given in ({"num_steps": 5}, {"solver": "ddim"}, {"latent_num_steps": 3}):

@@ -25,13 +25,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import diffusion, sampling, schedules
-from l2d_jax.layers import Conv1D, torch_uniform
+from l2d_jax.layers import Conv1D, Dense, torch_uniform
 from l2d_jax.schedules import NoiseSchedule
-from l2d_jax.stages import Stage, fill_missing
+from l2d_jax.stages import Stage, dtype_of, fill_missing
 from l2d_jax.types import (
     InputError,
     Latent,
@@ -61,11 +62,12 @@ class DiffusionTS(nn.Module):
     num_heads: int
     expansion: int = 4
     kernel_size: int = 0  # of the season's last layer; 0: by the reference's rule
+    dtype: DTypeLike = jnp.float32  # of products
 
     @nn.compact
     def __call__(self, x_t: Series, t: Step) -> tuple[Series, Series]:
         length, channels = x_t.shape
-        block = (self.width, self.num_heads, self.expansion)
+        block = (self.width, self.num_heads, self.expansion, self.dtype)
         embedded = Conv1D(self.width, name="embedding")(x_t)
         memory = embedded + self._position("encoder_position", length)
         for i in range(self.encoder_layers):
@@ -101,11 +103,12 @@ class EncoderBlock(nn.Module):
     width: int
     num_heads: int
     expansion: int
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Tokens, t: Step) -> Tokens:
         normed = AdaLayerNorm(name="ln1")(x, t)
-        x = x + Attention(self.num_heads, name="attn")(normed, normed)
+        x = x + Attention(self.num_heads, self.dtype, name="attn")(normed, normed)
         return x + mlp(self, x)
 
 
@@ -115,6 +118,7 @@ class DecoderBlock(nn.Module):
     width: int
     num_heads: int
     expansion: int
+    dtype: DTypeLike
     channels: int
 
     @nn.compact
@@ -122,9 +126,9 @@ class DecoderBlock(nn.Module):
         self, x: Tokens, memory: Tokens, t: Step
     ) -> tuple[Tokens, Float[Array, " C"], Series, Tokens]:
         normed = AdaLayerNorm(name="ln1")(x, t)
-        x = x + Attention(self.num_heads, name="attn1")(normed, normed)
+        x = x + Attention(self.num_heads, self.dtype, name="attn1")(normed, normed)
         normed = AdaLayerNorm(name="ln1_1")(x, t)
-        x = x + Attention(self.num_heads, name="attn2")(normed, memory)
+        x = x + Attention(self.num_heads, self.dtype, name="attn2")(normed, memory)
         both = dense(2 * len(x), len(x), "proj")(x.T).T  # along time
         trend = Trend(self.channels, name="trend")(both[: len(x)])
         season = strongest_frequencies(both[len(x) :])
@@ -136,16 +140,18 @@ class DecoderBlock(nn.Module):
 
 def mlp(block: nn.Module, x: Tokens) -> Tokens:
     """The second half of a block, whose parameters these are."""
-    hidden = block.expansion * block.width
+    hidden, dtype = block.expansion * block.width, block.dtype
     y = nn.LayerNorm(epsilon=1e-5, name="ln2")(x)
-    y = nn.gelu(dense(hidden, block.width, "mlp_0")(y), approximate=False)
-    return dense(block.width, hidden, "mlp_2")(y)
+    y = nn.gelu(dense(hidden, block.width, "mlp_0", dtype)(y), approximate=False)
+    return dense(block.width, hidden, "mlp_2", dtype)(y)
 
 
-def dense(features: int, fan_in: int, name: str) -> nn.Dense:
-    """A dense layer that begins as PyTorch's do."""
+def dense(
+    features: int, fan_in: int, name: str, dtype: DTypeLike = jnp.float32
+) -> Dense:
+    """A dense layer that begins as PyTorch's do, with factors in `dtype`."""
     init = torch_uniform(fan_in)
-    return nn.Dense(features, kernel_init=init, bias_init=init, name=name)
+    return Dense(features, kernel_init=init, bias_init=init, dtype=dtype, name=name)
 
 
 class AdaLayerNorm(nn.Module):
@@ -168,18 +174,19 @@ class Attention(nn.Module):
     """Multi-head attention of x to memory, which may be x itself."""
 
     num_heads: int
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Tokens, memory: Tokens) -> Tokens:
         width = x.shape[-1]
 
         def heads(name: str, tokens: Tokens) -> Float[Array, "L H e"]:
-            projected = dense(width, width, name)(tokens)
+            projected = dense(width, width, name, self.dtype)(tokens)
             return projected.reshape(len(tokens), self.num_heads, -1)
 
         query, key = heads("query", x), heads("key", memory)
         y = nn.dot_product_attention(query, key, heads("value", memory))
-        return dense(width, width, "proj")(y.reshape(x.shape))
+        return dense(width, width, "proj", self.dtype)(y.reshape(x.shape))
 
 
 class Trend(nn.Module):
@@ -289,6 +296,7 @@ def network(config: ConfigDict | FrozenConfigDict) -> DiffusionTS:
         c.num_heads,
         c.expansion,
         c.kernel_size,
+        dtype_of(config),
     )
 
 

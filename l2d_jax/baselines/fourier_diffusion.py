@@ -25,12 +25,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import parallel
 from l2d_jax.baselines.diffusion_ts import dense
-from l2d_jax.stages import Stage, fill_missing
+from l2d_jax.stages import Stage, dtype_of, fill_missing
 from l2d_jax.types import (
     InputError,
     Latent,
@@ -123,6 +124,7 @@ class ScoreNetwork(nn.Module):
     num_heads: int
     hidden: int
     dropout: float
+    dtype: DTypeLike = jnp.float32  # of the MLPs' products
 
     @nn.compact
     def __call__(self, x: Spectrum, t: Scalar, training: bool = False) -> Spectrum:
@@ -135,10 +137,9 @@ class ScoreNetwork(nn.Module):
         features = time_features(t, self.width)
         time = dense(self.width, self.width, "time")(features)
         x = x + time[None]
+        layer = (self.num_heads, self.hidden, self.dropout, self.dtype)
         for i in range(self.num_layers):
-            x = Layer(self.num_heads, self.hidden, self.dropout, name=f"layer_{i}")(
-                x, training
-            )
+            x = Layer(*layer, name=f"layer_{i}")(x, training)
         return dense(channels, self.width, "unembedder")(x)
 
 
@@ -155,6 +156,7 @@ class Layer(nn.Module):
     num_heads: int
     hidden: int
     dropout: float
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(
@@ -166,9 +168,9 @@ class Layer(nn.Module):
         )(x, deterministic=fixed)
         y = nn.Dropout(self.dropout)(y, deterministic=fixed)
         x = nn.LayerNorm(epsilon=1e-5)(x + y)
-        y = nn.relu(dense(self.hidden, width, "hidden")(x))
+        y = nn.relu(dense(self.hidden, width, "hidden", self.dtype)(x))
         y = nn.Dropout(self.dropout)(y, deterministic=fixed)
-        y = dense(width, self.hidden, "back")(y)
+        y = dense(width, self.hidden, "back", self.dtype)(y)
         y = nn.Dropout(self.dropout)(y, deterministic=fixed)
         return nn.LayerNorm(epsilon=1e-5)(x + y)
 
@@ -184,7 +186,9 @@ def network(config: ConfigDict | FrozenConfigDict) -> ScoreNetwork:
             f"--config.fourier_diffusion.width={c.width}: use a multiple of "
             f"{c.num_heads}, its heads"
         )
-    return ScoreNetwork(c.width, c.num_layers, c.num_heads, c.hidden, c.dropout)
+    return ScoreNetwork(
+        c.width, c.num_layers, c.num_heads, c.hidden, c.dropout, dtype_of(config)
+    )
 
 
 def spectra(series: Rows) -> Float[np.ndarray, "N L C"]:
