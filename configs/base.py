@@ -33,7 +33,7 @@ def get_config() -> ConfigDict:
     config.data.window = 0  # L, steps of a window; 0: chosen, or series as they are
     config.data.stride = 0  # steps between the starts of two windows; 0: chosen, or 1
     config.data.length = 0  # steps that ragged series are padded to; 0: the longest
-    config.data.scaler = "min_max"  # per channel: to [-1, 1]; standard, or auto
+    config.data.scaler = "equal_range"  # or standard, min_max: see Normalizer.fit
 
     config.encoder = ConfigDict()  # stage 1: E and D
     config.encoder.latent_dim = 8  # d, dimensions of r; 0 or auto: chosen
@@ -58,6 +58,7 @@ def get_config() -> ConfigDict:
 
     config.data_stage = ConfigDict()  # stage 3: F and x_theta
     _diffusion(config.data_stage)
+    config.data_stage.noise_scale = 0.5  # what r leaves open is smaller than the data
     config.data_stage.patch = 4  # steps of a token, more for long series; 0: chosen
     config.data_stage.width = 128  # features of a token
     config.data_stage.num_blocks = 4  # pairs of time mixing and MLP
@@ -85,6 +86,7 @@ def get_config() -> ConfigDict:
     config.sampling.latent_num_steps = 20  # 0: all K, as the paper with ancestral
     config.sampling.guidance = 1.0  # 1: plain; above: pushed away from "without F(r)"
     config.sampling.eta = 1.0  # noise of DDIM: 0 none, 1 as ancestral
+    config.sampling.clip = True  # estimates of x_0, to the range of the training series
     config.sampling.batch_size = 512  # series per device and call: memory, not results
 
     config.evaluation = ConfigDict()
@@ -100,6 +102,7 @@ def _diffusion(stage: ConfigDict) -> None:
     stage.schedule = "linear"  # linear or cosine
     stage.beta_first = 1e-4  # variance of the first step, linear only
     stage.beta_last = 0.1  # and of the last; see schedules.linear
+    stage.noise_scale = 1.0  # factor of all noise levels sqrt((1 - ab) / ab)
     stage.prediction = "x_0"  # what the network gives: x_0, eps or v
     stage.weighting = "uniform"  # of the loss over steps: uniform, min_snr or sigmoid
 
@@ -178,6 +181,8 @@ def single_stage(config: ConfigDict) -> None:
 def variant(name: str, config: ConfigDict) -> None:
     """What is trained."""
     config.variant = name
+    if name in BASELINES:
+        config.data.scaler = "min_max"  # as their references
 
 
 ARGUMENTS = {

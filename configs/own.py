@@ -5,7 +5,7 @@
 A table without an id column is one recording and is cut into windows; with an id
 column, or from a file of many series, each series is an example. Which columns are
 time, id and label is recognised, or said by --config.data.time_column and so on;
-window, stride, scaler and the networks' patches and depth are chosen from the data, or
+window, stride and the networks' patches and depth are chosen from the data, or
 given. What was recognised and chosen is printed.
 
 Expected: depends on the data; compare with the floor that the report shows beside each
@@ -21,7 +21,6 @@ def get_config(argument: str = ""):
     """Differences from configs/base.py."""
     config = base.get_config()
     config.data.name = "file"
-    config.data.scaler = "auto"
     config.encoder.depth = 0
     config.encoder.decoder_patch = 0
     config.data_stage.patch = 0

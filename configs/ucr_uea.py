@@ -22,7 +22,6 @@ def get_config(argument: str = ""):
         raise InputError("name a data set: --config=configs/ucr_uea.py:NATOPS")
     config = base.get_config()
     config.data.name = name
-    config.data.scaler = "auto"
     config.encoder.batch_size = 64
     config.encoder.num_steps = 1_500
     config.encoder.depth = 0

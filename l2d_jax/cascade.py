@@ -20,7 +20,7 @@ from l2d_jax import diffusion, parallel, sampling, stages
 from l2d_jax.baselines import BASELINES
 from l2d_jax.data.normalizer import Normalizer
 from l2d_jax.data.ragged import from_model_space, to_list, to_model_space
-from l2d_jax.stages import Generator, Variant, no_prior
+from l2d_jax.stages import Generator, Variant, no_prior, value_range
 from l2d_jax.types import (
     Examples,
     Form,
@@ -72,12 +72,19 @@ def oracle_prior(config: FrozenConfigDict) -> Callable:
 
 
 def diffusion_decode(config: FrozenConfigDict, shape: tuple[int, int]) -> Callable:
-    """The data chain, given F(r_0) where there is a latent."""
+    """The data chain, given F(r_0) where there is a latent.
+
+    Estimates of x_0 are clipped to the range of the training series; models of before,
+    that don't know it, aren't.
+    """
     c, s = config.data_stage, config.sampling
     denoiser = stages.make_series_denoiser(config)
     network, schedule = stages.make_condition(config, shape), stages.stage_schedule(c)
 
     def decode(params: Params, key: RandomKey, r_0: Latent | None) -> Series:
+        within = None
+        if "low" in params and s.get("clip", True):
+            within = (params["low"][None], params["high"][None])
         params, signal = params["series_denoiser"], None
         if r_0 is not None:  # F(r_0) is the same at every step: outside the loop
             signal = network.apply(params["condition"], r_0)
@@ -100,6 +107,7 @@ def diffusion_decode(config: FrozenConfigDict, shape: tuple[int, int]) -> Callab
             solver=s.solver,
             num_steps=s.num_steps or None,
             eta=s.eta,
+            within=within,
         )
 
     return decode
@@ -118,14 +126,17 @@ def decoder_decode(config: FrozenConfigDict, shape: tuple[int, int]) -> Callable
 
 
 def training_latents(config: ConfigDict, params: Params, series: Rows) -> Params:
-    """r of all training series, for `oracle_prior`."""
-    return {"training_latents": stages.standard_latents(config, params, series)}
+    """r of all training series, for `oracle_prior`, and the range of the values."""
+    latents = stages.standard_latents(config, params, series)
+    return value_range(config, params, series) | {"training_latents": latents}
 
 
 VARIANTS: dict[str, Variant] = {
-    "full": Variant(("encoder", "latent", "data"), diffusion_prior, diffusion_decode),
+    "full": Variant(
+        ("encoder", "latent", "data"), diffusion_prior, diffusion_decode, value_range
+    ),
     "latent_only": Variant(("encoder", "latent"), diffusion_prior, decoder_decode),
-    "data_only": Variant(("data",), no_prior, diffusion_decode),
+    "data_only": Variant(("data",), no_prior, diffusion_decode, value_range),
     "oracle_latent": Variant(
         ("encoder", "data"), oracle_prior, diffusion_decode, training_latents
     ),
@@ -222,7 +233,8 @@ class Cascade:
     def with_sampling(self, **settings: str | int | float | None) -> "Cascade":
         """The same model with other defaults of `sample`, whose settings these are.
 
-        Also `guidance`, and `batch_size`, series per device and call of the program.
+        Also `guidance`, `clip` (estimates of x_0, to the range of the training series)
+        and `batch_size`, series per device and call of the program.
         """
         return replace(self, config=with_sampling(self.config, **settings))
 

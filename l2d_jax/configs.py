@@ -77,7 +77,7 @@ def resolve(config: ConfigDict) -> ConfigDict:
     data, training = config.data_stage, config.training
     choices: dict[str, tuple[str, Iterable[str]]] = {
         "data.protocol": (config.data.protocol, PROTOCOLS),
-        "data.scaler": (config.data.scaler, (*SCALERS, "auto")),
+        "data.scaler": (config.data.scaler, SCALERS),
         "training.compute_dtype": (training.compute_dtype, ("float32", "bfloat16")),
         "data_stage.condition": (data.condition, CONDITIONS),
         "data_stage.condition_network": (data.condition_network, CONDITION_NETWORKS),

@@ -23,7 +23,7 @@ from l2d_jax.cascade import METHODS, Cascade, Layout
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model
 from l2d_jax.configs import SECTIONS, resolve, with_equal_size, with_sizes
 from l2d_jax.data import ModelSpace, Normalizer, load_splits, read_array, split
-from l2d_jax.data.normalizer import choose_scaler, moments
+from l2d_jax.data.normalizer import moments
 from l2d_jax.files import FilePath, write_text
 from l2d_jax.lock import locked
 from l2d_jax.logbook import Logbook, Silent
@@ -140,8 +140,6 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
     ragged = is_ragged(train_set)
     config, equal = with_equal_size(config, (length, len(channels) + ragged))
     notes += sizes + equal
-    if config.data.scaler == "auto":
-        notes.append(f"scaler {choose_scaler(values)}: --config.data.scaler")
     for note in notes:
         parallel.say(f"data: {note}")
     normalizer = Normalizer.from_moments(values, config.data.scaler, channels)

@@ -108,11 +108,13 @@ def sample(
     solver: str = "ancestral",
     num_steps: int | None = None,
     eta: float = 1.0,
+    within: tuple[Data, Data] | None = None,
 ) -> Data:
     """One x_0 of `shape` from noise; `denoise(x_t, t)` estimates x_0.
 
     A function of `key` alone: step i draws its noise from fold_in(key, i). `num_steps`
-    is S, all K by default; `eta` matters to DDIM only.
+    is S, all K by default; `eta` matters to DDIM only. Every estimate of x_0 is clipped
+    to `within`, lowest and highest values that broadcast to `shape`.
     """
     num_steps = schedule.num_steps if num_steps is None else num_steps
     steps = timesteps(schedule.num_steps, num_steps)
@@ -124,6 +126,8 @@ def sample(
         x_t, x_0_before = carry
         t, (a, b, c, s), step_key = row
         x_0 = denoise(x_t, t)
+        if within is not None:
+            x_0 = jnp.clip(x_0, *within)
         x_prev = a * x_t + b * x_0 + c * x_0_before
         if is_random:
             x_prev = x_prev + s * jax.random.normal(step_key, shape)

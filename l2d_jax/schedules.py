@@ -69,8 +69,24 @@ SCHEDULES: dict[str, Callable[[int, float, float], NoiseSchedule]] = {
 }
 
 
+def scaled(schedule: NoiseSchedule, noise_scale: float) -> NoiseSchedule:
+    """Every noise level sigma = sqrt((1 - alpha_bar) / alpha_bar) times `noise_scale`.
+
+    What is left to sample once the latent is known is smaller than the data, and so is
+    the noise that hides it. The same as data divided by `noise_scale` (Chen 2023, "On
+    the importance of noise scheduling", with b = 1 / noise_scale).
+    """
+    alpha_bar = np.asarray(schedule.alpha_bar, np.float64)
+    return NoiseSchedule(alpha_bar / (alpha_bar + noise_scale**2 * (1.0 - alpha_bar)))
+
+
 def make_schedule(
-    name: str, *, num_steps: int, beta_first: float, beta_last: float
+    name: str,
+    *,
+    num_steps: int,
+    beta_first: float,
+    beta_last: float,
+    noise_scale: float = 1.0,
 ) -> NoiseSchedule:
     """The schedule of that name; raises `InputError` for values that are none."""
     if num_steps < 2:
@@ -80,4 +96,6 @@ def make_schedule(
             f"beta_first={beta_first}, beta_last={beta_last}: "
             "need 0 < beta_first <= beta_last < 1 (paper: 1e-4 and 0.1)"
         )
-    return SCHEDULES[name](num_steps, beta_first, beta_last)
+    if not 0.0 < noise_scale < np.inf:
+        raise InputError(f"noise_scale={noise_scale}: use a number above 0 (paper: 1)")
+    return scaled(SCHEDULES[name](num_steps, beta_first, beta_last), noise_scale)

@@ -37,6 +37,7 @@ from l2d_jax.types import (
 )
 
 ENCODE_BATCH = 256
+PIECE = 4_096  # series looked at in one go
 
 
 class Stage(NamedTuple):
@@ -74,6 +75,7 @@ SAMPLING = (
     "latent_num_steps",
     "guidance",
     "eta",
+    "clip",
 )
 
 
@@ -87,6 +89,18 @@ class Variant(NamedTuple):
     extras: Callable[[ConfigDict, Params, Rows], Params] = lambda *_: {}
     chain: str = "data_stage"  # section with the steps of its last chain; "": none
     settings: tuple[str, ...] = SAMPLING  # of `sample`, that mean something here
+
+
+def value_range(config: ConfigDict, params: Params, series: Rows) -> Params:
+    """Lowest and highest value of each channel [C] in model space, NaN left out."""
+    del config, params
+    low, high = np.full(series.shape[2], np.inf), np.full(series.shape[2], -np.inf)
+    for start in range(0, series.shape[0], PIECE):
+        piece = series[start : start + PIECE]
+        known = ~np.isnan(piece)
+        low = np.minimum(low, np.where(known, piece, np.inf).min(axis=(0, 1)))
+        high = np.maximum(high, np.where(known, piece, -np.inf).max(axis=(0, 1)))
+    return {"low": low.astype(np.float32), "high": high.astype(np.float32)}
 
 
 def no_prior(config: FrozenConfigDict) -> Callable:
@@ -268,6 +282,7 @@ def stage_schedule(c: ConfigDict) -> NoiseSchedule:
         num_steps=c.num_diffusion_steps,
         beta_first=c.beta_first,
         beta_last=c.beta_last,
+        noise_scale=c.get("noise_scale", 1.0),  # models of version 0.1.0 have none
     )
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -144,6 +146,23 @@ def test_guidance_pushes_away_from_the_unconditional():
         strong.params, strong.normalizer, FrozenConfigDict(config), strong.layout
     )
     assert np.abs(strong.sample(key, 4) - plain.sample(key, 4)).max() > 1e-3
+
+
+@pytest.mark.parametrize("variant", ["full", "data_only"])
+def test_samples_keep_to_the_range_of_the_training_series(variant):
+    model, key = make_model(variant), jax.random.key(0)
+    beyond = model.sample(key, 20)  # it doesn't know the range
+    series = np.float32([[[-0.1, -0.3]], [[0.2, 0.1]], [[np.nan, 0.0]]])
+    found = VARIANTS["full"].extras(model.config, model.params, series)
+    assert found["low"].tolist() == pytest.approx([-0.1, -0.3])
+    assert found["high"].tolist() == pytest.approx([0.2, 0.1])
+    model = replace(model, params=model.params | found)
+    low, high = (SCALE * found[name] + SHIFT for name in ("low", "high"))
+    x = model.sample(key, 20)
+    assert np.min(x - low[None, None]) > -1e-4 and np.min(high[None, None] - x) > -1e-4
+    unclipped = model.with_sampling(clip=False).sample(key, 20)
+    np.testing.assert_array_equal(unclipped, beyond)
+    assert (unclipped > high[None, None]).any() and (unclipped < low[None, None]).any()
 
 
 @pytest.mark.parametrize(

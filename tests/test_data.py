@@ -74,7 +74,19 @@ def test_standard_by_hand():
     np.testing.assert_allclose(z.var(axis=(0, 1)), 1, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["min_max", "standard"])
+def test_equal_range_by_hand():
+    """In halves of their ranges, 2 and 20, the variances are 1/2 and 1; mean 3/4."""
+    x = np.array([[0, 0], [2, 0], [4, 40], [2, 40]], float)
+    factor = np.sqrt(3 / 4)
+    normalizer = Normalizer.fit(equal_length([x]), "equal_range")
+    np.testing.assert_allclose(normalizer.shift, [2, 20], rtol=1e-6)
+    np.testing.assert_allclose(normalizer.scale, [2 * factor, 20 * factor], rtol=1e-6)
+    z = normalizer.normalize(x)
+    assert np.mean(z.var(axis=0)) == pytest.approx(1.0)
+    np.testing.assert_allclose(np.ptp(z, axis=0), 2 / factor, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["equal_range", "standard", "min_max"])
 def test_padding_does_not_count(kind):
     short = [np.array([[0.0], [8.0]]), np.array([[2.0], [4.0], [6.0]])]
     ragged = Normalizer.fit(from_list(short), kind)
@@ -83,7 +95,7 @@ def test_padding_does_not_count(kind):
     np.testing.assert_array_equal(ragged.scale, flat.scale)
 
 
-@pytest.mark.parametrize("kind", ["min_max", "standard"])
+@pytest.mark.parametrize("kind", ["equal_range", "standard", "min_max"])
 def test_round_trip_of_large_offsets(kind):
     rng = np.random.default_rng(1)
     low, high = np.array([1e7, 1e3, -1e-6]), np.array([9e7, 2e3, 1e-6])
@@ -96,7 +108,7 @@ def test_round_trip_of_large_offsets(kind):
         assert (abs(np.asarray(back) - examples.series) < 1e-5 * (high - low)).all()
 
 
-@pytest.mark.parametrize("kind", ["min_max", "standard"])
+@pytest.mark.parametrize("kind", ["equal_range", "standard", "min_max"])
 def test_constant_channel_is_named(kind):
     series = np.random.default_rng(0).normal(size=(5, 4, 2))
     series[:, :, 1] = 0.1
@@ -106,21 +118,23 @@ def test_constant_channel_is_named(kind):
         Normalizer.fit(equal_length(series), kind)
 
 
-@pytest.mark.parametrize("kind", ["min_max", "standard"])
+@pytest.mark.parametrize("kind", ["equal_range", "standard", "min_max"])
 def test_missing_values_do_not_count(kind):
     rng = np.random.default_rng(0)
     series = rng.normal(3.0, 2.0, size=(30, 10, 2)).astype(np.float32)
     series[rng.uniform(size=series.shape) < 0.3] = NAN
     found = Normalizer.fit(equal_length(series), kind)
-    for c in range(2):
-        known = series[:, :, c][~np.isnan(series[:, :, c])].astype(np.float64)
-        if kind == "standard":
-            expected = known.mean(), known.std()
-        else:
-            low, high = known.min(), known.max()
-            expected = (low + high) / 2, (high - low) / 2
-        np.testing.assert_allclose(found.shift[c], expected[0], rtol=1e-6)
-        np.testing.assert_allclose(found.scale[c], expected[1], rtol=1e-6)
+    values = [series[:, :, c].astype(np.float64) for c in range(2)]
+    known = [x[~np.isnan(x)] for x in values]
+    half = np.array([np.ptp(x) / 2 for x in known])
+    mean, std = (np.array([f(x) for x in known]) for f in (np.mean, np.std))
+    shift, scale = {
+        "equal_range": (mean, half * np.sqrt(np.mean((std / half) ** 2))),
+        "standard": (mean, std),
+        "min_max": (np.array([x.min() for x in known]) + half, half),
+    }[kind]
+    np.testing.assert_allclose(found.shift, shift, rtol=1e-6)
+    np.testing.assert_allclose(found.scale, scale, rtol=1e-6)
 
 
 def test_moments_piece_by_piece_are_those_of_the_whole(monkeypatch):
@@ -148,21 +162,8 @@ def test_channels_that_can_not_be_scaled_are_named(value, says):
         Normalizer.fit(equal_length(series), "min_max", ("a", "b"))
 
 
-def test_scaler_chosen_by_the_width_of_the_range():
-    rng = np.random.default_rng(0)
-    examples = equal_length(rng.uniform(size=(50, 10, 2)))
-    np.testing.assert_array_equal(
-        Normalizer.fit(examples, "auto").scale, Normalizer.fit(examples).scale
-    )
-    examples.series[3, 3, 1] = 50.0  # a spike of some 30 standard deviations
-    np.testing.assert_array_equal(
-        Normalizer.fit(examples, "auto").scale,
-        Normalizer.fit(examples, "standard").scale,
-    )
-
-
 def test_unknown_scaler():
-    with pytest.raises(InputError, match=r"'minmax' .* one of min_max, standard"):
+    with pytest.raises(InputError, match=r"'minmax' .* one of equal_range, standard"):
         Normalizer.fit(equal_length([[[0], [1]]]), "minmax")
 
 
@@ -212,7 +213,7 @@ def test_length_that_is_too_short(length):
 
 def test_model_space_by_hand():
     examples = from_list(ramps([3, 2]))
-    normalizer = Normalizer.fit(examples)
+    normalizer = Normalizer.fit(examples, "min_max")
     z = to_model_space(examples, normalizer, ragged=True)
     assert z.dtype == np.float32
     np.testing.assert_array_equal(z[0], [[-1, -1, 1], [0, 0, 1], [1, 1, 1]])
@@ -236,7 +237,7 @@ def test_model_space_of_missing_values_by_hand():
     """NaN stays NaN; a step without any value has no validity either."""
     series = [np.array([[0.0, 0], [NAN, 2], [4, 4]]), np.array([[4.0, 0], [NAN, NAN]])]
     examples = from_list(series)
-    z = to_model_space(examples, Normalizer.fit(examples), ragged=True)
+    z = to_model_space(examples, Normalizer.fit(examples, "min_max"), ragged=True)
     np.testing.assert_array_equal(z[0], [[-1, -1, 1], [NAN, 0, 1], [1, 1, 1]])
     np.testing.assert_array_equal(z[1], [[1, -1, 1], [NAN, NAN, NAN], [NAN, NAN, -1]])
 

@@ -186,7 +186,7 @@ def test_a_schedule_keeps_its_shape():
     np.testing.assert_allclose(fields["decay_rate"] ** 150, 0.999**1_500)
     c = base.get_config().diffusion_ts
     fields = paper.stretched(c, c.num_steps // 10)
-    assert (fields["warmup_steps"], fields["patience"]) == (50, 400)
+    assert (fields["warmup_steps"], fields["patience"]) == (375, 400)
     fields = paper.stretched(c, c.num_steps * 10)
     assert (fields["warmup_steps"], fields["patience"]) == (500, 4_000)
 

@@ -149,7 +149,7 @@ def test_a_run_leaves_all_that_it_promises_and_is_not_repeated(tmp_path):
         ("sampling.num_samples", -1, "num_samples=-1: use 0"),
         ("data.name", "stocks", "did you mean 'stock'"),
         ("data.protocol", "heldout", "data.protocol='heldout': use one of published"),
-        ("data.scaler", "log", "data.scaler='log': use one of min_max"),
+        ("data.scaler", "log", "data.scaler='log': use one of equal_range"),
     ],
 )
 def test_values_that_can_not_be_are_refused_before_anything_is_written(
@@ -290,7 +290,7 @@ def test_samples_come_back_as_the_own_file_was(tmp_path, capsys):
 
     path, workdir = write_own(tmp_path / "mine.csv"), tmp_path / "w"
     config = tiny()
-    config.data.update(name="file", path=str(path), scaler="auto")
+    config.data.update(name="file", path=str(path))
     config.sampling.num_samples = 20
     config.evaluation.metrics = ()
     run.run(config, workdir)
@@ -300,7 +300,6 @@ def test_samples_come_back_as_the_own_file_was(tmp_path, capsys):
         "left out 'remark'",
         "missing values, left out of every loss: temperature 9 (3.0%)",
         "window of 24 steps (the data repeats after 12 steps)",
-        "scaler min_max",
     ):
         assert words in said, said
     table = pd.read_csv(workdir / "samples.csv", sep=";", decimal=",")

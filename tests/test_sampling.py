@@ -156,3 +156,28 @@ def test_timesteps_start_at_the_top_and_end_at_0(num_diffusion_steps):
 def test_steps_out_of_range_are_refused(num_steps):
     with pytest.raises(InputError, match=f"num_steps={num_steps}.*use 1 to 100"):
         timesteps(100, num_steps)
+
+
+def test_estimates_are_clipped_before_the_step_that_they_make():
+    """Two steps: one that estimates 5 or -5, one that estimates what it sees."""
+    schedule, key = make(100), jax.random.key(3)
+    side, high = jnp.array([1.0, -1.0, 1.0]), jnp.array([1.0, 9.0, 9.0])
+    low = jnp.array([-1.0])
+
+    def denoise(x_t, t):
+        return jnp.where(t == 0, x_t, 5.0 * side)
+
+    x_0 = sample(
+        denoise,
+        schedule,
+        key,
+        (3,),
+        solver="ddim",
+        eta=0.0,
+        num_steps=2,
+        within=(low, high),
+    )
+    a, b, _, _ = solver_table("ddim", schedule, timesteps(100, 2), eta=0.0)[0]
+    start = np.asarray(jax.random.normal(jax.random.fold_in(key, 0), (3,)))
+    expected = np.clip(a * start + b * np.array([1.0, -1.0, 5.0]), low, high)
+    np.testing.assert_allclose(x_0, expected, rtol=1e-5)

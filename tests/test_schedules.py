@@ -42,6 +42,16 @@ def test_alpha_bar_decreases_within_0_and_1(name, num_steps):
     assert 0 < alpha_bar[-1] < alpha_bar[0] < 1
 
 
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_scaled_noise_levels_are_those_of_data_divided_by_the_scale(name):
+    plain = np.asarray(make_schedule(name, **PAPER).alpha_bar)
+    found = np.asarray(make_schedule(name, **PAPER, noise_scale=0.25).alpha_bar)
+    sigma, scaled = (np.sqrt((1.0 - ab) / ab) for ab in (plain, found))
+    np.testing.assert_allclose(scaled, 0.25 * sigma, rtol=1e-9)
+    same = make_schedule(name, **PAPER, noise_scale=1.0).alpha_bar
+    np.testing.assert_allclose(same, plain, rtol=1e-12)
+
+
 def test_before_the_first_step_nothing_is_noise():
     schedule = make_schedule("linear", **PAPER)
     assert schedule.at(jnp.int32(-1)) == 1.0
@@ -56,6 +66,7 @@ def test_before_the_first_step_nothing_is_noise():
         ({"beta_first": 0.0}, "beta_first=0.0"),
         ({"beta_last": 1.0}, "beta_last=1.0"),
         ({"beta_first": 0.2}, "beta_first <= beta_last"),
+        ({"noise_scale": 0.0}, "noise_scale=0.0: use a number above 0"),
     ],
 )
 def test_impossible_values_are_refused(wrong, says):

@@ -3,7 +3,7 @@
 A baseline fills the same `Variant` as the cascade does: stages to train, and a
 generator. It is chosen as a variant is, by the argument of a config:
 `--config=configs/stock.py:diffusion_ts`. Settings, those of the references, are in
-`settings.py`. All compute in float32, as the references do.
+`settings.py`. TimeGAN and FourierFlow compute in float32 on any device.
 """
 
 from collections.abc import Callable
@@ -17,14 +17,14 @@ from l2d_jax.baselines import (
     fourier_flow,
     time_gan,
 )
-from l2d_jax.stages import Stage, Variant, no_prior
+from l2d_jax.stages import Stage, Variant, no_prior, value_range
 
 BASELINES: dict[str, Variant] = {
     "diffusion_ts": Variant(
         ("diffusion_ts",),
         no_prior,
         diffusion_ts.decode,
-        diffusion_ts.extras,
+        value_range,
         chain="diffusion_ts",
         settings=("solver", "num_steps", "eta"),
     ),
@@ -48,7 +48,7 @@ BASELINES: dict[str, Variant] = {
         ("time_gan_embedding", "time_gan_supervised", "time_gan_joint"),
         no_prior,
         time_gan.decode,
-        time_gan.extras,
+        value_range,
         chain="",
         settings=(),
     ),

@@ -39,14 +39,12 @@ from l2d_jax.types import (
     Metrics,
     Params,
     RandomKey,
-    Rows,
     Scalar,
     Series,
     Step,
 )
 
 TREND_DEGREE = 3
-PIECE = 4_096  # series looked at in one go
 
 Tokens = Float[Array, "L width"]
 
@@ -351,18 +349,6 @@ def stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
 # --- sampling -------------------------------------------------------------------------
 
 
-def extras(config: ConfigDict, params: Params, series: Rows) -> Params:
-    """The range of each channel, -1 and 1 after the min-max scaler: x_0 is clipped."""
-    del config, params
-    low, high = np.full(series.shape[2], np.inf), np.full(series.shape[2], -np.inf)
-    for start in range(0, series.shape[0], PIECE):
-        piece = series[start : start + PIECE]
-        known = ~np.isnan(piece)
-        low = np.minimum(low, np.where(known, piece, np.inf).min(axis=(0, 1)))
-        high = np.maximum(high, np.where(known, piece, -np.inf).max(axis=(0, 1)))
-    return {"low": low.astype(np.float32), "high": high.astype(np.float32)}
-
-
 def decode(config: FrozenConfigDict, shape: tuple[int, int]) -> Callable:
     """The chain, from noise; each estimate of x_0 is clipped to the range of the data.
 
@@ -372,11 +358,10 @@ def decode(config: FrozenConfigDict, shape: tuple[int, int]) -> Callable:
 
     def run(params: Params, key: RandomKey, r_0: Latent | None) -> Series:
         del r_0
-        low, high = (jnp.asarray(params[name])[None] for name in ("low", "high"))
 
         def denoise(x_t, t):
             trend, season = model.apply(params["diffusion_ts"], x_t, t)
-            return jnp.clip(trend + season, low, high)
+            return trend + season
 
         return sampling.sample(
             denoise,
@@ -386,6 +371,7 @@ def decode(config: FrozenConfigDict, shape: tuple[int, int]) -> Callable:
             solver=s.solver,
             num_steps=s.num_steps or None,
             eta=s.eta,
+            within=(params["low"][None], params["high"][None]),
         )
 
     return run

@@ -34,8 +34,7 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import parallel
-from l2d_jax.baselines.diffusion_ts import extras
-from l2d_jax.stages import Stage, Updater, fill_missing
+from l2d_jax.stages import Stage, Updater, fill_missing, value_range
 from l2d_jax.types import (
     InputError,
     Latent,
@@ -50,7 +49,6 @@ from l2d_jax.types import (
 __all__ = [
     "decode",
     "embedding_stage",
-    "extras",
     "joint_stage",
     "supervised_stage",
 ]
@@ -366,7 +364,7 @@ def phase(
 
     def prepare(upstream: Params, series: Rows) -> Float[np.ndarray, "N L C"]:
         del upstream
-        ends = extras(config, {}, series)
+        ends = value_range(config, {}, series)
         return parallel.map_all(_scaled, ends, series, batch_size=SCALE_BATCH)
 
     def loss(params: Params, key: RandomKey, x: Series) -> tuple[Scalar, Metrics]:

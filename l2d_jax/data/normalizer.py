@@ -13,7 +13,6 @@ from l2d_jax.types import Examples, InputError, Lengths
 AnyArray: TypeAlias = Array | np.ndarray
 PerChannel: TypeAlias = Float[np.ndarray, " C"]
 CHUNK = 1 << 21  # values that are looked at in one go
-WIDE = 20.0  # standard deviations
 
 
 @jax.tree_util.register_dataclass
@@ -31,15 +30,16 @@ class Normalizer:
     def fit(
         cls,
         examples: Examples,
-        kind: str = "min_max",
+        kind: str = "equal_range",
         channels: Sequence[str] = (),
     ) -> "Normalizer":
         """Fits each channel on every step inside the series: give training rows only.
 
         Args:
           examples: N series; NaN, missing or after a series' end, is ignored.
-          kind: "min_max" maps [min, max] to [-1, 1]; "standard" gives mean 0 and
-            variance 1; "auto" is what `choose_scaler` says.
+          kind: "equal_range" gives each channel mean 0 and all the same range, that
+            makes the variance of all channels together 1; "standard" gives each
+            variance 1; "min_max" maps [min, max] to [-1, 1].
           channels: names for the errors, C of them; without, channels are numbered.
 
         Raises:
@@ -52,13 +52,12 @@ class Normalizer:
         cls, values: "Moments", kind: str, channels: Sequence[str] = ()
     ) -> "Normalizer":
         """As `fit`, from what `moments` returns."""
-        if kind != "auto" and kind not in SCALERS:
+        if kind not in SCALERS:
             raise InputError(
                 f"--config.data.scaler={kind!r} is unknown: "
-                f"use one of {', '.join(SCALERS)}, auto"
+                f"use one of {', '.join(SCALERS)}"
             )
         check_channels(values, channels)
-        kind = choose_scaler(values) if kind == "auto" else kind
         shift, scale = SCALERS[kind](values)
         return cls(shift.astype(np.float32), scale.astype(np.float32))
 
@@ -123,15 +122,18 @@ def moments(examples: Examples) -> Moments:
     return Moments(low, high, mean, np.sqrt(spread / np.maximum(count, 1)))
 
 
-def choose_scaler(values: Moments) -> str:
-    """min_max, or standard where a channel's range is over 20 standard deviations."""
-    wide = (values.high - values.low) > WIDE * values.std
-    return "standard" if wide.any() else "min_max"
-
-
 def min_max(values: Moments) -> tuple[PerChannel, PerChannel]:
     """The middle and half the width of each channel's range."""
     return (values.high + values.low) / 2, (values.high - values.low) / 2
+
+
+def equal_range(values: Moments) -> tuple[PerChannel, PerChannel]:
+    """Mean, and half the range times what makes the mean of the variances 1.
+
+    Channels weigh as they do in scores of values scaled to [0, 1].
+    """
+    half = (values.high - values.low) / 2
+    return values.mean, half * np.sqrt(np.mean(np.square(values.std / half)))
 
 
 def standard(values: Moments) -> tuple[PerChannel, PerChannel]:
@@ -140,8 +142,9 @@ def standard(values: Moments) -> tuple[PerChannel, PerChannel]:
 
 
 SCALERS: dict[str, Callable[[Moments], tuple[PerChannel, PerChannel]]] = {
-    "min_max": min_max,
+    "equal_range": equal_range,
     "standard": standard,
+    "min_max": min_max,
 }
 
 
