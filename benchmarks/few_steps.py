@@ -58,9 +58,10 @@ VARIANTS = {"full": DATA_ROWS + LATENT_ROWS, "data_only": DATA_ROWS}
 # --- models ---------------------------------------------------------------------------
 
 
-def model_of(name: str, variant: str, runs: Path) -> Cascade:
+def model_of(name: str, variant: str, runs: Path, compute_dtype: str) -> Cascade:
     """The trained model, from its workdir or trained there."""
     config = configs.load(name).get_config("" if variant == "full" else variant)
+    config.training.compute_dtype = compute_dtype
     config = resolve(config)
     task = prepare(config, load_splits(config.data))
     folder = runs / (name if variant == "full" else f"{name}_{variant}")
@@ -211,6 +212,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--num_series", type=int, default=2000)
     parser.add_argument("--seeds", type=int, default=3, help="two or more")
     parser.add_argument("--repeats", type=int, default=3, help="encoders")
+    parser.add_argument("--compute_dtype", default="auto", help="of products")
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "few_steps.json"
@@ -229,7 +231,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         context_fid = make_score(real, repeats=args.repeats)
         one = results["sets"].setdefault(name, {"series": len(real), "rows": {}})
         for variant, rows in VARIANTS.items():
-            model = model_of(name, variant, args.runs)
+            model = model_of(name, variant, args.runs, args.compute_dtype)
+            one["compute dtype"] = model.config.training.compute_dtype
             one[f"parameters of {variant}"] = tree_size(model.params)
             for row in rows:
                 key = "|".join(map(str, (variant, *row)))
