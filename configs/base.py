@@ -175,12 +175,15 @@ def smoke(config: ConfigDict) -> None:
 
 def single_stage(config: ConfigDict) -> None:
     """One stage of the size of all three."""
-    config.update(variant="data_only", equal_size=True)
+    variant("data_only", config)
+    config.equal_size = True
 
 
 def variant(name: str, config: ConfigDict) -> None:
     """What is trained."""
     config.variant = name
+    if name == "data_only":
+        config.data_stage.noise_scale = 1.0  # nothing is known: noise must hide it all
     if name in BASELINES:
         config.data.scaler = "min_max"  # as their references
 

@@ -2,9 +2,10 @@
 
     python main.py --config=configs/japanese_vowels.py --workdir=runs/japanese_vowels
 
-Expected: Context-FID .0926 (95 % interval .0882 to .0970; seed 0, five encoders); at
-half the number of series .174, where real against real has .158: as real. Time: 11 min
-on one CPU core: encoder 70 s, latent 8 s, data 220 s, all scores 6 min.
+Expected: Context-FID .0770 (95 % interval .0735 to .0806; seed 0, five encoders); at
+half the number of series .151, where real against real has .158: as real, as by every
+score that was computed. Time: 6 min on one of two CPU cores with AMX, with
+--config.training.compute_dtype=bfloat16, two of them for some of the scores.
 """
 
 from l2d_jax.configs import base
