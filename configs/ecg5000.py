@@ -6,6 +6,8 @@ Expected: Context-FID .0112 of 2,000 series (seed 0; two encoders: .0125, .0098)
 half of these .0150, where real against real has .0139; with
 --config.evaluation.num_series=2000 and .num_repeats=2. All series with five encoders:
 not measured. Time: 18 min on two CPU cores that two such runs and tests shared.
+
+These are from before the noise levels in configs/base.py were halved; not run since.
 """
 
 from l2d_jax.configs import base

@@ -5,6 +5,8 @@
 Expected: Context-FID .0039 (95 % interval .0024 to .0053; seed 0, five encoders) of all
 series, real against real .0005 at half their number. Time: 27 min on two CPU cores with
 AMX, one of them shared for a while, with --config.training.compute_dtype=bfloat16.
+
+These are from before the noise levels in configs/base.py were halved; not run since.
 """
 
 from l2d_jax.configs import base

@@ -8,6 +8,8 @@ score .005 beside a floor of .009, predictive score .122, of real series .124. T
 min on one of two CPU cores with AMX, which other programs shared for half of it,
 with --config.training.compute_dtype=bfloat16: 6 of them for the scores that the file of
 results has.
+
+These are from before the noise levels in configs/base.py were halved; not run since.
 """
 
 from l2d_jax.configs import base

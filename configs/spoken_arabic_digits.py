@@ -7,6 +7,8 @@ of these .182, where real against real has .086; with
 --config.evaluation.num_series=2000, .num_repeats=2 and
 --config.training.compute_dtype=bfloat16. All series with five encoders: not measured.
 Time: 14 min on one of two CPU cores with AMX.
+
+These are from before the noise levels in configs/base.py were halved; not run since.
 """
 
 from l2d_jax.configs import base
