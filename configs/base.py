@@ -183,7 +183,7 @@ def variant(name: str, config: ConfigDict) -> None:
     """What is trained."""
     config.variant = name
     if name == "data_only":
-        config.data_stage.noise_scale = 1.0  # nothing is known: noise must hide it all
+        config.data_stage.noise_scale = 2.0  # nothing is known: noise must hide it all
     if name in BASELINES:
         config.data.scaler = "min_max"  # as their references
 

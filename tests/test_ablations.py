@@ -100,7 +100,7 @@ def test_a_run_uses_that_width(capsys):
 @pytest.mark.parametrize("argument", ["data_only", "single_stage"])
 def test_without_a_latent_the_noise_hides_all_of_a_series(argument):
     config = base.with_argument(base.get_config(), argument)
-    assert config.variant == "data_only" and config.data_stage.noise_scale == 1.0
+    assert config.variant == "data_only" and config.data_stage.noise_scale == 2.0
     assert base.get_config().data_stage.noise_scale == 0.5
 
 
