@@ -322,6 +322,7 @@ def test_held_out_series_are_what_is_scored_against(tmp_path):
     config.data.update(
         name="file", path=str(tmp_path / "rows.npy"), window=8, protocol="held_out"
     )
+    config.data.scaler = "min_max"
     scores = run.run(config, tmp_path / "w")["context_fid"]
     # Of the last 80 rows 8 are the gap, and 72 make 65 windows.
     assert scores["num_samples"] == 64  # what smoke generates
