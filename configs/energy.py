@@ -2,10 +2,10 @@
 
     python main.py --config=configs/energy.py --workdir=runs/energy
 
-Expected: Context-FID .0368 (95 % interval .0324 to .0412; seed 0, five encoders) of all
-series, .0397 at half their number, where real against real has .0066; discriminative
-score .159 beside a floor of .002: it is told from real. Time: 73 min on one of two CPU
-cores with AMX, which other programs shared for most of it, with
+Expected: Context-FID .0163 (95 % interval .0155 to .0172; seed 0, five encoders) of all
+series, .0188 at half their number, where real against real has .0066; discriminative
+score .073 beside a floor of .002: it is told from real. Time: some 45 min on one of two
+CPU cores with AMX, which other programs shared, with
 --config.training.compute_dtype=bfloat16 and the scores that the file of results has.
 
 Noise on r in training is about as large as the prior's own error: the latents of
