@@ -51,10 +51,9 @@ ROWS: dict[str, Fields] = {
     "learning rate 5e-4": {"data_stage.learning_rate": 5e-4},
     "learning rate 2e-3": {"data_stage.learning_rate": 2e-3},
     "cosine schedule": {"data_stage.schedule": "cosine"},
-    "noise levels x .5": {"data_stage.noise_scale": 0.5},
-    "noise levels x .25": {"data_stage.noise_scale": 0.25},
-    "noise levels x .125": {"data_stage.noise_scale": 0.125},
-    "noise levels x .0625": {"data_stage.noise_scale": 0.0625},
+    "noise scale .25": {"data_stage.noise_scale": 0.25},
+    "noise scale .5": {"data_stage.noise_scale": 0.5},
+    "noise scale 1": {"data_stage.noise_scale": 1.0},
     "attention": {"data_stage.mixing": "attention"},
     "width 192": {"data_stage.width": 192},
     "6 blocks": {"data_stage.num_blocks": 6},
@@ -105,6 +104,7 @@ ROWS: dict[str, Fields] = {
     "auto": {"encoder.latent_dim": 0, "encoder.mask_rate": 0.0},
     "8 masks averaged": {"encoder.num_masks": 8},
     "noisy encoder": {"encoder.latent_noise": 0.1, "encoder.latent_penalty": 1e-3},
+    "standard scaler": {"data.scaler": "standard"},
     "min-max scaler": {"data.scaler": "min_max"},
 }
 STAGES = {"encoder": "encoder", "latent": "latent_stage", "data": "data_stage"}

@@ -218,7 +218,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     path = args.out / "few_steps.json"
     results = json.loads(path.read_text()) if path.exists() else {"sets": {}}
     results |= {
-        "command": f"python benchmarks/few_steps.py --sets={args.sets}",
+        "command": f"python benchmarks/few_steps.py --sets={args.sets} "
+        f"--compute_dtype={args.compute_dtype}",
         "device": parallel.describe_devices(),
         "jax": library_version("jax"),
         "seeds": args.seeds,
