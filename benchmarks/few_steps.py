@@ -193,6 +193,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
     figure.tight_layout(rect=(0, 0.08, 1, 1))
     figure.legend(handles, labels, loc="lower center", ncols=columns, fontsize=7)
     figure.savefig(path, dpi=110)
+    plt.close(figure)
 
 
 def save(results: dict[str, Any], folder: Path) -> None:
