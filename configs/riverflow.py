@@ -2,12 +2,11 @@
 
     python main.py --config=configs/riverflow.py --workdir=runs/riverflow
 
-Expected: Context-FID .0024 of 2,000 series (seed 0; two encoders: .0021, .0026), at
-half of these .0100, where real against real has .0083; with
---config.evaluation.num_series=2000 and .num_repeats=2. All series with five encoders:
-not measured. Time: 14 min on two CPU cores that two such runs and tests shared.
-
-These are from before the noise levels in configs/base.py were halved; not run since.
+Expected: Context-FID .0014 of 2,000 series (seed 0; two encoders: .0012, .0016), at
+half of these .0040, where real against real has .0083; with
+--config.evaluation.num_series=2000, .num_repeats=2 and
+--config.training.compute_dtype=bfloat16. All series with five encoders: not measured.
+Time: 8 min on one of two CPU cores with AMX, with three of the scores.
 """
 
 from l2d_jax.configs import base
