@@ -33,7 +33,7 @@ def get_config() -> ConfigDict:
     config.data.window = 0  # L, steps of a window; 0: chosen, or series as they are
     config.data.stride = 0  # steps between the starts of two windows; 0: chosen, or 1
     config.data.length = 0  # steps that ragged series are padded to; 0: the longest
-    config.data.scaler = "equal_range"  # or standard, min_max: see Normalizer.fit
+    config.data.scaler = "auto"  # equal_range; min_max for baselines, as published
 
     config.encoder = ConfigDict()  # stage 1: E and D
     config.encoder.latent_dim = 8  # d, dimensions of r; 0 or auto: chosen
@@ -58,7 +58,7 @@ def get_config() -> ConfigDict:
 
     config.data_stage = ConfigDict()  # stage 3: F and x_theta
     _diffusion(config.data_stage)
-    config.data_stage.noise_scale = 0.5  # what r leaves open is smaller than the data
+    config.data_stage.noise_scale = 0.0  # 0: 0.5 given r, that leaves little open; or 2
     config.data_stage.patch = 4  # steps of a token, more for long series; 0: chosen
     config.data_stage.width = 128  # features of a token
     config.data_stage.num_blocks = 4  # pairs of time mixing and MLP
@@ -175,17 +175,12 @@ def smoke(config: ConfigDict) -> None:
 
 def single_stage(config: ConfigDict) -> None:
     """One stage of the size of all three."""
-    variant("data_only", config)
-    config.equal_size = True
+    config.update(variant="data_only", equal_size=True)
 
 
 def variant(name: str, config: ConfigDict) -> None:
     """What is trained."""
     config.variant = name
-    if name == "data_only":
-        config.data_stage.noise_scale = 2.0  # nothing is known: noise must hide it all
-    if name in BASELINES:
-        config.data.scaler = "min_max"  # as their references
 
 
 ARGUMENTS = {

@@ -73,6 +73,12 @@ def resolve(config: ConfigDict) -> ConfigDict:
     config = config.copy_and_resolve_references()
     if config.training.compute_dtype == "auto":
         config.training.compute_dtype = parallel.default_compute_dtype()
+    if config.data.scaler == "auto":
+        is_baseline = config.variant in baselines.BASELINES
+        config.data.scaler = "min_max" if is_baseline else "equal_range"
+    if not config.data_stage.noise_scale:
+        without_latent = config.variant == "data_only"
+        config.data_stage.noise_scale = 2.0 if without_latent else 0.5
     check_choice(config.variant, METHODS, "--config.variant")
     data, training = config.data_stage, config.training
     choices: dict[str, tuple[str, Iterable[str]]] = {

@@ -97,11 +97,22 @@ def test_a_run_uses_that_width(capsys):
     assert "--config.equal_size" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("argument", ["data_only", "single_stage"])
-def test_without_a_latent_the_noise_hides_all_of_a_series(argument):
+@pytest.mark.parametrize(
+    ("argument", "noise_scale", "scaler"),
+    [
+        ("full", 0.5, "equal_range"),
+        ("data_only", 2.0, "equal_range"),
+        ("single_stage", 2.0, "equal_range"),
+        ("diffusion_ts", 0.5, "min_max"),
+    ],
+)
+def test_noise_levels_and_scaler_follow_the_method(argument, noise_scale, scaler):
     config = base.with_argument(base.get_config(), argument)
-    assert config.variant == "data_only" and config.data_stage.noise_scale == 2.0
-    assert base.get_config().data_stage.noise_scale == 0.5
+    found = resolve(config)
+    assert found.data_stage.noise_scale == noise_scale and found.data.scaler == scaler
+    config.data.scaler, config.data_stage.noise_scale = "standard", 1.5  # as given
+    found = resolve(config)
+    assert found.data_stage.noise_scale == 1.5 and found.data.scaler == "standard"
 
 
 def test_equal_size_is_for_one_stage():
