@@ -102,6 +102,7 @@ ROWS: dict[str, Fields] = {
     "mask .25": {"encoder.mask_rate": 0.25},
     "mask .75": {"encoder.mask_rate": 0.75},
     "auto": {"encoder.latent_dim": 0, "encoder.mask_rate": 0.0},
+    "not whitened": {"encoder.whiten": False},
     "8 masks averaged": {"encoder.num_masks": 8},
     "noisy encoder": {"encoder.latent_noise": 0.1, "encoder.latent_penalty": 1e-3},
     "standard scaler": {"data.scaler": "standard"},

@@ -43,6 +43,7 @@ def get_config() -> ConfigDict:
     config.encoder.depth = 10  # residual blocks, the dilation doubles; 0: chosen
     config.encoder.latent_noise = 0.0  # deviation of the noise on r in training
     config.encoder.latent_penalty = 0.0  # weight of |r|^2 / 2d in its loss
+    config.encoder.whiten = True  # r for stages 2, 3: decorrelated; False: only scaled
     config.encoder.num_masks = 0  # whose r are averaged in encoding; 0: nothing hidden
     config.encoder.decoder_width = 64  # channels of D
     config.encoder.decoder_layers = 5  # convolutions of D

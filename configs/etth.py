@@ -22,5 +22,6 @@ def get_config(argument: str = ""):
     config.data.window = 24
     base.short_series(config)
     base.sharp_latents(config)
+    config.data_stage.condition_noise = 0.2
     config.data_stage.num_steps = 20_000
     return base.with_argument(config, argument)

@@ -21,7 +21,13 @@ from jaxtyping import Float
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax.cascade import diffusion_prior
-from l2d_jax.stages import STAGES, fill_missing, make_decoder, standard_latents
+from l2d_jax.stages import (
+    STAGES,
+    fill_missing,
+    make_decoder,
+    raw_latents,
+    standard_latents,
+)
 from l2d_jax.train import fit_briefly
 from l2d_jax.types import Params, Rows
 
@@ -141,7 +147,7 @@ def decode(
 ) -> Points:
     """D(r) as points, of standardised latents."""
     decoder = make_decoder(config, shape)
-    r = latents * params["latent"]["scale"] + params["latent"]["mean"]
+    r = jax.vmap(raw_latents, (None, 0))(params["latent"], latents)
     x = jax.jit(jax.vmap(decoder.apply, (None, 0)))(params["decoder"], r)
     return np.asarray(x).reshape(len(r), -1)
 

@@ -119,8 +119,8 @@ def decoder_decode(config: FrozenConfigDict, shape: tuple[int, int]) -> Callable
 
     def decode(params: Params, key: RandomKey, r_0: Latent) -> Series:
         del key
-        scale = params["latent"]["scale"]
-        return decoder.apply(params["decoder"], r_0 * scale + params["latent"]["mean"])
+        r = stages.raw_latents(params["latent"], r_0)
+        return decoder.apply(params["decoder"], r)
 
     return decode
 
@@ -253,7 +253,11 @@ class Cascade:
     def encode(
         self, x: SeriesBatch | list[Float[np.ndarray, "_ C"]]
     ) -> Float[np.ndarray, "N d"]:
-        """r = E(x), standardised as in training, for series in data units."""
+        """E(x) as the latent chain draws it, for series in data units.
+
+        Over the training series the mean is 0, the variance 1 in every direction
+        (`config.encoder.whiten`; else in every dimension).
+        """
         if "encoder" not in self.params:
             raise InputError(f"variant {self.config.variant!r} has no encoder")
         z = to_model_space(self._examples(x), self.normalizer, self.layout.ragged)

@@ -137,8 +137,7 @@ def encoder_stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
 
     def export(params, series):
         r = encode_all(config, params["encoder"], series)
-        scale = np.maximum(r.std(axis=0), 1e-6)
-        return {**params, "latent": {"mean": r.mean(axis=0), "scale": scale}}
+        return {**params, "latent": latent_moments(r, whiten=c.whiten)}
 
     return Stage("encoder", init, lambda _, series: series, loss, export)
 
@@ -147,7 +146,7 @@ def encoder_stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
 
 
 def latent_stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
-    """r_phi: diffusion of the standardised representations."""
+    """r_phi: diffusion of the standardised representations, `standard_latents`."""
     del shape
     c, dim = config.latent_stage, config.encoder.latent_dim
     denoiser, schedule = make_latent_denoiser(config), stage_schedule(c)
@@ -346,9 +345,37 @@ def encode_all(
 def standard_latents(
     config: ConfigDict, upstream: Params, series: Rows
 ) -> Float[np.ndarray, "N d"]:
-    """(E(x) - mean) / scale: what stages 2 and 3 work with."""
-    r = encode_all(config, upstream["encoder"], series)
-    return (r - upstream["latent"]["mean"]) / upstream["latent"]["scale"]
+    """z of r = E(x) = mean + scale z: what stages 2 and 3 work with."""
+    r, latent = encode_all(config, upstream["encoder"], series), upstream["latent"]
+    return np.linalg.solve(as_matrix(latent["scale"]), (r - latent["mean"]).T).T
+
+
+def raw_latents(latent: Params, z: Latent) -> Latent:
+    """r = mean + scale z: the inverse of `standard_latents`, what D decodes."""
+    return latent["mean"] + as_matrix(latent["scale"]) @ z
+
+
+def latent_moments(r: Float[np.ndarray, "N d"], *, whiten: bool) -> Params:
+    """Mean [d] and scale [d, d] of the representations r of the training series.
+
+    The scale is the root of their covariance: z then has variance 1 in every direction.
+    E is free to spread what it knows over correlated dimensions, and does; dividing each
+    by its own deviation would leave directions that vary little below the noise of most
+    diffusion steps. Without `whiten` it is this, a diagonal of deviations.
+    """
+    covariance = np.atleast_2d(np.cov(r.astype(np.float64), rowvar=False, bias=True))
+    if not whiten:
+        covariance = np.diag(np.diag(covariance))
+    variances, directions = np.linalg.eigh(covariance)
+    # A direction without variance stays one, instead of growing to noise.
+    variances = np.maximum(variances, max(1e-8 * variances[-1], 1e-12))
+    scale = (directions * np.sqrt(variances)) @ directions.T
+    return {"mean": r.mean(axis=0), "scale": scale.astype(np.float32)}
+
+
+def as_matrix(scale: Array | np.ndarray) -> Array | np.ndarray:
+    """[d, d], also of models of version 0.1.0, which keep one deviation a dimension."""
+    return scale if scale.ndim == 2 else jnp.diag(scale)
 
 
 def check_choice(value: str, choices, field: str) -> None:

@@ -107,6 +107,70 @@ def test_missing_values_are_in_no_loss(name):
     assert loss == pytest.approx(float(expected), rel=1e-5)
 
 
+# --- latents --------------------------------------------------------------------------
+
+
+def correlated(n=500):
+    """r with a direction that hardly varies: E spreads little over many dimensions."""
+    z = np.random.default_rng(0).normal(size=(n, 3))
+    mixing = np.array([[2.0, 1.9, 0.0], [1.0, 1.05, 0.0], [0.0, 0.3, 0.01]])
+    return (z @ mixing + [5.0, -1.0, 0.0]).astype(np.float32)
+
+
+def standardised(latent, r):
+    solved = np.linalg.solve(stages.as_matrix(latent["scale"]), (r - latent["mean"]).T)
+    return solved.T
+
+
+def test_whitened_latents_have_variance_1_in_every_direction():
+    r = correlated()
+    latent = stages.latent_moments(r, whiten=True)
+    z = standardised(latent, r)
+    np.testing.assert_allclose(z.mean(axis=0), 0.0, atol=1e-3)
+    np.testing.assert_allclose(np.cov(z.T, bias=True), np.eye(3), atol=2e-3)
+    # The root is the symmetric one: dimensions keep their names and signs.
+    np.testing.assert_allclose(latent["scale"], latent["scale"].T, atol=1e-7)
+    assert (np.diag(latent["scale"]) > 0).all()
+
+
+def test_latents_that_are_not_whitened_are_divided_by_their_deviations():
+    r = correlated()
+    latent = stages.latent_moments(r, whiten=False)
+    z = standardised(latent, r)
+    np.testing.assert_allclose(z, (r - r.mean(axis=0)) / r.std(axis=0), atol=1e-4)
+
+
+@pytest.mark.parametrize("whiten", [True, False])
+def test_raw_latents_undo_the_standardisation(whiten):
+    r = correlated()
+    latent = stages.latent_moments(r, whiten=whiten)
+    back = jax.vmap(stages.raw_latents, (None, 0))(latent, standardised(latent, r))
+    np.testing.assert_allclose(back, r, atol=1e-3)
+
+
+def test_a_direction_without_variance_is_not_blown_up():
+    r = correlated()
+    r[:, 2] = 7.0
+    z = standardised(stages.latent_moments(r, whiten=True), r)
+    np.testing.assert_allclose(z[:, 2], 0.0, atol=1e-3)
+    np.testing.assert_allclose(np.cov(z[:, :2].T, bias=True), np.eye(2), atol=2e-3)
+
+
+def test_latents_are_those_of_the_encoder_standardised():
+    config, series = make_config(), make_series()
+    upstream = upstream_of(config, series)
+    r = stages.encode_all(config, upstream["encoder"], series)
+    z = stages.standard_latents(config, upstream, series)
+    np.testing.assert_allclose(z, standardised(upstream["latent"], r), atol=1e-3)
+    np.testing.assert_allclose(np.cov(z.T, bias=True), np.eye(4), atol=1e-2)
+
+
+def test_scales_of_version_0_1_0_are_one_deviation_a_dimension():
+    latent = {"mean": np.array([1.0, -2.0]), "scale": np.array([3.0, 0.5])}
+    z = jnp.array([1.0, 4.0])
+    np.testing.assert_allclose(stages.raw_latents(latent, z), [4.0, 0.0])
+
+
 def test_latents_of_incomplete_series_hide_the_empty_steps():
     config, series = make_config(), with_gaps(make_series())
     params = jax.jit(stages.encoder_stage(config, SHAPE).init)(jax.random.key(0))
