@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 from ml_collections import ConfigDict, FrozenConfigDict
@@ -147,7 +148,7 @@ def decode(
 ) -> Points:
     """D(r) as points, of standardised latents."""
     decoder = make_decoder(config, shape)
-    r = jax.vmap(raw_latents, (None, 0))(params["latent"], latents)
+    r = jax.vmap(raw_latents, (None, 0))(params["latent"], jnp.asarray(latents))
     x = jax.jit(jax.vmap(decoder.apply, (None, 0)))(params["decoder"], r)
     return np.asarray(x).reshape(len(r), -1)
 

@@ -358,10 +358,10 @@ def raw_latents(latent: Params, z: Latent) -> Latent:
 def latent_moments(r: Float[np.ndarray, "N d"], *, whiten: bool) -> Params:
     """Mean [d] and scale [d, d] of the representations r of the training series.
 
-    The scale is the root of their covariance: z then has variance 1 in every direction.
-    E is free to spread what it knows over correlated dimensions, and does; dividing each
-    by its own deviation would leave directions that vary little below the noise of most
-    diffusion steps. Without `whiten` it is this, a diagonal of deviations.
+    The scale is the root of their covariance, so that z has variance 1 in every
+    direction. Nothing keeps E from spreading what it knows over correlated dimensions;
+    divided by its own deviation each, they vary in some directions by less than the
+    noise of most diffusion steps. Without `whiten` the scale is that, a diagonal.
     """
     covariance = np.atleast_2d(np.cov(r.astype(np.float64), rowvar=False, bias=True))
     if not whiten:
