@@ -5,7 +5,7 @@
 Latents of overlapping windows lie along curves. Printed are quantiles of the distance
 from a real latent to the nearest other one and from a generated to the nearest real
 one, and the Frechet distance of generated latents from real ones beside that of two
-random halves of the real ones. Latents are standardised, so all are in units of their
+random halves of the real ones. Latents are whitened, so all are in units of their
 deviation.
 """
 

@@ -52,6 +52,7 @@ def get_config() -> ConfigDict:
 
     config.latent_stage = ConfigDict()  # stage 2: r_phi
     _diffusion(config.latent_stage)
+    config.latent_stage.noise_scale = 0.5  # factor of all sqrt((1 - ab) / ab); paper: 1
     config.latent_stage.width = 128  # hidden units of the residual MLP
     config.latent_stage.num_blocks = 4
     config.latent_stage.num_octaves = 0  # frequencies of r_t that enter beside it
@@ -103,7 +104,6 @@ def _diffusion(stage: ConfigDict) -> None:
     stage.schedule = "linear"  # linear or cosine
     stage.beta_first = 1e-4  # variance of the first step, linear only
     stage.beta_last = 0.1  # and of the last; see schedules.linear
-    stage.noise_scale = 1.0  # factor of all noise levels sqrt((1 - ab) / ab)
     stage.prediction = "x_0"  # what the network gives: x_0, eps or v
     stage.weighting = "uniform"  # of the loss over steps: uniform, min_snr or sigmoid
 
