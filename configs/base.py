@@ -53,6 +53,7 @@ def get_config() -> ConfigDict:
     config.latent_stage = ConfigDict()  # stage 2: r_phi
     _diffusion(config.latent_stage)
     config.latent_stage.noise_scale = 0.5  # factor of all sqrt((1 - ab) / ab); paper: 1
+    config.latent_stage.prediction = "v"  # paper: x_0
     config.latent_stage.width = 128  # hidden units of the residual MLP
     config.latent_stage.num_blocks = 4
     config.latent_stage.num_octaves = 0  # frequencies of r_t that enter beside it
@@ -130,7 +131,6 @@ def short_series(config: ConfigDict) -> None:
 
 def sharp_latents(config: ConfigDict) -> None:
     """A latent chain that resolves finer structure in the distribution of r."""
-    config.latent_stage.prediction = "v"
     config.latent_stage.num_octaves = 4
     config.latent_stage.num_steps = 8_000
 

@@ -19,6 +19,7 @@ def get_config(argument: str = ""):
     config.encoder.batch_size = 64
     config.encoder.depth = 5  # a receptive field of 253 steps: enough for 29
     # 640 latents: more steps or units learn them by heart, and samples lie at them.
+    config.latent_stage.prediction = "x_0"
     config.latent_stage.num_steps = 1_500
     config.latent_stage.width = 64
     config.latent_stage.weight_decay = 0.1
