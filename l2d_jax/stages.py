@@ -345,13 +345,21 @@ def encode_all(
 def standard_latents(
     config: ConfigDict, upstream: Params, series: Rows
 ) -> Float[np.ndarray, "N d"]:
-    """z of r = E(x) = mean + scale z: what stages 2 and 3 work with."""
-    r, latent = encode_all(config, upstream["encoder"], series), upstream["latent"]
+    """r = E(x), standardised: what stages 2 and 3 work with."""
+    return standardise(
+        upstream["latent"], encode_all(config, upstream["encoder"], series)
+    )
+
+
+def standardise(
+    latent: Params, r: Float[np.ndarray, "N d"]
+) -> Float[np.ndarray, "N d"]:
+    """z of r = mean + scale z."""
     return np.linalg.solve(as_matrix(latent["scale"]), (r - latent["mean"]).T).T
 
 
 def raw_latents(latent: Params, z: Latent) -> Latent:
-    """r = mean + scale z: the inverse of `standard_latents`, what D decodes."""
+    """r = mean + scale z: the inverse of `standardise`, for one z; what D decodes."""
     return latent["mean"] + as_matrix(latent["scale"]) @ z
 
 

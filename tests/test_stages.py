@@ -117,15 +117,10 @@ def correlated(n=500):
     return (z @ mixing + [5.0, -1.0, 0.0]).astype(np.float32)
 
 
-def standardised(latent, r):
-    solved = np.linalg.solve(stages.as_matrix(latent["scale"]), (r - latent["mean"]).T)
-    return solved.T
-
-
 def test_whitened_latents_have_variance_1_in_every_direction():
     r = correlated()
     latent = stages.latent_moments(r, whiten=True)
-    z = standardised(latent, r)
+    z = stages.standardise(latent, r)
     np.testing.assert_allclose(z.mean(axis=0), 0.0, atol=1e-3)
     np.testing.assert_allclose(np.cov(z.T, bias=True), np.eye(3), atol=2e-3)
     # The root is the symmetric one: dimensions keep their names and signs.
@@ -136,7 +131,7 @@ def test_whitened_latents_have_variance_1_in_every_direction():
 def test_latents_that_are_not_whitened_are_divided_by_their_deviations():
     r = correlated()
     latent = stages.latent_moments(r, whiten=False)
-    z = standardised(latent, r)
+    z = stages.standardise(latent, r)
     np.testing.assert_allclose(z, (r - r.mean(axis=0)) / r.std(axis=0), atol=1e-4)
 
 
@@ -144,14 +139,16 @@ def test_latents_that_are_not_whitened_are_divided_by_their_deviations():
 def test_raw_latents_undo_the_standardisation(whiten):
     r = correlated()
     latent = stages.latent_moments(r, whiten=whiten)
-    back = jax.vmap(stages.raw_latents, (None, 0))(latent, standardised(latent, r))
+    back = jax.vmap(stages.raw_latents, (None, 0))(
+        latent, stages.standardise(latent, r)
+    )
     np.testing.assert_allclose(back, r, atol=1e-3)
 
 
 def test_a_direction_without_variance_is_not_blown_up():
     r = correlated()
     r[:, 2] = 7.0
-    z = standardised(stages.latent_moments(r, whiten=True), r)
+    z = stages.standardise(stages.latent_moments(r, whiten=True), r)
     np.testing.assert_allclose(z[:, 2], 0.0, atol=1e-3)
     np.testing.assert_allclose(np.cov(z[:, :2].T, bias=True), np.eye(2), atol=2e-3)
 
@@ -161,7 +158,7 @@ def test_latents_are_those_of_the_encoder_standardised():
     upstream = upstream_of(config, series)
     r = stages.encode_all(config, upstream["encoder"], series)
     z = stages.standard_latents(config, upstream, series)
-    np.testing.assert_allclose(z, standardised(upstream["latent"], r), atol=1e-3)
+    np.testing.assert_allclose(z, stages.standardise(upstream["latent"], r), atol=1e-3)
     np.testing.assert_allclose(np.cov(z.T, bias=True), np.eye(4), atol=1e-2)
 
 
