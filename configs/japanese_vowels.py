@@ -2,10 +2,11 @@
 
     python main.py --config=configs/japanese_vowels.py --workdir=runs/japanese_vowels
 
-Expected: Context-FID .0770 (95 % interval .0735 to .0806; seed 0, five encoders); at
-half the number of series .151, where real against real has .158: as real, as by every
-score that was computed. Time: 6 min on one of two CPU cores with AMX, with
---config.training.compute_dtype=bfloat16, two of them for some of the scores.
+Expected: Context-FID .0714 (95 % interval .0702 to .0726; seed 0, five encoders); at
+half the number of series .144, where real against real has .158: as real, as by every
+score that was computed. Time: 10 min on one of two CPU cores with AMX, which other
+programs shared, with --config.training.compute_dtype=bfloat16, half of them for some of
+the scores.
 """
 
 from l2d_jax.configs import base
