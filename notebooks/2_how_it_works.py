@@ -131,7 +131,6 @@ if not QUICK:  # two minutes or so on two CPU cores
     ):
         stage.update(num_steps=steps, batch_size=64, width=64, warmup_steps=100)
     config.data_stage.num_blocks = 2
-config.latent_stage.prediction = "v"
 config.data_stage.condition_dropout = 0.15
 model = l2d_jax.fit(x, config=config)
 
@@ -139,13 +138,15 @@ model = l2d_jax.fit(x, config=config)
 # ## Stage 1: a series becomes 8 numbers
 #
 # The encoder never saw the kinds. It had to fill in hidden halves of series, from 8 numbers,
-# and so came to tell the kinds apart. (Drawn: the plane in which the 8 numbers vary most.)
+# and so came to tell the kinds apart. (Drawn: the plane in which the 8 numbers vary most.
+# `encode` whitens them: in every direction the variance is 1, so that the next stage finds
+# nothing too fine for its noise. `scale` is what undoes that.)
 
 # %%
 some = slice(0, 200 if QUICK else 1_500)
 r = model.encode(x[some])
 centre = r.mean(axis=0)
-plane = np.linalg.svd(r - centre, full_matrices=False)[2][:2].T
+plane = np.linalg.eigh(model.params["latent"]["scale"])[1][:, -2:]
 flat = (r - centre) @ plane
 
 
