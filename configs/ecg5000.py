@@ -2,12 +2,11 @@
 
     python main.py --config=configs/ecg5000.py --workdir=runs/ecg5000
 
-Expected: Context-FID .0112 of 2,000 series (seed 0; two encoders: .0125, .0098), at
-half of these .0150, where real against real has .0139; with
---config.evaluation.num_series=2000 and .num_repeats=2. All series with five encoders:
-not measured. Time: 18 min on two CPU cores that two such runs and tests shared.
-
-These are from before the noise levels in configs/base.py were halved; not run since.
+Expected: Context-FID .0039 of 2,000 series (seed 0; two encoders: .0048, .0030), at
+half of these .0064, where real against real has .0103; with
+--config.evaluation.num_series=2000, .num_repeats=2 and
+--config.training.compute_dtype=bfloat16. All series with five encoders: not measured.
+Time: 12 min on one of two CPU cores with AMX, which other programs shared.
 """
 
 from l2d_jax.configs import base
