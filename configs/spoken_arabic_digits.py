@@ -2,13 +2,11 @@
 
     python main.py --config=configs/spoken_arabic_digits.py --workdir=runs/digits
 
-Expected: Context-FID .147 of 2,000 series (seed 0; two encoders: .141, .153), at half
-of these .182, where real against real has .086; with
+Expected: Context-FID .119 of 2,000 series (seed 0; two encoders: .109, .129), at half
+of these .167, where real against real has .085; with
 --config.evaluation.num_series=2000, .num_repeats=2 and
 --config.training.compute_dtype=bfloat16. All series with five encoders: not measured.
-Time: 14 min on one of two CPU cores with AMX.
-
-These are from before the noise levels in configs/base.py were halved; not run since.
+Time: 16 min on one of two CPU cores with AMX, which other programs shared.
 """
 
 from l2d_jax.configs import base
