@@ -8,7 +8,8 @@ half of these .0585, where real against real has .0343; with
 --config.evaluation.num_series=2000 and .num_repeats=2. All series with five encoders:
 not measured. Time: 35 min on two CPU cores that two such runs and tests shared.
 
-These are from before the noise levels in configs/base.py were halved; not run since.
+These are from before the noise levels in configs/base.py were halved and latents
+whitened; not run since.
 """
 
 from l2d_jax.configs import base

@@ -9,6 +9,8 @@ of two CPU cores with AMX, with --config.training.compute_dtype=bfloat16.
 
 Without noise on r in training the score was more than twice as large (with other noise
 levels): 2,250 series leave much room between latents.
+
+These are from before latents were whitened; not run since.
 """
 
 from l2d_jax.configs import base

@@ -7,6 +7,8 @@ half of these .0040, where real against real has .0083; with
 --config.evaluation.num_series=2000, .num_repeats=2 and
 --config.training.compute_dtype=bfloat16. All series with five encoders: not measured.
 Time: 6 min on one of two CPU cores with AMX, with three of the scores.
+
+These are from before latents were whitened; not run since.
 """
 
 from l2d_jax.configs import base

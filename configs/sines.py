@@ -7,7 +7,8 @@ half of these .0476, where real against real has .0471; with
 --config.evaluation.num_series=2000 and .num_repeats=2. All series with five encoders:
 not measured. Time: 24 min on two CPU cores that other work shared.
 
-These are from before the noise levels in configs/base.py were halved; not run since.
+These are from before the noise levels in configs/base.py were halved and latents
+whitened; not run since.
 """
 
 from l2d_jax.configs import base
