@@ -32,6 +32,7 @@ from l2d_jax.cascade import Cascade
 from l2d_jax.configs import resolve
 from l2d_jax.data import load_splits
 from l2d_jax.data.protocols import take
+from l2d_jax.files import write_text
 from l2d_jax.metrics import evaluate
 from l2d_jax.results import comparable, some
 from l2d_jax.run import prepare, train
@@ -230,9 +231,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "device": parallel.describe_devices(),
             "jax": library_version("jax"),
         }
-        draft = path.with_suffix(".tmp")
-        draft.write_text(json.dumps(results, indent=2) + "\n")
-        draft.replace(path)
+        write_text(path, json.dumps(results, indent=2) + "\n")
         print(name, {k: round(v, 4) for k, v in scores.items()}, f"{seconds:.0f} s")
     print(markdown(results))
 

@@ -28,6 +28,7 @@ from l2d_jax import configs, parallel
 from l2d_jax.cascade import Cascade
 from l2d_jax.configs import resolve
 from l2d_jax.data import load_splits
+from l2d_jax.files import write_text
 from l2d_jax.metrics import evaluate
 from l2d_jax.metrics.context_fid import encode, train_encoders
 from l2d_jax.metrics.frechet import frechet_distance
@@ -198,10 +199,8 @@ def draw(results: dict[str, Any], path: Path) -> None:
 
 def save(results: dict[str, Any], folder: Path) -> None:
     """All three files."""
-    draft = folder / "few_steps.tmp"
-    draft.write_text(json.dumps(results, indent=1) + "\n")
-    draft.replace(folder / "few_steps.json")
-    (folder / "few_steps.md").write_text(markdown(results))
+    write_text(folder / "few_steps.json", json.dumps(results, indent=1) + "\n")
+    write_text(folder / "few_steps.md", markdown(results))
     draw(results, folder / "few_steps.png")
 
 

@@ -30,6 +30,7 @@ from l2d_jax import configs, parallel, stages
 from l2d_jax.cascade import diffusion_prior
 from l2d_jax.configs import resolve
 from l2d_jax.data import load_splits
+from l2d_jax.files import write_text
 from l2d_jax.metrics.neighbours import nearest
 from l2d_jax.run import prepare
 from l2d_jax.train import fit_briefly
@@ -157,9 +158,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "device": parallel.describe_devices(),
                 "jax": library_version("jax"),
             }
-            draft = path.with_suffix(".tmp")
-            draft.write_text(json.dumps(results, indent=1) + "\n")
-            draft.replace(path)
+            write_text(path, json.dumps(results, indent=1) + "\n")
     print(markdown(results["sets"]))
 
 
