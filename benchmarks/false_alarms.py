@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from l2d_jax import configs
 from l2d_jax.data import load_splits
+from l2d_jax.files import write_text
 from l2d_jax.metrics.context_fid import encode, percentile, train_encoders
 from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.metrics.sets import sets_of
@@ -55,7 +56,7 @@ def main() -> None:
     }
     print(found)
     if args.out:
-        args.out.write_text(json.dumps(found, indent=1) + "\n")
+        write_text(args.out, json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

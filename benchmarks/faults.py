@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from l2d_jax.files import write_text
+
 ROOT = Path(__file__).resolve().parents[1]
 WORDS = {"passed": "yes", "failed": "**NO**", "skipped": "not run"}
 
@@ -88,7 +90,7 @@ def main() -> None:
             for name, test in rows.tests.items()
             if test["result"] != "not run" or name not in known
         }
-    record.write_text(json.dumps(rows.tests, indent=1) + "\n")
+    write_text(record, json.dumps(rows.tests, indent=1) + "\n")
     minutes = f"{(time.monotonic() - began) / 60:.0f} min"
     text = (
         f"# Faults\n\n`python benchmarks/faults.py --kills={arguments.kills}`, "
@@ -98,7 +100,7 @@ def main() -> None:
         "happened to, and no file is left half-written.\n\n"
         f"{table(rows.tests)}\n"
     )
-    arguments.out.write_text(text)
+    write_text(arguments.out, text)
     print(text)
     raise SystemExit(status)
 

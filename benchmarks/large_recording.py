@@ -18,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from l2d_jax.files import write_text
+
 CHANNELS = 8
 PIECE = 250_000  # rows that are made and written at once
 LIMIT = 4 * 2**30  # bytes
@@ -134,7 +136,7 @@ def main() -> None:
     text = json.dumps(facts, indent=2)
     print(text)
     if args.out:
-        args.out.write_text(text + "\n")
+        write_text(args.out, text + "\n")
     if peak > LIMIT:
         print(f"{peak / 2**30:.2f} GiB, above the limit", file=sys.stderr)
         sys.exit(1)

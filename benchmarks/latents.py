@@ -21,6 +21,7 @@ import l2d_jax
 from l2d_jax import parallel
 from l2d_jax.cascade import make_generator
 from l2d_jax.data import load_splits
+from l2d_jax.files import write_text
 from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.metrics.neighbours import nearest
 
@@ -60,7 +61,7 @@ def main() -> None:
     text = json.dumps(found, indent=1) + "\n"
     print(text)
     if options.out:
-        options.out.write_text(text)
+        write_text(options.out, text)
 
 
 def to_nearest(a: np.ndarray, b: np.ndarray, **settings: bool) -> list[float]:

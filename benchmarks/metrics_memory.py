@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from l2d_jax.files import write_text
+
 
 def walks(seed: int, shape: tuple[int, ...]) -> np.ndarray:
     """Random walks in [0, 1], made some at a time."""
@@ -92,9 +94,7 @@ def main() -> None:
             one = json.loads(last) if run.returncode == 0 else {"failed": last}
             found["metrics"].setdefault(name, {})[size] = one
             print(name, size, one, flush=True)
-            draft = path.with_suffix(".tmp")
-            draft.write_text(json.dumps(found, indent=1) + "\n")
-            os.replace(draft, path)
+            write_text(path, json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -38,6 +38,8 @@ import sys
 import time
 from pathlib import Path
 
+from l2d_jax.files import write_text
+
 LENGTH, CHANNELS = 24, 6
 PROJECTED_BATCH = 128  # series a chip
 PEAK, USED, MEMORY = 197e12, 0.3, 819e9  # flop/s, its share, byte/s: P, U, M
@@ -276,8 +278,8 @@ def main() -> None:
     }
     print(table(facts))
     if args.out:
-        Path(f"{args.out}.json").write_text(json.dumps(facts, indent=2) + "\n")
-        Path(f"{args.out}.md").write_text(table(facts))
+        write_text(Path(f"{args.out}.json"), json.dumps(facts, indent=2) + "\n")
+        write_text(Path(f"{args.out}.md"), table(facts))
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from l2d_jax import configs, parallel, sampling, stages, train
 from l2d_jax.cascade import Cascade, Layout
 from l2d_jax.data import Normalizer
+from l2d_jax.files import write_text
 from l2d_jax.programs import keep_programs
 from l2d_jax.types import tree_size
 from l2d_jax.workdir import library_version
@@ -530,7 +531,7 @@ def main() -> None:
         print(json.dumps(shown, indent=1), flush=True)
         report["load at the end"] = round(os.getloadavg()[0], 1)
         if args.out:
-            Path(args.out).write_text(json.dumps(report, indent=1) + "\n")
+            write_text(Path(args.out), json.dumps(report, indent=1) + "\n")
             draw(report["sets"], Path(args.out).with_suffix(".png"))
 
 

@@ -20,6 +20,7 @@ from ml_collections import FrozenConfigDict
 from l2d_jax import configs, parallel, stages
 from l2d_jax.cascade import Cascade, Layout
 from l2d_jax.data import Normalizer
+from l2d_jax.files import write_text
 from l2d_jax.programs import keep_programs
 from l2d_jax.results import sample_to_file
 
@@ -82,7 +83,7 @@ def main() -> None:
             report["files"].setdefault(suffix, {})[n] = result
             print(suffix, n, result, flush=True)
             if args.out:
-                Path(args.out).write_text(json.dumps(report, indent=1) + "\n")
+                write_text(Path(args.out), json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

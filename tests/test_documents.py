@@ -1,4 +1,4 @@
-"""Links between the documents lead somewhere."""
+"""Links between the documents lead somewhere, and no sentence is cut in two."""
 
 import re
 from pathlib import Path
@@ -32,3 +32,35 @@ def test_links_within_the_project_lead_somewhere(page):
         assert target.exists(), f"{page.name} links to {link}"
         if anchor:
             assert anchor in anchors(target.read_text("utf-8")), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_paragraphs_are_whole_sentences(page):
+    cut = [one for one in paragraphs(page.read_text("utf-8")) if is_cut(one)]
+    assert not cut, cut
+
+
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [
+        ("A score.\n\nAnother, see\n[here](x.md).", 0),
+        ("A score, a\n\ntenth of it.", 2),
+        ("So:\n\n```bash\nls\n\ncd\n```\n\n- one\n\n| a | b |\n\n# c", 0),
+    ],
+)
+def test_a_sentence_that_is_cut_is_found(text, cut):
+    assert sum(map(is_cut, paragraphs(text))) == cut
+
+
+def paragraphs(text: str) -> list[str]:
+    """Prose alone: no code, tables, lists, headings or pictures."""
+    text = re.sub(r"^ *```.*?^ *```", "", text, flags=re.M | re.S)
+    blocks = [block.strip() for block in re.split(r"\n\s*\n", text)]
+    return [
+        block for block in blocks if block and not re.match(r"[|#!\-]|\d+\.", block)
+    ]
+
+
+def is_cut(paragraph: str) -> bool:
+    """Begins in the middle of a sentence, or ends there."""
+    return paragraph[0].islower() or paragraph[-1] not in ".:)`!?"

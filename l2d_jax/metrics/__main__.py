@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from l2d_jax.data import load_splits, to_list
+from l2d_jax.files import write_text
 from l2d_jax.metrics import ALL, GROUPS, METRICS, check_names, evaluate
 from l2d_jax.metrics.sets import SeriesSet
 from l2d_jax.metrics.table import table
@@ -66,7 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(table(scores))
     if options.out:
         try:
-            write_json(Path(options.out), scores)
+            text = json.dumps(scores, indent=2, allow_nan=False) + "\n"
+            write_text(Path(options.out), text)
         except OSError as error:
             parser.error(f"--out={options.out} can't be written: {error}")
     return 0
@@ -124,13 +125,6 @@ def check_channels(one: Read, other: Read) -> None:
             f"{one.path} has the channels {', '.join(one.channels)} and {other.path} "
             f"{', '.join(other.channels)}: bring them into the same order"
         )
-
-
-def write_json(path: Path, scores: dict[str, Any]) -> None:
-    """Whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    draft.write_text(json.dumps(scores, indent=2, allow_nan=False) + "\n", "utf-8")
-    os.replace(draft, path)
 
 
 if __name__ == "__main__":
