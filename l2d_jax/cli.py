@@ -56,10 +56,15 @@ def main() -> None:
         status = guarded()
     except KeyboardInterrupt:
         print("interrupted: the same command goes on where it was", file=sys.stderr)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(130)  # JAX may be computing still, and then dies while Python ends
+        end(130)
     sys.exit(status)
+
+
+def end(status: int) -> NoReturn:
+    """At once: JAX may be computing still, and then dies while Python ends."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 class OneLine(StandardFormatter):
@@ -75,7 +80,7 @@ def guarded() -> int:
     if {"--help", "-h"} & set(sys.argv):
         print(USAGE + flags.FLAGS.module_help(__name__))
         return 0
-    from l2d_jax import parallel, preemption
+    from l2d_jax import preemption
     from l2d_jax.types import InputError
 
     try:
@@ -83,6 +88,9 @@ def guarded() -> int:
     except (flags.Error, InputError) as error:
         fail(cause(str(error)))
     except (AttributeError, KeyError, TypeError, ValueError, ImportError) as error:
+        inner = error.args[0] if error.args else None
+        if isinstance(inner, KeyError):  # of a flag for a field
+            fail(f"--config: there is no field {inner.args[0]}")
         fail(f"--config: {error}")
     preemption.watch()
     try:
@@ -93,8 +101,8 @@ def guarded() -> int:
         fail(f"{error}: see to it, and the same command goes on where it was")
     except preemption.Preempted as notice:
         print(notice, file=sys.stderr)
-        if not notice.together:
-            parallel.leave(0)
+        if not notice.together:  # else the processes wait for each other, and end
+            end(0)
     except Exception as error:
         explain(error)
     return 0

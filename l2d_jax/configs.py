@@ -3,10 +3,12 @@
 import bisect
 import importlib.util
 import math
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from functools import lru_cache, reduce
+from operator import getitem
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import jax
 from ml_collections import ConfigDict
@@ -104,10 +106,7 @@ def resolve(config: ConfigDict) -> ConfigDict:
         section = SECTIONS[stage]
         field = f"--config.{section}.batch_size"
         parallel.check_batch_size(config[section].batch_size, field)
-        if config[section].num_steps < 1:
-            n = config[section].num_steps
-            raise InputError(f"--config.{section}.num_steps={n}: use 1 or more")
-    check_positive(config)
+    check_ranges(config)
     if config.equal_size and config.variant != "data_only":
         raise InputError(
             f"--config.equal_size is for data_only, and the variant is "
@@ -117,41 +116,77 @@ def resolve(config: ConfigDict) -> ConfigDict:
     return config
 
 
-POSITIVE = (
-    "encoder.width",
-    "encoder.num_steps",
-    "latent_stage.num_steps",
-    "data_stage.num_steps",
-    "training.steps_per_call",
-    "training.checkpoint_every",
-    "sampling.batch_size",
-    "evaluation.num_repeats",
-)
+class Range(NamedTuple):
+    """Values that a field may have."""
+
+    holds: Callable[[float], bool]
+    mend: str
 
 
-def check_positive(config: ConfigDict) -> None:
-    """Raises `InputError` for counts below 1 and a mask rate outside [0, 1]."""
-    for field in POSITIVE:
-        section, name = field.split(".")
-        if config[section][name] < 1:
-            raise InputError(f"--config.{field}={config[section][name]}: use 1 or more")
-    if config.encoder.latent_dim < 0:
-        dim = config.encoder.latent_dim
-        raise InputError(
-            f"--config.encoder.latent_dim={dim}: use 1 or more, or auto to have it "
-            "chosen"
-        )
-    if not 0.0 <= config.encoder.mask_rate <= 1.0:
-        rate = config.encoder.mask_rate
-        raise InputError(
-            f"--config.encoder.mask_rate={rate}: use above 0, up to 1, or auto to have "
-            "it chosen"
-        )
-    if config.sampling.num_samples < 0:
-        n = config.sampling.num_samples
-        raise InputError(
-            f"--config.sampling.num_samples={n}: use 0 (as many as real) or more"
-        )
+COUNT = Range(lambda n: n >= 1, "use 1 or more")
+NOT_NEGATIVE = Range(lambda x: x >= 0, "use 0 or more")
+ABOVE_0 = Range(lambda x: x > 0, "use a number above 0")
+BELOW_1 = Range(lambda x: 0 <= x < 1, "use 0 or more, and less than 1")
+RANGES = {
+    "seed": NOT_NEGATIVE,
+    "data.window": NOT_NEGATIVE,
+    "data.stride": NOT_NEGATIVE,
+    "data.length": NOT_NEGATIVE,
+    "encoder.latent_dim": NOT_NEGATIVE._replace(
+        mend="use 1 or more, or auto to have it chosen"
+    ),
+    "encoder.mask_rate": Range(
+        lambda x: 0 <= x <= 1, "use above 0, up to 1, or auto to have it chosen"
+    ),
+    "encoder.width": COUNT,
+    "encoder.features": COUNT,
+    "encoder.latent_noise": NOT_NEGATIVE,
+    "encoder.latent_penalty": NOT_NEGATIVE,
+    "encoder.num_masks": NOT_NEGATIVE,
+    "encoder.decoder_width": COUNT,
+    "encoder.decoder_layers": NOT_NEGATIVE,
+    "latent_stage.width": COUNT,
+    "latent_stage.num_blocks": NOT_NEGATIVE,
+    "latent_stage.num_octaves": NOT_NEGATIVE,
+    "data_stage.width": COUNT,
+    "data_stage.num_blocks": NOT_NEGATIVE,
+    "data_stage.condition_width": COUNT,
+    "data_stage.condition_layers": NOT_NEGATIVE,
+    "data_stage.condition_dropout": BELOW_1,
+    "data_stage.condition_noise": NOT_NEGATIVE,
+    "training.steps_per_call": COUNT,
+    "training.checkpoint_every": COUNT,
+    "sampling.num_samples": NOT_NEGATIVE._replace(
+        mend="use 0 (as many as real) or more"
+    ),
+    "sampling.batch_size": COUNT,
+    "evaluation.num_series": NOT_NEGATIVE._replace(mend="use 0 (all) or more"),
+    "evaluation.num_repeats": COUNT,
+    "evaluation.seed": NOT_NEGATIVE,
+}
+TRAINING_RANGES = {
+    "num_steps": COUNT,
+    "learning_rate": ABOVE_0,
+    "warmup_steps": NOT_NEGATIVE,
+    "beta_2": BELOW_1,
+    "weight_decay": NOT_NEGATIVE,
+    "clip_norm": ABOVE_0,
+    "ema_decay": BELOW_1,
+}
+
+
+def check_ranges(config: ConfigDict) -> None:
+    """Raises `InputError` naming the first field whose value can't be."""
+    ranges = RANGES | {
+        f"{section}.{name}": one
+        for section in SECTIONS.values()
+        for name, one in TRAINING_RANGES.items()
+        if name in config[section]
+    }
+    for field, allowed in ranges.items():
+        value = reduce(getitem, field.split("."), config)
+        if not allowed.holds(value):
+            raise InputError(f"--config.{field}={value}: {allowed.mend}")
 
 
 SIZES = {

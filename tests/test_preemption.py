@@ -105,6 +105,36 @@ def test_outside_of_training_it_stops_where_it_is(work, says):
     assert said.startswith(f"stopped by SIGTERM: {says}") and said.count("\n") == 1
 
 
+def test_it_ends_in_order_while_jax_computes():
+    code = (
+        "import sys, time\n"
+        "import jax, jax.numpy as jnp\n"
+        "from l2d_jax import cli\n"
+        "def dispatch():\n"
+        "    x = jnp.full((500, 500), 1e-3)\n"
+        "    loop = lambda x: jax.lax.fori_loop(0, 10**6, lambda _, y: y @ x, x)\n"
+        "    kept.append(jax.jit(loop).lower(x).compile()(x))\n"
+        "    print('ready', flush=True)\n"
+        "    time.sleep(60)\n"
+        "kept, cli.dispatch, sys.argv = [], dispatch, ['main.py']\n"
+        "cli.main()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=15)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert said.startswith("stopped by SIGTERM: nothing was") and said.count("\n") == 1
+
+
 @pytest.mark.slow
 def test_sigterm_to_one_process_stops_both_at_the_same_step(tmp_path):
     log = tmp_path / "log"

@@ -142,6 +142,13 @@ def test_a_run_leaves_all_that_it_promises_and_is_not_repeated(tmp_path):
         ("data_stage.batch_size", 4, "data_stage.batch_size=4 .*over 8 devices"),
         ("encoder.mask_rate", -0.5, "encoder.mask_rate=-0.5: use above 0"),
         ("encoder.latent_dim", -1, "encoder.latent_dim=-1: use 1 or more"),
+        ("encoder.latent_noise", -0.1, "encoder.latent_noise=-0.1: use 0 or more"),
+        ("data_stage.condition_dropout", 1.0, "dropout=1.0: use 0 or more, and less"),
+        ("latent_stage.ema_decay", 1.0, "latent_stage.ema_decay=1.0: use 0 or more"),
+        ("data_stage.learning_rate", 0.0, "learning_rate=0.0: use a number above 0"),
+        ("data_stage.learning_rate", float("nan"), "rate=nan: use a number above 0"),
+        ("evaluation.num_series", -1, "evaluation.num_series=-1: use 0"),
+        ("seed", -1, "--config.seed=-1: use 0 or more"),
         ("training.compute_dtype", "int8", "compute_dtype='int8': use one of float32"),
         ("evaluation.metrics", ("fid",), "evaluation.metrics='fid': use one of"),
         ("sampling.solver", "euler", "solver='euler': use one of ancestral"),
@@ -378,7 +385,7 @@ def test_japanese_vowels_as_users_run_it(tmp_path):
         (["--config=configs/stock.py:smok", "--workdir=w"], "'smok': use smoke"),
         (
             ["--config=configs/stock.py", "--workdir=w", "--config.data_stage.widht=3"],
-            'Did you mean "width"',
+            "error: --config: there is no field 'widht' Did you mean \"width\"",
         ),
         (
             ["--config=configs/stock.py", "--workdir=w", "--config.seed=1.5"],
