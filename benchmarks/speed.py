@@ -18,7 +18,6 @@ what the persistent cache kept.
 import argparse
 import json
 import os
-import platform
 import re
 import resource
 import statistics
@@ -516,7 +515,6 @@ def main() -> None:
     versions = ["jax", "flax"] + ["torch"] * (not args.no_torch)
     report = {
         "device": parallel.describe_devices(),
-        "machine": f"{processor()}, {len(os.sched_getaffinity(0))} cores",
         "versions": {name: library_version(name) for name in versions},
         "clock": clock,
         "load at the start": round(os.getloadavg()[0], 1),
@@ -533,18 +531,6 @@ def main() -> None:
         if args.out:
             write_text(Path(args.out), json.dumps(report, indent=1) + "\n")
             draw(report["sets"], Path(args.out).with_suffix(".png"))
-
-
-def processor() -> str:
-    """Its name, on Linux."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine()
-    flags = next((line for line in lines if line.startswith("flags")), "")
-    name = next((line for line in lines if line.startswith("model name")), ":")
-    amx = ", AMX" if "amx_bf16" in flags else ""
-    return name.split(":", 1)[1].strip() + amx
 
 
 if __name__ == "__main__":

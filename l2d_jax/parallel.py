@@ -228,9 +228,11 @@ def num_devices() -> int:
 
 
 def describe_devices() -> str:
-    """For logs and results: `4 x gpu (NVIDIA H100)`, `1 x cpu (1 of 2 cores)`."""
+    """For logs and results: `4 x gpu (NVIDIA H100)`, `1 x cpu (1 of 2 cores, ...)`."""
     device = jax.local_devices()[0]
-    kind = device.device_kind if device.platform != "cpu" else num_cores()
+    kind = device.device_kind
+    if device.platform == "cpu":
+        kind = ", ".join(filter(None, [num_cores(), processor()]))
     text = f"{num_devices()} x {device.platform} ({kind})"
     count = num_processes()
     return text if count == 1 else f"{text}, {count} processes"
@@ -242,6 +244,19 @@ def num_cores() -> str:
     if hasattr(os, "sched_getaffinity"):  # Linux
         return f"{len(os.sched_getaffinity(0))} of {found} cores"
     return f"{found} cores"
+
+
+@lru_cache
+def processor() -> str:
+    """Its name, and AMX if it has that, as Linux tells; else nothing."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    facts = dict(reversed([line.partition(":")[::2] for line in lines]))
+    facts = {name.strip(): said.strip() for name, said in facts.items()}
+    amx = "AMX" if "amx_bf16" in facts.get("flags", "").split() else ""
+    return ", ".join(filter(None, [facts.get("model name"), amx]))
 
 
 def default_compute_dtype() -> str:

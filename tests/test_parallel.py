@@ -24,7 +24,16 @@ def test_the_cores_that_a_process_may_use_are_told():
         text = parallel.describe_devices()
     finally:
         os.sched_setaffinity(0, allowed)
-    assert f"(1 of {os.cpu_count()} cores)" in text
+    assert f"(1 of {os.cpu_count()} cores" in text
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"), [("sse amx_bf16 avx", "Some CPU 3, AMX"), ("sse", "Some CPU 3")]
+)
+def test_the_processor_is_named(monkeypatch, flags, name):
+    core = f"processor\t: 0\nmodel name\t: Some CPU 3\nflags\t\t: {flags}\n\n"
+    monkeypatch.setattr(parallel.Path, "read_text", lambda path: 2 * core)
+    assert parallel.processor.__wrapped__() == name
 
 
 @pytest.mark.parametrize("num_devices", [1, 2, 8])
