@@ -253,8 +253,8 @@ def processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return ""
-    facts = dict(reversed([line.partition(":")[::2] for line in lines]))
-    facts = {name.strip(): said.strip() for name, said in facts.items()}
+    pairs = [line.partition(":") for line in lines]
+    facts = {name.strip(): said.strip() for name, _, said in pairs}
     amx = "AMX" if "amx_bf16" in facts.get("flags", "").split() else ""
     return ", ".join(filter(None, [facts.get("model name"), amx]))
 
