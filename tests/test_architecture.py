@@ -44,7 +44,7 @@ ORDER = (
 # Parts beside the order, with all that they may import,
 BESIDE = {
     "data": {"types", "layers", "models"},
-    "metrics": {"types", "layers", "models", "parallel", "data"},
+    "metrics": {"types", "files", "layers", "models", "parallel", "data"},
     "plots": {"types", "layers", "models", "metrics"},
     "report": {"types", "files", "plots", "metrics"},
     "samples": {"types", "files"},
