@@ -64,6 +64,11 @@ ROWS: dict[str, Fields] = {
     "noise .1 on r": {"data_stage.condition_noise": 0.1},
     "noise .2 on r": {"data_stage.condition_noise": 0.2},
     "noise .4 on r": {"data_stage.condition_noise": 0.4},
+    "dropout .1 of F": {"data_stage.condition_dropout": 0.1},
+    "dropout .1 of F, guidance 1.5": {
+        "data_stage.condition_dropout": 0.1,
+        "sampling.guidance": 1.5,
+    },
     "latent v": {"latent_stage.prediction": "v"},
     "latent 4 x": {"latent_stage.num_steps": 4.0},
     "latent v + 4 x": {"latent_stage.prediction": "v", "latent_stage.num_steps": 4.0},
