@@ -65,7 +65,7 @@ ROWS: dict[str, Fields] = {
     "noise .2 on r": {"data_stage.condition_noise": 0.2},
     "noise .4 on r": {"data_stage.condition_noise": 0.4},
     "dropout .1 of F": {"data_stage.condition_dropout": 0.1},
-    "dropout .1 of F, guidance 1.5": {
+    "dropout .1 of F + guidance 1.5": {
         "data_stage.condition_dropout": 0.1,
         "sampling.guidance": 1.5,
     },
