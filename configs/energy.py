@@ -24,10 +24,8 @@ def get_config(argument: str = ""):
     config.data.window = 24
     base.short_series(config)
     base.sharp_latents(config)
-    # Whitened latents were no better here: see the ablations.
-    config.encoder.whiten = False
-    config.latent_stage.noise_scale = 1.0
     config.data_stage.width = 256
     config.data_stage.condition_noise = 0.2
     config.data_stage.num_steps = 20_000
+    config.sampling.start_rounds = 3
     return base.with_argument(config, argument)

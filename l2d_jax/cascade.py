@@ -85,9 +85,10 @@ def diffusion_decode(config: FrozenConfigDict, shape: tuple[int, int]) -> Callab
         within = None
         if "low" in params and s.get("clip", True):
             within = (params["low"][None], params["high"][None])
-        params, signal = params["series_denoiser"], None
+        params, signal, rounds = params["series_denoiser"], None, 0
         if r_0 is not None:  # F(r_0) is the same at every step: outside the loop
             signal = network.apply(params["condition"], r_0)
+            rounds = s.get("start_rounds", 0)  # models of before: none
 
         def denoise(x_t, t):
             output = denoiser.apply(params["denoiser"], x_t, t, signal)
@@ -108,6 +109,7 @@ def diffusion_decode(config: FrozenConfigDict, shape: tuple[int, int]) -> Callab
             num_steps=s.num_steps or None,
             eta=s.eta,
             within=within,
+            start_rounds=rounds,
         )
 
     return decode
@@ -233,8 +235,9 @@ class Cascade:
     def with_sampling(self, **settings: str | int | float | None) -> "Cascade":
         """The same model with other defaults of `sample`, whose settings these are.
 
-        Also `guidance`, `clip` (estimates of x_0, to the range of the training series)
-        and `batch_size`, series per device and call of the program.
+        Also `guidance`, `clip` (estimates of x_0, to the range of the training series),
+        `start_rounds` (calls of the network before the data chain, that find what it
+        starts with) and `batch_size`, series per device and call of the program.
         """
         return replace(self, config=with_sampling(self.config, **settings))
 
@@ -358,6 +361,8 @@ def with_sampling(
             f"guidance={s.guidance} needs a model that was also trained without the "
             "latent: train with --config.data_stage.condition_dropout=0.1"
         )
+    if s.get("start_rounds", 0) < 0:
+        raise InputError(f"start_rounds={s.start_rounds}: use 0 or more")
     if s.batch_size < 1:
         raise InputError(f"batch_size={s.batch_size}: use 1 or more")
     if not 0.0 <= s.eta <= 1.0:

@@ -99,6 +99,20 @@ def solver_table(
     return SOLVERS[solver](ab_t, np.append(ab_t[1:], 1.0), eta)
 
 
+def start_table(schedule: NoiseSchedule, rounds: int) -> Table:
+    """Rows (a, b, c, s) [rounds, 4] of steps from K - 1 to K - 1, before the chain.
+
+    q(x_{K-1}) isn't N(0, I): it holds sqrt(ab) x_0. Where many values share what they
+    say, pure noise in its place is evidence that x_0 is near 0, and what comes out
+    varies too little (the signal leak of Everaert et al. 2024; Lin et al. 2024). Each
+    row puts the estimate in, x = sqrt(ab) x_0_hat + sqrt(1 - ab) z: Gibbs sampling of
+    x_0 and x_{K-1}, with the mean of x_0 for its sample.
+    """
+    alpha_bar = float(schedule.alpha_bar[-1])
+    row = (0.0, np.sqrt(alpha_bar), 0.0, np.sqrt(1.0 - alpha_bar))
+    return np.array([row] * rounds, np.float64).reshape(rounds, 4)
+
+
 def sample(
     denoise: Callable[[Data, Step], Data],
     schedule: NoiseSchedule,
@@ -109,18 +123,26 @@ def sample(
     num_steps: int | None = None,
     eta: float = 1.0,
     within: tuple[Data, Data] | None = None,
+    start_rounds: int = 0,
 ) -> Data:
     """One x_0 of `shape` from noise; `denoise(x_t, t)` estimates x_0.
 
     A function of `key` alone: step i draws its noise from fold_in(key, i). `num_steps`
     is S, all K by default; `eta` matters to DDIM only. Every estimate of x_0 is clipped
-    to `within`, lowest and highest values that broadcast to `shape`.
+    to `within`, lowest and highest values that broadcast to `shape`. `start_rounds`
+    more calls of `denoise` find what the chain starts with, see `start_table`.
     """
     num_steps = schedule.num_steps if num_steps is None else num_steps
     steps = timesteps(schedule.num_steps, num_steps)
     table = solver_table(solver, schedule, steps, eta=eta)
+    numbers = np.arange(1, num_steps + 1)
+    if start_rounds:
+        table = np.concatenate([start_table(schedule, start_rounds), table])
+        steps = np.concatenate([np.repeat(steps[:1], start_rounds), steps])
+        before = schedule.num_steps + np.arange(1, start_rounds + 1)  # no step has them
+        numbers = np.concatenate([before, numbers])
     is_random = bool(table[:, 3].any())
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(1, num_steps + 1))
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.asarray(numbers))
 
     def body(carry, row):
         x_t, x_0_before = carry

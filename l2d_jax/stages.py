@@ -76,6 +76,7 @@ SAMPLING = (
     "guidance",
     "eta",
     "clip",
+    "start_rounds",
 )
 
 

@@ -165,6 +165,16 @@ def test_samples_keep_to_the_range_of_the_training_series(variant):
     assert (unclipped > high[None, None]).any() and (unclipped < low[None, None]).any()
 
 
+def test_rounds_before_the_chain_are_for_models_with_a_latent():
+    key = jax.random.key(0)
+    for variant, differ in (("full", True), ("data_only", False)):
+        model = make_model(variant)
+        without, with_3 = (
+            model.with_sampling(start_rounds=rounds).sample(key, 4) for rounds in (0, 3)
+        )
+        assert (np.abs(without - with_3).max() > 1e-3) == differ, variant
+
+
 @pytest.mark.parametrize(
     "call, says",
     [
@@ -176,6 +186,7 @@ def test_samples_keep_to_the_range_of_the_training_series(variant):
         (lambda m: m.sample(jax.random.key(0), 2, num_steps=9), "num_steps=9.*1 to 8"),
         (lambda m: m.sample(jax.random.key(0), 2, eta=1.5), "eta=1.5: use 0"),
         (lambda m: m.with_sampling(batch_size=0), "batch_size=0: use 1 or more"),
+        (lambda m: m.with_sampling(start_rounds=-1), "start_rounds=-1: use 0 or more"),
         (
             lambda m: m.with_sampling(guidance=2.0),
             "guidance=2.0 needs.*condition_dropout",

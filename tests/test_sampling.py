@@ -66,6 +66,31 @@ def test_few_ancestral_steps_lose_variance_as_expected():
     assert 0.8 * VARIANCE < variance < 0.97 * VARIANCE
 
 
+@pytest.mark.parametrize("rounds", [0, 1, 3])
+def test_rounds_find_what_is_left_of_the_data_at_the_start(rounds):
+    """Ideal denoiser, exact flow: mean and variance of x_{K-1} in closed form.
+
+    Pure noise misses the mean of x_{K-1} by sqrt(ab) mu; each round leaves a share
+    of it, sqrt(ab) times the denoiser's gain.
+    """
+    schedule = make_schedule(
+        "linear", num_steps=1000, beta_first=1e-4, beta_last=0.02, noise_scale=0.01
+    )
+    ab = schedule.alpha_bar[-1]
+    exact = ab * VARIANCE + 1 - ab
+    gain = np.sqrt(ab) * VARIANCE / exact
+    missing, variance = np.sqrt(ab) * MU, 1.0
+    for _ in range(rounds):
+        missing *= np.sqrt(ab) * gain
+        variance = ab * gain**2 * variance + 1 - ab
+    x = draw(
+        schedule, solver="dpm_solver++", eta=0.0, num_steps=300, start_rounds=rounds
+    )
+    scale = np.sqrt(VARIANCE / exact)  # of the flow from K - 1 to the data
+    assert x.mean() == pytest.approx(MU - scale * missing, abs=0.03)
+    assert x.var() == pytest.approx(scale**2 * variance, rel=0.03)
+
+
 def flow_error(solver, num_steps):
     """Worst error against the exact probability-flow solution, from the same noise."""
     schedule = make(1000)
