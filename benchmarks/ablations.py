@@ -111,6 +111,9 @@ ROWS: dict[str, Fields] = {
     "not whitened": {"encoder.whiten": False},
     "8 masks averaged": {"encoder.num_masks": 8},
     "noisy encoder": {"encoder.latent_noise": 0.1, "encoder.latent_penalty": 1e-3},
+    "start rounds 0": {"sampling.start_rounds": 0},
+    "start rounds 1": {"sampling.start_rounds": 1},
+    "start rounds 3": {"sampling.start_rounds": 3},
     "standard scaler": {"data.scaler": "standard"},
     "min-max scaler": {"data.scaler": "min_max"},
 }
