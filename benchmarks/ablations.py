@@ -41,6 +41,7 @@ from l2d_jax.workdir import library_version, make_workdir
 
 Fields = dict[str, Any]
 
+FAST: Fields = {"sampling.solver": "dpm_solver++", "sampling.num_steps": 5}
 ROWS: dict[str, Fields] = {
     "base": {},
     "v": {"data_stage.prediction": "v"},
@@ -114,6 +115,9 @@ ROWS: dict[str, Fields] = {
     "start rounds 0": {"sampling.start_rounds": 0},
     "start rounds 1": {"sampling.start_rounds": 1},
     "start rounds 3": {"sampling.start_rounds": 3},
+    "5 steps + start rounds 0": FAST | {"sampling.start_rounds": 0},
+    "5 steps + start rounds 1": FAST | {"sampling.start_rounds": 1},
+    "5 steps + start rounds 3": FAST | {"sampling.start_rounds": 3},
     "standard scaler": {"data.scaler": "standard"},
     "min-max scaler": {"data.scaler": "min_max"},
 }
