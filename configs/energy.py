@@ -10,8 +10,9 @@ CPU cores with AMX, which other programs shared, with
 
 Noise on r in training is about as large as the prior's own error: the latents of
 overlapping windows lie along curves, generated ones between them. With .3, which gives
-the same distance to the curves as the prior's, Context-FID of 2,000 series was .042 with
-10 steps, with .2 it was .038. Three rounds before the data chain: see the ablations.
+the same distance to the curves as the prior's, Context-FID of 2,000 series was .042
+with 10 steps, with .2 it was .038. Three rounds before the data chain: see the
+ablations.
 """
 
 from l2d_jax.configs import base
