@@ -2,8 +2,8 @@
 
     python main.py --config=configs/spoken_arabic_digits.py --workdir=runs/digits
 
-Expected: Context-FID .119 of 2,000 series (seed 0; two encoders: .109, .129), at half
-of these .167, where real against real has .085; with
+Expected: Context-FID .083 of 2,000 series (seed 0; two encoders: .076, .089), at half
+of these .131, where real against real has .086; with
 --config.evaluation.num_series=2000, .num_repeats=2 and
 --config.training.compute_dtype=bfloat16. All series with five encoders: not measured.
 Time: 16 min on one of two CPU cores with AMX, which other programs shared.
