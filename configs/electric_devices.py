@@ -3,8 +3,8 @@
     python main.py --config=configs/electric_devices.py --workdir=runs/electric_devices
 
 Expected: Context-FID .0010 (95 % interval .0009 to .0010; seed 0, five encoders) of all
-series, .0012 at half their number, where real against real has .0005; classes learned
-from samples are right for .70 of real series, from real ones .84. Time: 34 min on one
+series, .0011 at half their number, where real against real has .0005; classes learned
+from samples are right for .69 of real series, from real ones .84. Time: 34 min on one
 of two CPU cores with AMX, which other programs shared, with
 --config.training.compute_dtype=bfloat16: 17 of them for the training.
 """
