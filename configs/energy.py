@@ -4,15 +4,16 @@
 
 Expected: Context-FID .0106 (95 % interval .0098 to .0113; seed 0, five encoders) of all
 series, .0130 at half their number, where real against real has .0066; discriminative
-score .074 beside a floor of .002: it is told from real. Time: some 55 min on one of two
+score .074 beside a floor of .002: it is told from real. Time: some 60 min on one of two
 CPU cores with AMX, which other programs shared, with
 --config.training.compute_dtype=bfloat16 and the scores that the file of results has.
 
 Noise on r in training is about as large as the prior's own error: the latents of
 overlapping windows lie along curves, generated ones between them. With .3, which gives
-the same distance to the curves as the prior's, Context-FID of 2,000 series was .042
-with 10 steps, with .2 it was .038. Three rounds before the data chain: see the
-ablations.
+the same distance to the curves as the prior's, Context-FID of 2,000 series was .041
+with 10 steps, with .2 it was .038 (by a draft of the rounds). Three rounds before the
+data chain: see the ablations. Latents that are only scaled, as this config once had,
+were not run with rounds.
 """
 
 from l2d_jax.configs import base

@@ -135,12 +135,10 @@ def sample(
     num_steps = schedule.num_steps if num_steps is None else num_steps
     steps = timesteps(schedule.num_steps, num_steps)
     table = solver_table(solver, schedule, steps, eta=eta)
-    numbers = np.arange(1, num_steps + 1)
-    if start_rounds:
-        table = np.concatenate([start_table(schedule, start_rounds), table])
-        steps = np.concatenate([np.repeat(steps[:1], start_rounds), steps])
-        before = schedule.num_steps + np.arange(1, start_rounds + 1)  # no step has them
-        numbers = np.concatenate([before, numbers])
+    table = np.concatenate([start_table(schedule, start_rounds), table])
+    steps = np.concatenate([np.repeat(steps[:1], start_rounds), steps])
+    before = schedule.num_steps + np.arange(1, start_rounds + 1)  # no step has these
+    numbers = np.concatenate([before, np.arange(1, num_steps + 1)])
     is_random = bool(table[:, 3].any())
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.asarray(numbers))
 

@@ -70,6 +70,25 @@ def test_sigterm_saves_and_exits_with_0(tmp_path):
     assert steps(tmp_path)[-1] == step
 
 
+def stopped_when_ready(code: str) -> str:
+    """What a program says that gets SIGTERM after `ready`; its status is 0."""
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(0.2)
+            process.send_signal(signal.SIGTERM)
+            said, _ = process.communicate(timeout=15)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    return said
+
+
 IDLE = "time.sleep(60)"
 BUSY = "hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)"  # deaf to signals, for minutes
 
@@ -88,20 +107,7 @@ def test_outside_of_training_it_stops_where_it_is(work, says):
         f"try: {work}\n"
         "except preemption.Preempted as notice: print(notice); raise\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(0.2)
-        process.send_signal(signal.SIGTERM)
-        said, _ = process.communicate(timeout=15)
-    finally:
-        process.kill()
-    assert process.returncode == 0
+    said = stopped_when_ready(code)
     assert said.startswith(f"stopped by SIGTERM: {says}") and said.count("\n") == 1
 
 
@@ -119,19 +125,7 @@ def test_it_ends_in_order_while_jax_computes():
         "kept, cli.dispatch, sys.argv = [], dispatch, ['main.py']\n"
         "cli.main()\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        assert process.stdout.readline() == "ready\n"
-        process.send_signal(signal.SIGTERM)
-        said, _ = process.communicate(timeout=15)
-    finally:
-        process.kill()
-    assert process.returncode == 0
+    said = stopped_when_ready(code)
     assert said.startswith("stopped by SIGTERM: nothing was") and said.count("\n") == 1
 
 
