@@ -118,6 +118,9 @@ ROWS: dict[str, Fields] = {
     "5 steps + start rounds 0": FAST | {"sampling.start_rounds": 0},
     "5 steps + start rounds 1": FAST | {"sampling.start_rounds": 1},
     "5 steps + start rounds 3": FAST | {"sampling.start_rounds": 3},
+    "5 steps + spacing 1": FAST | {"sampling.spacing": 1.0},
+    "5 steps + spacing 1.5": FAST | {"sampling.spacing": 1.5},
+    "5 steps + spacing 2": FAST | {"sampling.spacing": 2.0},
     "standard scaler": {"data.scaler": "standard"},
     "min-max scaler": {"data.scaler": "min_max"},
 }

@@ -11,7 +11,8 @@ Takes json files, and folders, of which it reads all json files below:
   copy METHOD__SET__SEED.json. Below a folder with a scores.json nothing else is read.
 
 Prints the table and writes table_METRIC.md, .csv, .tex (LaTeX with booktabs) and
-ranks_METRIC.png. --metric=all: of every score there is.
+ranks_METRIC.png. --metric=all: of every score there is; what can't be compared is named
+and left out.
 """
 
 import argparse
@@ -516,7 +517,12 @@ def main(arguments: list[str] | None = None) -> None:
         ranking.check_alpha(args.alpha)
         cells = read(args.results)
         for metric in choose(cells, args.metric, args.best):
-            compare(cells, metric, args.out, best=args.best, alpha=args.alpha)
+            try:
+                compare(cells, metric, args.out, best=args.best, alpha=args.alpha)
+            except InputError as error:
+                if args.metric != "all":
+                    raise
+                print(f"{metric} left out: {error}\n")
     except InputError as error:
         sys.exit(str(error))
 

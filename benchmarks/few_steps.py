@@ -25,7 +25,7 @@ import jax
 import numpy as np
 
 from l2d_jax import configs, parallel
-from l2d_jax.cascade import Cascade
+from l2d_jax.cascade import METHODS, Cascade
 from l2d_jax.configs import resolve
 from l2d_jax.data import load_splits
 from l2d_jax.files import write_text
@@ -69,18 +69,20 @@ def model_of(name: str, variant: str, runs: Path, compute_dtype: str) -> Cascade
     return train(task, make_workdir(folder))
 
 
-def settings_of(chain: str, solver: str, steps: int) -> dict[str, Any]:
+def settings_of(variant: str, chain: str, solver: str, steps: int) -> dict[str, Any]:
     """Arguments of `Cascade.sample`; of the other chain, the fast setting."""
     data, latent = (solver, steps), (DPM, 20)
     if chain == "latent":
         data, latent = (DPM, 5), (solver, steps)
-    return {
+    settings = {
         "solver": data[0],
         "num_steps": data[1],
         "latent_solver": latent[0],
         "latent_num_steps": latent[1],
         "eta": 0.0,
     }
+    known = METHODS[variant].settings
+    return {name: value for name, value in settings.items() if name in known}
 
 
 # --- scores ---------------------------------------------------------------------------
@@ -133,7 +135,7 @@ def markdown(results: dict[str, Any]) -> str:
     """A table a set."""
     lines = ["# Quality against solver steps", ""]
     for name, one in results["sets"].items():
-        lines += [f"## {name}, {one['series']:,} series", ""]
+        lines += [f"## {name}, {one['series']:,} series", "", made_by(one), ""]
         lines += ["| model | chain | solver | steps | Context-FID |"]
         lines[-1] += " random-convolution FID | spectral distance | seconds |"
         lines += ["|---" * 8 + "|"]
@@ -142,10 +144,16 @@ def markdown(results: dict[str, Any]) -> str:
             cells = [*key.split("|"), *values, f"{row['seconds']:.2f}"]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
-    lines.append(f"Made by `{results['command']}` on {results['device']}, JAX")
-    lines[-1] += f" {results['jax']}; {results['seeds']} seeds of sampling of one "
-    lines[-1] += f"training each, {results['repeats']} encoders."
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
+
+
+def made_by(one: dict[str, Any]) -> str:
+    """How the rows of a set were made."""
+    return (
+        f"Made by `{one['command']}` on {one['device']}, products in "
+        f"{one['compute dtype']}, JAX {one['jax']}; {one['seeds']} seeds of sampling "
+        f"of one training, {one['repeats']} encoders."
+    )
 
 
 def draw(results: dict[str, Any], path: Path) -> None:
@@ -217,20 +225,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "few_steps.json"
     results = json.loads(path.read_text()) if path.exists() else {"sets": {}}
-    results |= {
-        "command": f"python benchmarks/few_steps.py --sets={args.sets} "
-        f"--compute_dtype={args.compute_dtype}",
-        "device": parallel.describe_devices(),
-        "jax": library_version("jax"),
-        "seeds": args.seeds,
-        "repeats": args.repeats,
-    }
     for name in args.sets.split(","):
         config = configs.load(name).get_config()
         config.evaluation.num_series = args.num_series
         real = comparable(some(load_splits(config.data).train, config.evaluation))
         context_fid = make_score(real, repeats=args.repeats)
-        one = results["sets"].setdefault(name, {"series": len(real), "rows": {}})
+        one = results["sets"].setdefault(name, {"rows": {}})
+        one |= {
+            "series": len(real),
+            "command": f"python benchmarks/few_steps.py --sets={name} "
+            f"--num_series={args.num_series} --compute_dtype={args.compute_dtype}",
+            "device": parallel.describe_devices(),
+            "jax": library_version("jax"),
+            "seeds": args.seeds,
+            "repeats": args.repeats,
+        }
         for variant, rows in VARIANTS.items():
             model = model_of(name, variant, args.runs, args.compute_dtype)
             one["compute dtype"] = model.config.training.compute_dtype
@@ -240,7 +249,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                 if key in one["rows"]:
                     continue
                 one["rows"][key] = measure(
-                    model, real, context_fid, settings_of(*row), seeds=args.seeds
+                    model,
+                    real,
+                    context_fid,
+                    settings_of(variant, *row),
+                    seeds=args.seeds,
                 )
                 save(results, args.out)
                 fid, seconds = (one["rows"][key][k] for k in ("context_fid", "seconds"))

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from compare import NOT_RUN, UNDEFINED, entry_of, grid, plain, written
-from paper import SHARES, Method, Options, make_config, read_methods
+from paper import Method, Options, make_config, read_methods
 
 from l2d_jax.cascade import METHODS
 from l2d_jax.configs import SECTIONS
@@ -80,7 +80,8 @@ def share_of_training(cell: Cell, method: Method) -> str:
         return ""
     if not cell["budget"]:
         return "all"
-    stage = max(stages, key=lambda name: SHARES.get(name, 1.0))
+    seconds = cell["seconds of training"]
+    stage = max(stages, key=lambda name: seconds.get(name, 0.0))
     steps = cell["budget"][stage]["steps"]
     share = steps / full[SECTIONS[stage]].num_steps
     return f"{100 * share:.0f} %" if share < 2 else f"{share:.0f} times"

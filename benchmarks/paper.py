@@ -23,11 +23,14 @@ import ast
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 from ml_collections import ConfigDict
 from reuse import reused_networks
 
@@ -159,20 +162,12 @@ def plan(task: Task, minutes: float) -> dict[str, Any]:
         compilation, step = seconds(stage, stage.prepare(params, rows), c)
         params |= stage.export(jax.jit(stage.init)(key), rows)
         left = SPARE * share * 60.0 * minutes - compilation
-        num_steps = max(int(left / step), 1)
-        for field, scaled in stretched(c, num_steps).items():
-            fields[f"{SECTIONS[name]}.{field}"] = scaled
         measured[name] = {
             "share": share,
             "seconds of compilation": compilation,
             "seconds of a step": step,
-            "steps": num_steps,
+            "steps": max(int(left / step), 1),
         }
-        print(
-            f"plan: {name} {num_steps:,} steps, {step:.3g} s each after "
-            f"{compilation:.0f} s of compilation; {c.num_steps:,} in the config",
-            flush=True,
-        )
     if measured:
         slowest = max(found["seconds of a step"] for found in measured.values())
         for field, period, most in (
@@ -180,24 +175,50 @@ def plan(task: Task, minutes: float) -> dict[str, Any]:
             ("checkpoint_every", SECONDS_PER_CHECKPOINT, 100_000),
         ):
             fields[f"training.{field}"] = min(max(int(period / slowest), 1), most)
-    return {"fields": fields, "measured": measured}
+    for name, found in measured.items():
+        c, a_call = config[SECTIONS[name]], fields["training.steps_per_call"]
+        found["steps"] = whole_calls(found["steps"], a_call)
+        for field, scaled in stretched(c, found["steps"]).items():
+            fields[f"{SECTIONS[name]}.{field}"] = scaled
+        print(
+            f"plan: {name} {found['steps']:,} steps, {found['seconds of a step']:.3g} "
+            f"s each after {found['seconds of compilation']:.0f} s of compilation; "
+            f"{c.num_steps:,} in the config",
+            flush=True,
+        )
+    return {"minutes": minutes, "fields": fields, "measured": measured}
+
+
+def whole_calls(num_steps: int, a_call: int) -> int:
+    """The steps but those of a last shorter call, which would be compiled again."""
+    return num_steps // a_call * a_call or num_steps
 
 
 def seconds(stage: Stage, examples: Any, c: ConfigDict) -> tuple[float, float]:
     """Of compilation, and of one step; the median of some calls."""
     program = train.make_program(stage, c, seed=0)
     state = parallel.place(train.init_state(stage, c, seed=0))
-    count = jax.tree.leaves(examples)[0].shape[0]
-    index = np.arange(PROBE_STEPS * c.batch_size).reshape(PROBE_STEPS, -1) % count
-    batches = train.take(examples, index[:, parallel.local_part(c.batch_size)])
+    batches = train.batches(examples, 0, PROBE_STEPS, batch_size=c.batch_size, seed=0)
     times = []
-    for _ in range(4):
-        start = time.perf_counter()
-        state, metrics = program(state, batches)
-        jax.block_until_ready(metrics)
-        times.append(time.perf_counter() - start)
+    with no_kept_programs():
+        for _ in range(4):
+            start = time.perf_counter()
+            state, metrics = program(state, batches)
+            jax.block_until_ready(metrics)
+            times.append(time.perf_counter() - start)
     step = float(np.median(times[1:])) / PROBE_STEPS
     return max(times[0] - step * PROBE_STEPS, 0.0), step
+
+
+@contextmanager
+def no_kept_programs() -> Iterator[None]:
+    """Compiles what a cell will have to: its own programs are never in the cache."""
+    before = jax.config.jax_enable_compilation_cache
+    for kept in (False, before):
+        jax.config.update("jax_enable_compilation_cache", kept)
+        compilation_cache.reset_cache()
+        if not kept:
+            yield
 
 
 def stretched(c: ConfigDict, num_steps: int) -> dict[str, Any]:
@@ -221,7 +242,13 @@ def kept_plan(task: Task, minutes: float, workdir: Path) -> dict[str, Any]:
     """The plan of a cell: of one that was cut off, the one that it began with."""
     path = workdir / "plan.json"
     if path.exists():
-        return json.loads(path.read_text())
+        found = json.loads(path.read_text())
+        if found["minutes"] != minutes:
+            raise InputError(
+                f"{path} is a plan for {found['minutes']:g} minutes, and "
+                f"{minutes:g} are asked for: use another --workdirs"
+            )
+        return found
     found = plan(task, minutes)
     write_text(path, as_json(found))
     return found

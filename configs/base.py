@@ -36,8 +36,8 @@ def get_config() -> ConfigDict:
     config.data.scaler = "auto"  # equal_range; min_max for baselines, as published
 
     config.encoder = ConfigDict()  # stage 1: E and D
-    config.encoder.latent_dim = 8  # d, dimensions of r; 0 or auto: chosen
-    config.encoder.mask_rate = 0.5  # share of steps hidden (m = 1); 0 or auto: chosen
+    config.encoder.latent_dim = 8  # d, dimensions of r; 0 (flag: auto): chosen
+    config.encoder.mask_rate = 0.5  # share of steps hidden (m = 1); 0 (auto): chosen
     config.encoder.width = 64  # channels of TS2Vec's residual blocks
     config.encoder.features = 64  # channels of its last block, pooled over time
     config.encoder.depth = 10  # residual blocks, the dilation doubles; 0: chosen
@@ -85,6 +85,7 @@ def get_config() -> ConfigDict:
     config.sampling.num_samples = 0  # generated for the scores; 0: as many as real ones
     config.sampling.solver = "ancestral"  # ancestral, ddim or dpm_solver++
     config.sampling.num_steps = 0  # of the data chain; 0: all K
+    config.sampling.spacing = 2.0  # of its steps, at (K - 1) u^2: denser at the end
     config.sampling.latent_solver = "dpm_solver++"  # of the latent chain
     config.sampling.latent_num_steps = 20  # 0: all K, as the paper with ancestral
     config.sampling.guidance = 1.0  # 1: plain; above: pushed away from "without F(r)"
@@ -95,7 +96,7 @@ def get_config() -> ConfigDict:
 
     config.evaluation = ConfigDict()
     config.evaluation.metrics = ("all",)  # or keys of l2d_jax.metrics.METRICS, GROUPS
-    config.evaluation.num_series = 0  # real ones that are used, chosen by seed; 0: all
+    config.evaluation.num_series = 0  # real ones compared, by seed; 0: all
     config.evaluation.num_repeats = 5  # of each score (published: 5)
     config.evaluation.seed = 0
     return config

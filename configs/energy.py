@@ -30,4 +30,5 @@ def get_config(argument: str = ""):
     config.data_stage.condition_noise = 0.2
     config.data_stage.num_steps = 20_000
     config.sampling.start_rounds = 3
+    config.sampling.spacing = 1.5
     return base.with_argument(config, argument)

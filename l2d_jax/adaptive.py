@@ -30,7 +30,7 @@ from l2d_jax.stages import (
     standard_latents,
 )
 from l2d_jax.train import fit_briefly
-from l2d_jax.types import Params, Rows
+from l2d_jax.types import InputError, Params, Rows
 
 LATENT_DIMS = (4, 8, 16, 32)
 MASK_RATES = (0.25, 0.5, 0.75)
@@ -39,6 +39,8 @@ MAX_SERIES = 2_048  # that are looked at: three quarters to train on
 MAX_COMPARED = 512  # of each set in a transport, whose time goes with N^3
 ENCODER_STEPS = 400
 LATENT_STEPS = 800
+MIN_SERIES = 8
+LEAST_DEVIATION = 1e-5  # of series that aren't all the same, in model space
 
 Points = Float[np.ndarray, "N D"]
 
@@ -64,9 +66,19 @@ def with_latent(config: ConfigDict, series: Rows) -> tuple[ConfigDict, list[Cand
       config: resolved; its encoder and latent stage are trained for a few hundred steps
         for each candidate: some minutes on two CPU cores in all.
       series: [N, L, C] in model space; up to `MAX_SERIES` of them are used.
+
+    Raises:
+      InputError: too few series, or all of them the same.
     """
     config = config.copy_and_resolve_references()
     c, rows = config.encoder, some_rows(series, seed=config.seed)
+    if len(rows) < MIN_SERIES:
+        raise InputError(
+            f"{len(rows)} training series are too few to choose latent_dim and "
+            f"mask_rate by: give both, or {MIN_SERIES} series"
+        )
+    if deviation_of(rows) < LEAST_DEVIATION:
+        raise InputError("all training series are the same: give others")
     dims = (c.latent_dim,) if c.latent_dim else LATENT_DIMS
     rates = (c.mask_rate,) if c.mask_rate else MASK_RATES
     rate = c.mask_rate or DEFAULT_MASK_RATE
@@ -121,7 +133,7 @@ def measure(
         decode(config, upstream, r, shape) for r in (r_seen, r_unseen, r_drawn)
     )
     real, observed = filled(unseen)
-    deviation = float(np.sqrt(real.var(axis=0).sum()))
+    deviation = deviation_of(rows)
     error = np.where(observed, of_unseen - real, 0.0)
     # What two real samples differ by is no fault of the prior.
     excess = transport(drawn, of_unseen) - transport(of_seen, of_unseen)
@@ -151,6 +163,11 @@ def decode(
     r = jax.vmap(raw_latents, (None, 0))(params["latent"], jnp.asarray(latents))
     x = jax.jit(jax.vmap(decoder.apply, (None, 0)))(params["decoder"], r)
     return np.asarray(x).reshape(len(r), -1)
+
+
+def deviation_of(rows: Float[np.ndarray, "N L C"]) -> float:
+    """Root of the summed variances of all values over the series."""
+    return float(np.sqrt(filled(rows)[0].var(axis=0).sum()))
 
 
 def filled(rows: Float[np.ndarray, "N L C"]) -> tuple[Points, np.ndarray]:

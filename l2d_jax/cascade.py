@@ -8,7 +8,7 @@ chunks.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,14 +19,14 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from l2d_jax import diffusion, parallel, sampling, stages
 from l2d_jax.baselines import BASELINES
 from l2d_jax.data.normalizer import Normalizer
-from l2d_jax.data.ragged import from_model_space, to_list, to_model_space
-from l2d_jax.stages import Generator, Variant, no_prior, value_range
+from l2d_jax.data.own.arrays import from_user
+from l2d_jax.data.ragged import from_list, from_model_space, to_list, to_model_space
+from l2d_jax.stages import Generator, Variant, no_extras, no_prior, value_range
 from l2d_jax.types import (
     Examples,
     Form,
     InputError,
     Latent,
-    Lengths,
     Params,
     RandomKey,
     Rows,
@@ -107,6 +107,7 @@ def diffusion_decode(config: FrozenConfigDict, shape: tuple[int, int]) -> Callab
             shape,
             solver=s.solver,
             num_steps=s.num_steps or None,
+            spacing=s.get("spacing", 1.0),  # models of before
             eta=s.eta,
             within=within,
             start_rounds=rounds,
@@ -133,14 +134,48 @@ def training_latents(config: ConfigDict, params: Params, series: Rows) -> Params
     return value_range(config, params, series) | {"training_latents": latents}
 
 
+OF_LATENT = ("latent_solver", "latent_num_steps", "eta")
+OF_DATA = ("solver", "num_steps", "spacing", "eta", "clip")
+OF_CONDITION = ("guidance", "start_rounds")
+MAX_SPACING = 5.0
+FAST = {"solver": "dpm_solver++"}
+FAST_LATENT = {"latent_solver": "dpm_solver++", "latent_num_steps": 20}
+
 VARIANTS: dict[str, Variant] = {
     "full": Variant(
-        ("encoder", "latent", "data"), diffusion_prior, diffusion_decode, value_range
+        ("encoder", "latent", "data"),
+        diffusion_prior,
+        diffusion_decode,
+        value_range,
+        chain="data_stage",
+        settings=(*OF_DATA, *OF_CONDITION, *OF_LATENT),
+        fast=FAST | FAST_LATENT,
     ),
-    "latent_only": Variant(("encoder", "latent"), diffusion_prior, decoder_decode),
-    "data_only": Variant(("data",), no_prior, diffusion_decode, value_range),
+    "latent_only": Variant(
+        ("encoder", "latent"),
+        diffusion_prior,
+        decoder_decode,
+        no_extras,
+        chain="",
+        settings=OF_LATENT,
+    ),
+    "data_only": Variant(
+        ("data",),
+        no_prior,
+        diffusion_decode,
+        value_range,
+        chain="data_stage",
+        settings=OF_DATA,
+        fast=FAST,
+    ),
     "oracle_latent": Variant(
-        ("encoder", "data"), oracle_prior, diffusion_decode, training_latents
+        ("encoder", "data"),
+        oracle_prior,
+        diffusion_decode,
+        training_latents,
+        chain="data_stage",
+        settings=(*OF_DATA, *OF_CONDITION),
+        fast=FAST,
     ),
 }
 METHODS = VARIANTS | BASELINES
@@ -210,15 +245,17 @@ class Cascade:
           key: a typed key, `jax.random.key(0)`.
           n: how many, 1 or more.
           solver: ancestral, ddim or dpm_solver++. By default the config's; with fewer
-            steps than the chain was trained with, dpm_solver++.
-          num_steps: solver steps of the data chain, 1 to K. Given the latent, 5 do.
+            steps than the chain was trained with, dpm_solver++ (diffusion_ts: ddim with
+            eta 0, as published).
+          num_steps: solver steps of the data chain, 1 to K (0: all). Given the latent,
+            5 do.
           latent_solver, latent_num_steps: the same for the latent chain. By default
-            the config's; where `num_steps` is below K, `FAST_LATENT_STEPS` of
-            dpm_solver++.
+            the config's; where `num_steps` is below K, 20 of dpm_solver++.
           eta: noise of ddim, 0 to 1.
 
         Raises:
-          InputError: n below 1, an unknown solver, or steps out of range.
+          InputError: n below 1, an unknown solver, steps out of range, or a setting of
+            a chain that this variant doesn't have.
         """
         model = self.with_sampling(
             solver=solver,
@@ -232,10 +269,11 @@ class Cascade:
         lengths = np.concatenate([part.lengths for part in parts])
         return to_list(series, lengths) if self.layout.ragged else series
 
-    def with_sampling(self, **settings: str | int | float | None) -> "Cascade":
+    def with_sampling(self, **settings: Any) -> "Cascade":
         """The same model with other defaults of `sample`, whose settings these are.
 
-        Also `guidance`, `clip` (estimates of x_0, to the range of the training series),
+        Also `spacing` (of the steps of the data chain: 1 even, 2 quadratic),
+        `guidance`, `clip` (estimates of x_0, to the range of the training series),
         `start_rounds` (calls of the network before the data chain, that find what it
         starts with) and `batch_size`, series per device and call of the program.
         """
@@ -243,8 +281,7 @@ class Cascade:
 
     def sample_batches(self, key: RandomKey, n: int) -> Iterator[Examples]:
         """As `sample`, batch by batch: memory does not depend on n."""
-        if n < 1:
-            raise InputError(f"num_samples={n}: ask for 1 or more")
+        check_request(key, n)
         batches = parallel.share_rows(
             sampler(self.config, self.layout.shape),
             {"params": self.params, "key": key},
@@ -253,13 +290,17 @@ class Cascade:
         )
         return (self._in_data_units(z) for z in batches)
 
-    def encode(
-        self, x: SeriesBatch | list[Float[np.ndarray, "_ C"]]
-    ) -> Float[np.ndarray, "N d"]:
-        """E(x) as the latent chain draws it, for series in data units.
+    def encode(self, x: Any) -> Float[np.ndarray, "N d"]:
+        """E(x) as the latent chain draws it.
 
         Over the training series the mean is 0, the variance 1 in every direction
         (`config.encoder.whiten`; else in every dimension).
+
+        Args:
+          x: series in data units, [N, L, C] or a list of [L_i, C].
+
+        Raises:
+          InputError: no encoder, or series that this model can't be given.
         """
         if "encoder" not in self.params:
             raise InputError(f"variant {self.config.variant!r} has no encoder")
@@ -267,7 +308,7 @@ class Cascade:
         return stages.standard_latents(self.config, self.params, z)
 
     def reconstruct(
-        self, key: RandomKey, x: SeriesBatch | list[Float[np.ndarray, "_ C"]]
+        self, key: RandomKey, x: Any
     ) -> SeriesBatch | list[Float[np.ndarray, "_ C"]]:
         """Series drawn given the latents of `x`: what r keeps, what it leaves."""
         r_0 = self.encode(x)
@@ -292,77 +333,82 @@ class Cascade:
 
     def _examples(self, x) -> Examples:
         length, channels = self.layout.length, len(self.layout.channels)
-        if isinstance(x, list):
-            x = pad(x, length, channels)
-        if x.ndim != 3 or x.shape[1:] != (length, channels):
-            raise InputError(
-                f"series of shape {list(x.shape)}: this model takes "
-                f"[N, {length}, {channels}]"
-            )
-        lengths = ends(x) if self.layout.ragged else np.full(len(x), length)
-        return Examples(np.asarray(x, np.float32), lengths)
+        is_list = isinstance(x, list | tuple)
+        takes = f"this model takes [N, {length}, {channels}]"
+        if not is_list and np.ndim(x) != 3:
+            raise InputError(f"an array of shape {list(np.shape(x))}: {takes}")
+        series = from_user(x).series
+        for i, one in enumerate(series):
+            if len(one) > length or one.shape[1] != channels:
+                raise InputError(
+                    f"series {i} (the first is 0) has shape {list(one.shape)}: {takes}"
+                    " or a list of [L_i, C], none longer"
+                )
+            if np.isnan(one).all():
+                raise InputError(
+                    f"series {i} (the first is 0) has no values: leave it out"
+                )
+        examples = from_list(series, length=length)
+        if self.layout.ragged or is_list:
+            return examples
+        # NaN at the end of an array is missing to a model of one length.
+        return examples._replace(lengths=np.full(len(series), length))
 
 
-FAST_LATENT_STEPS = 20
-
-
-def ends(x: SeriesBatch) -> Lengths:
-    """Length of each series: up to its last step that has a value, at least 1."""
-    known = np.any(~np.isnan(x), axis=2)
-    return np.maximum(x.shape[1] - np.argmax(known[:, ::-1], axis=1), 1)
-
-
-def pad(
-    series: list[Float[np.ndarray, "_ C"]], length: int, channels: int
-) -> SeriesBatch:
-    """[N, length, channels] with NaN after the end of each series."""
-    out = np.full((len(series), length, channels), np.nan, np.float32)
-    for row, one in zip(out, series, strict=True):
-        if one.ndim != 2 or one.shape[0] > length or one.shape[1] != channels:
-            raise InputError(
-                f"a series of shape {list(one.shape)}: this model takes up to "
-                f"{length} steps of {channels} channels"
-            )
-        row[: len(one)] = one
-    return out
+def check_request(key: Any, n: Any) -> None:
+    """Raises `InputError` unless it is a typed key and a number of series."""
+    if not jnp.issubdtype(getattr(key, "dtype", object), jax.dtypes.prng_key):
+        raise InputError("key: give a typed one, jax.random.key(0), before the number")
+    if not isinstance(n, int | np.integer) or n < 1:
+        raise InputError(f"num_samples={n}: ask for 1 or more")
 
 
 def with_sampling(
-    config: ConfigDict | FrozenConfigDict, **settings: str | int | float | None
+    config: ConfigDict | FrozenConfigDict, **settings: Any
 ) -> FrozenConfigDict:
     """The config with the given fields of `config.sampling` (None: as they are)."""
     config = ConfigDict(config.to_dict())  # a copy: nested sections too
-    given = {name: value for name, value in settings.items() if value is not None}
+    given = {
+        name: value.item() if isinstance(value, np.generic | jax.Array) else value
+        for name, value in settings.items()
+        if value is not None
+    }
     variant = METHODS[config.variant]
     for name in given.keys() - {*variant.settings, "batch_size"}:
         raise InputError(
             f"{name}={given[name]}: variant {config.variant!r} has no such setting, "
             f"leave it out (it takes: {', '.join(variant.settings) or 'none'})"
         )
-    steps = int(given.get("num_steps", 0))
-    if 0 < steps < num_diffusion_steps(config):
-        given.setdefault("solver", "dpm_solver++")
-        if "latent_num_steps" not in given:
-            latent_steps = config.latent_stage.num_diffusion_steps
-            given["latent_num_steps"] = min(FAST_LATENT_STEPS, latent_steps)
-            given.setdefault("latent_solver", "dpm_solver++")
-    config.sampling.update(given)
+    latent_steps = config.latent_stage.num_diffusion_steps
+    if 0 < given.get("num_steps", 0) < num_diffusion_steps(config):
+        given = {**variant.fast, **given}
+        if "latent_num_steps" in variant.fast:
+            given["latent_num_steps"] = min(given["latent_num_steps"], latent_steps)
+    for name, value in given.items():
+        try:
+            config.sampling[name] = value
+        except TypeError:
+            kind = type(config.sampling[name]).__name__
+            raise InputError(f"{name}={value!r}: give one of type {kind}") from None
     s = config.sampling
-    stages.check_choice(s.solver, sampling.SOLVERS, "solver")
-    stages.check_choice(s.latent_solver, sampling.SOLVERS, "latent_solver")
-    for longest, num_steps in (
-        (num_diffusion_steps(config), s.num_steps),
-        (config.latent_stage.num_diffusion_steps, s.latent_num_steps),
+    for solver, steps, longest in (
+        ("solver", "num_steps", num_diffusion_steps(config)),
+        ("latent_solver", "latent_num_steps", latent_steps),
     ):
-        if longest and num_steps:  # 0: no chain, all steps
-            sampling.timesteps(longest, num_steps)
-    if s.guidance != 1.0 and not config.data_stage.condition_dropout:
+        if solver in variant.settings:
+            stages.check_choice(s[solver], sampling.SOLVERS, solver)
+        if steps in variant.settings and s[steps]:  # 0: all steps
+            sampling.timesteps(longest, s[steps], field=steps)
+    has_guidance = "guidance" in variant.settings and s.guidance != 1.0
+    if has_guidance and not config.data_stage.condition_dropout:
         raise InputError(
             f"guidance={s.guidance} needs a model that was also trained without the "
             "latent: train with --config.data_stage.condition_dropout=0.1"
         )
     if s.get("start_rounds", 0) < 0:
         raise InputError(f"start_rounds={s.start_rounds}: use 0 or more")
+    if not 1.0 <= s.get("spacing", 1.0) <= MAX_SPACING:
+        raise InputError(f"spacing={s.spacing}: use 1 (even) to {MAX_SPACING:g}")
     if s.batch_size < 1:
         raise InputError(f"batch_size={s.batch_size}: use 1 or more")
     if not 0.0 <= s.eta <= 1.0:

@@ -24,24 +24,36 @@ Any field of configs/base.py is a flag too: --config.data_stage.width=64.
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
-    "Config file, with an argument after a colon: configs/stock.py:smoke. The modes "
-    "other than run take the config of the workdir by default.",
+    "Config file, with an argument after a colon: configs/stock.py:smoke. sample takes "
+    "that of the workdir; so do evaluate and report, but for config.evaluation and "
+    "config.data.path where one is given.",
     lock_config=True,
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 _MODE = flags.DEFINE_enum("mode", "run", MODES, "run: train, sample, evaluate, report.")
 _NUM_SAMPLES = flags.DEFINE_integer("num_samples", 1000, "Series, for --mode=sample.")
 _OUT = flags.DEFINE_string(
-    "out", None, "File of samples: .npz, .npy, .csv, .parquet or .ts."
+    "out", None, "File for --mode=sample: .npz, .npy, .csv, .parquet or .ts."
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Of the samples, for --mode=sample.")
-_SOLVER = flags.DEFINE_string("solver", None, "ancestral, ddim or dpm_solver++.")
+_SOLVER = flags.DEFINE_string(
+    "solver", None, "ancestral, ddim or dpm_solver++, for --mode=sample."
+)
 _COORDINATOR = flags.DEFINE_string(
     "coordinator", None, "HOST:PORT of process 0, where several processes train."
 )
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many they are.")
 _PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which one this is, from 0.")
-_NUM_STEPS = flags.DEFINE_integer("num_steps", None, "Solver steps of the data chain.")
+_NUM_STEPS = flags.DEFINE_integer(
+    "num_steps", None, "Solver steps of the data chain, for --mode=sample."
+)
+OF_SAMPLE = {  # flag -> what a run has in its place
+    "num_samples": "--config.sampling.num_samples",
+    "out": "its --workdir",
+    "seed": "--config.seed",
+    "solver": "--config.sampling.solver",
+    "num_steps": "--config.sampling.num_steps",
+}
 
 
 def main() -> None:
@@ -55,7 +67,7 @@ def main() -> None:
     try:
         status = guarded()
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on where it was", file=sys.stderr)
+        print(f"interrupted: the same command {next_time()}", file=sys.stderr)
         end(130)
     sys.exit(status)
 
@@ -65,6 +77,13 @@ def end(status: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
+
+
+def next_time() -> str:
+    """What the same command does after it was cut off."""
+    if flags.FLAGS.is_parsed() and _MODE.value != "run":
+        return "starts anew"
+    return "goes on where it was"
 
 
 class OneLine(StandardFormatter):
@@ -85,24 +104,32 @@ def guarded() -> int:
 
     try:
         argv = flags.FLAGS(with_config_path(sys.argv), known_only=False)
+        check_flags(argv)
+    except flags.UnrecognizedFlagError as error:
+        if not error.flagname.startswith("config."):
+            fail(str(error))
+        fail(
+            f"--{error.flagname} needs --config=FILE beside it (--mode=sample takes "
+            "neither)"
+        )
     except (flags.Error, InputError) as error:
         fail(cause(str(error)))
-    except (AttributeError, KeyError, TypeError, ValueError, ImportError) as error:
+    except Exception as error:  # of the user's config file, which is Python
         inner = error.args[0] if error.args else None
         if isinstance(inner, KeyError):  # of a flag for a field
             fail(f"--config: there is no field {inner.args[0]}")
-        fail(f"--config: {error}")
-    preemption.watch()
+        fail(f"--config: {error}{place(error)}")
+    preemption.watch(goes_on=_MODE.value == "run")
     try:
         app.run(lambda _: dispatch(), argv=argv[:1])
     except InputError as error:
         fail(str(error))
     except OSError as error:  # a full disk, a folder taken away
-        fail(f"{error}: see to it, and the same command goes on where it was")
+        fail(f"{error}: see to it, and the same command {next_time()}")
     except preemption.Preempted as notice:
         print(notice, file=sys.stderr)
         if not notice.together:  # else the processes wait for each other, and end
-            end(0)
+            end(int(notice.code or 0))
     except Exception as error:
         explain(error)
     return 0
@@ -128,17 +155,43 @@ def explain(error: Exception) -> NoReturn:
 def with_config_path(argv: list[str]) -> list[str]:
     """`--config=stock` and a missing file resolved among the bundled configs.
 
-    And `auto` as 0 for the numbers that can be chosen from the data.
+    And `auto` as 0 for the numbers that can be chosen from the data. Values may also
+    stand behind a space.
     """
     from l2d_jax import configs
 
-    def resolved(arg: str) -> str:
-        name, _, value = arg.partition("=")
+    words, found = iter(argv), []
+    for word in words:
+        if word in ("--config", *CHOSEN):
+            word = f"{word}={next(words, '')}"
+        name, _, value = word.partition("=")
         if name == "--config":
-            return f"--config={configs.find(value)}"
-        return f"{name}=0" if name in CHOSEN and value == "auto" else arg
+            word = f"--config={configs.find(value)}"
+        elif name in CHOSEN and value == "auto":
+            word = f"{name}=0"
+        found.append(word)
+    return found
 
-    return [resolved(arg) for arg in argv]
+
+def check_flags(argv: list[str]) -> None:
+    """Raises `InputError` for what would be ignored; `argv`: all but the flags."""
+    from l2d_jax.types import InputError
+
+    if argv[1:]:
+        raise InputError(f"{argv[1]!r} is no flag: use --flag=value")
+    if _MODE.value == "sample":
+        if _CONFIG.value is not None:
+            known = ", ".join(f"--{name}" for name in OF_SAMPLE)
+            raise InputError(
+                "--config is not for --mode=sample, which takes that of the workdir: "
+                f"leave it out (there are {known})"
+            )
+        return
+    for name, instead in OF_SAMPLE.items():
+        if flags.FLAGS[name].present:
+            raise InputError(
+                f"--{name} is for --mode=sample: leave it out (a run takes {instead})"
+            )
 
 
 def dispatch() -> None:
@@ -178,6 +231,16 @@ def dispatch() -> None:
             folder, _CONFIG.value, report_only=_MODE.value == "report"
         )
         parallel.say(results.summary(folder, scores))
+
+
+def place(error: Exception) -> str:
+    """Kind, file and line of an error in a config file; "" where it isn't in one."""
+    lines = [
+        f" ({type(error).__name__} in {frame.f_code.co_filename}, line {number})"
+        for frame, number in traceback.walk_tb(error.__traceback__)
+        if frame.f_globals.get("__name__") == "config_config"  # of ml_collections
+    ]
+    return lines[-1] if lines else ""
 
 
 def cause(message: str) -> str:

@@ -18,12 +18,14 @@ from l2d_jax.cascade import METHODS, with_sampling
 from l2d_jax.data.normalizer import SCALERS
 from l2d_jax.data.protocols import PROTOCOLS
 from l2d_jax.diffusion import PREDICTIONS, WEIGHTINGS
+from l2d_jax.layers import NUM_HEADS
 from l2d_jax.metrics import ALL, GROUPS, METRICS
 from l2d_jax.models import CONDITION_NETWORKS, CONDITIONS, MIXERS
 from l2d_jax.schedules import SCHEDULES
-from l2d_jax.stages import STAGES, check_choice
+from l2d_jax.stages import STAGES, check_choice, stage_schedule
 from l2d_jax.types import InputError, tree_size
 
+MAX_GROWTH = 100.0  # paper: 13
 SECTIONS = {
     "encoder": "encoder",
     "latent": "latent_stage",
@@ -40,15 +42,26 @@ def folder() -> Path:
 
 
 def find(name: str) -> str:
-    """A path for `--config`: FILE[:argument] as it is, or a bundled set by its name."""
+    """A path for `--config`: FILE[:argument] as it is, or a bundled set by its name.
+
+    Raises:
+      InputError: no such file, or not one of Python.
+    """
     path, colon, argument = name.partition(":")
-    if Path(path).exists():
-        return name
+    if Path(path).is_file():
+        if Path(path).suffix == ".py":
+            return name
+        raise InputError(
+            f"--config={name}: not a .py file; a data file goes to --config=own "
+            f"--config.data.path={path}"
+        )
     bundled = folder() / f"{Path(path).stem}.py"
     if bundled.exists() and path in (bundled.stem, f"configs/{bundled.name}"):
         return f"{bundled}{colon}{argument}"
     known = ", ".join(sorted(p.stem for p in folder().glob("*.py") if p.stem != "base"))
-    raise InputError(f"--config={name}: no such file; bundled configs: {known}")
+    what = "a folder" if Path(path).is_dir() else "no such file"
+    what = what if path else "name a file"
+    raise InputError(f"--config={name}: {what}; bundled configs: {known}")
 
 
 def load(name: str) -> ModuleType:
@@ -72,7 +85,7 @@ def resolve(config: ConfigDict) -> ConfigDict:
     Raises:
       InputError: naming the field and what it can be.
     """
-    config = config.copy_and_resolve_references()
+    config = ConfigDict(config).copy_and_resolve_references()
     if config.training.compute_dtype == "auto":
         config.training.compute_dtype = parallel.default_compute_dtype()
     if config.data.scaler == "auto":
@@ -107,6 +120,8 @@ def resolve(config: ConfigDict) -> ConfigDict:
         field = f"--config.{section}.batch_size"
         parallel.check_batch_size(config[section].batch_size, field)
     check_ranges(config)
+    check_chains(config)
+    check_heads(config)
     if config.equal_size and config.variant != "data_only":
         raise InputError(
             f"--config.equal_size is for data_only, and the variant is "
@@ -133,10 +148,10 @@ RANGES = {
     "data.stride": NOT_NEGATIVE,
     "data.length": NOT_NEGATIVE,
     "encoder.latent_dim": NOT_NEGATIVE._replace(
-        mend="use 1 or more, or auto to have it chosen"
+        mend="use 1 or more, or 0 (auto) to have it chosen"
     ),
     "encoder.mask_rate": Range(
-        lambda x: 0 <= x <= 1, "use above 0, up to 1, or auto to have it chosen"
+        lambda x: 0 <= x <= 1, "use above 0, up to 1, or 0 (auto) to have it chosen"
     ),
     "encoder.width": COUNT,
     "encoder.features": COUNT,
@@ -189,6 +204,42 @@ def check_ranges(config: ConfigDict) -> None:
             raise InputError(f"--config.{field}={value}: {allowed.mend}")
 
 
+def check_chains(config: ConfigDict) -> None:
+    """Raises `InputError` for noise levels that can't be, of the stages trained."""
+    for section in ("latent_stage", "data_stage"):
+        if section not in map(SECTIONS.get, METHODS[config.variant].stages):
+            continue
+        c = config[section]
+        try:
+            alpha_bar = stage_schedule(c).alpha_bar[-1]
+        except InputError as error:
+            raise InputError(f"--config.{section}.{error}") from None
+        # Estimates of r aren't clipped: errors of eps grow by this in them.
+        growth = math.sqrt((1.0 - alpha_bar) / alpha_bar)
+        if section == "latent_stage" and c.prediction == "eps" and growth > MAX_GROWTH:
+            raise InputError(
+                "--config.latent_stage.prediction=eps: the last steps of this schedule "
+                f"hold too little of r to tell it from eps (errors x {growth:.0f}); "
+                "use v or x_0, or --config.latent_stage.schedule=linear"
+            )
+
+
+def check_heads(config: ConfigDict) -> None:
+    """Raises `InputError` where the heads of attention can't share the width."""
+    if "data" not in METHODS[config.variant].stages:
+        return
+    c = config.data_stage
+    for field, kind, width in (
+        ("width", c.mixing, c.width),
+        ("condition_width", c.condition_network, c.condition_width),
+    ):
+        if kind == "attention" and width % NUM_HEADS:
+            raise InputError(
+                f"--config.data_stage.{field}={width}: attention has {NUM_HEADS} "
+                f"heads, use a multiple of {NUM_HEADS}"
+            )
+
+
 SIZES = {
     "encoder.depth": "residual blocks of the encoder",
     "encoder.decoder_patch": "steps of a patch of the decoder",
@@ -239,13 +290,15 @@ def with_equal_size(
 ) -> tuple[ConfigDict, list[str]]:
     """`data_only` as large as the whole cascade would be, by the width of its denoiser.
 
-    The width, a multiple of 4, whose number of parameters is nearest.
+    The width, a multiple of 4, whose number of parameters is nearest. The cascade has 8
+    latent dimensions where these are to be chosen.
     """
     config = config.copy_and_resolve_references()
     if not config.equal_size:
         return config, []
     whole = config.copy_and_resolve_references()
     whole.update(variant="full")
+    whole.encoder.latent_dim = whole.encoder.latent_dim or 8
     wanted = num_parameters(whole, shape)
 
     @lru_cache

@@ -95,7 +95,7 @@ def sigmoid_weight(prediction: str, snr: Scalar) -> Scalar:
 
     sigmoid(2 - log SNR) on the eps error (Kingma & Gao 2023; Hoogeboom et al. 2024).
     """
-    soft = snr / (1.0 + snr * jnp.exp(-SIGMOID_BIAS))
+    soft = 1.0 / (1.0 / snr + jnp.exp(-SIGMOID_BIAS))  # finite for any SNR above 0
     return soft / in_x_0_errors(prediction, snr)
 
 

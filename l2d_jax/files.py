@@ -22,14 +22,14 @@ FilePath: TypeAlias = Path | epath.Path
 
 
 def to_path(name: str | FilePath) -> FilePath:
-    """A path in a bucket, or on this machine.
+    """A path in a bucket, or on this machine, where `~` is the home folder.
 
     Raises:
       InputError: the place isn't known, or what reads it isn't installed.
     """
     scheme, colon, _ = os.fspath(name).partition("://")
     if not colon:
-        return Path(name)
+        return Path(os.path.expanduser(name))
     if scheme != "gs":
         raise InputError(
             f"{name}: of remote places only gs:// is known. Mount it as a folder, and "

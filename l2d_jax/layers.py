@@ -16,8 +16,10 @@ from jaxtyping import Array, Float
 
 from l2d_jax.types import Step
 
+NUM_HEADS = 4  # of attention
 
-def torch_uniform(fan_in: int) -> jax.nn.initializers.Initializer:
+
+def torch_uniform(fan_in: int | float) -> jax.nn.initializers.Initializer:
     """U(-1/sqrt(fan_in), 1/sqrt(fan_in)): PyTorch's default, which TS2Vec relies on."""
     bound = 1.0 / math.sqrt(fan_in)
 
@@ -236,7 +238,7 @@ class TimeMixing(nn.Module):
 class SelfAttention(nn.Module):
     """Full multi-head self-attention along time."""
 
-    num_heads: int = 4
+    num_heads: int = NUM_HEADS
     dtype: DTypeLike = jnp.float32
 
     @nn.compact

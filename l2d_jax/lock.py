@@ -12,6 +12,7 @@ or after the disk has become full, finds its holder.
 import json
 import logging
 import os
+import re
 import socket
 import sys
 import threading
@@ -59,9 +60,29 @@ def locked(workdir: FilePath) -> Iterator[None]:
         check_dead(path, sure)
         if isinstance(workdir, Path):
             for left in (*workdir.glob(".*.tmp*"), *workdir.glob("report/.*.tmp")):
-                left.unlink(missing_ok=True)  # of runs that were cut off while writing
+                if not is_being_written(left):  # else of a run that was cut off
+                    left.unlink(missing_ok=True)
         stack.enter_context(held(path))
         yield
+
+
+def is_being_written(path: Path) -> bool:
+    """Whether the process that a temporary file names is another one that lives.
+
+    As `--mode=sample`, which needs no lock. On Windows it can't be asked: True.
+    """
+    found = re.search(r"\.(\d+)\.tmp(\.part)?$", path.name)
+    if found is None or int(found[1]) == os.getpid():
+        return False
+    if fcntl is None:
+        return True
+    try:
+        os.kill(int(found[1]), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True
 
 
 @contextmanager

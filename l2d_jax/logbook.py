@@ -16,6 +16,7 @@ from tqdm import tqdm
 from l2d_jax.files import FilePath, Mirror, to_path, write_text
 
 SECONDS_BETWEEN_LINES = 10.0
+FIELDS = {"stage", "step", "loss", "seconds"}  # that each line has
 
 
 class Logbook:
@@ -130,7 +131,7 @@ def clock(seconds: int | float) -> str:
 
 
 def read_losses(path: FilePath) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Stage -> (steps, losses) from metrics.jsonl; half a last line is left out."""
+    """Stage -> (steps, losses) from metrics.jsonl; damaged lines are left out."""
     curves: dict[str, tuple[list, list]] = {}
     for row in rows(path):
         steps, losses = curves.setdefault(row["stage"], ([], []))
@@ -152,11 +153,13 @@ def rows(path: FilePath) -> list[dict]:
     if not path.exists():
         return []
     found = []
-    for line in path.read_text().splitlines():
+    for line in path.read_bytes().splitlines():
         try:
-            found.append(json.loads(line))
-        except json.JSONDecodeError:  # the process was killed while it wrote
+            row = json.loads(line)
+        except ValueError:  # the process was killed while it wrote, or the disk erred
             continue
+        if isinstance(row, dict) and row.keys() >= FIELDS:
+            found.append(row)
     return found
 
 

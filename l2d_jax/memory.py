@@ -7,9 +7,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from l2d_jax import parallel
-from l2d_jax.data.sampler import chunk_indices
 from l2d_jax.stages import Stage
-from l2d_jax.train import init_state, make_program, take
+from l2d_jax.train import batches, init_state, make_program
 from l2d_jax.types import Example, InputError
 
 
@@ -35,22 +34,15 @@ def smaller_batch(
 
     Found by trying: one call of the program for each, on a state that is dropped.
     """
-    num_examples = jax.tree.leaves(examples)[0].shape[0]
     devices = parallel.num_devices()
     batch_size = c.batch_size // 2 // devices * devices
     while batch_size:
         try:
             state = parallel.place(init_state(stage, c, seed=seed))
-            index = chunk_indices(
-                seed,
-                0,
-                min(steps_per_call, c.num_steps),
-                num_examples=num_examples,
-                batch_size=batch_size,
-            )
-            index = index[:, parallel.local_part(batch_size)]
+            steps = min(steps_per_call, c.num_steps)
+            batch = batches(examples, 0, steps, batch_size=batch_size, seed=seed)
             program = make_program(stage, c, seed=seed)
-            jax.tree.map(np.asarray, program(state, take(examples, index))[1])
+            jax.tree.map(np.asarray, program(state, batch)[1])
             return batch_size
         except Exception as error:
             if not is_out_of_memory(error):

@@ -5,6 +5,8 @@ saves after its next call of the training program; elsewhere everything is saved
 already, and the program stops where it is. What doesn't come to that in time, since a
 device or a compiler is busy, is ended as it is: the steps since the last checkpoint are
 then lost, and nothing else.
+
+What has no checkpoints, as writing samples, ends with status 143, and starts anew.
 """
 
 import os
@@ -16,14 +18,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 GRACE_SECONDS = 17.0
+STOPPED = 128 + 15  # exit status, as shells give it for SIGTERM
 
 
 class Preempted(SystemExit):
-    """Ends the program with status 0; says what was saved."""
+    """Ends the program with status 0, or `STOPPED`; says what was saved."""
 
     def __init__(self, saved: str, *, together: bool = False):
         """`together`: all processes stop here."""
-        super().__init__(0)
+        super().__init__(_notice.status)
         self.saved, self.together = saved, together
 
     def __str__(self) -> str:
@@ -32,6 +35,8 @@ class Preempted(SystemExit):
 
 def line(saved: str) -> str:
     """What a stopped program says."""
+    if _notice.status:
+        return "stopped by SIGTERM: the same command starts anew"
     return f"stopped by SIGTERM: {saved}; the same command goes on from there"
 
 
@@ -42,6 +47,7 @@ class _Notice:
         self.came = False  # known at once, though the main thread be busy
         self.asked = False
         self.deferred = False
+        self.status = 0  # of the program, when it stops
 
     def __call__(self, *_) -> None:
         if not self.asked:
@@ -53,8 +59,12 @@ class _Notice:
 _notice = _Notice()
 
 
-def watch() -> None:
-    """From now on SIGTERM stops this program as said above. In the main thread."""
+def watch(*, goes_on: bool = True) -> None:
+    """From now on SIGTERM stops this program as said above. In the main thread.
+
+    `goes_on`: the same command goes on where it was.
+    """
+    _notice.status = 0 if goes_on else STOPPED
     _notice.came = _notice.asked = _notice.deferred = False
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
@@ -71,7 +81,7 @@ def _end_in_time(reading: int) -> None:
     time.sleep(GRACE_SECONDS)
     saved = f"busy for {GRACE_SECONDS:.0f} s, what was saved before stays"
     print(line(saved), file=sys.stderr, flush=True)
-    os._exit(0)
+    os._exit(_notice.status)
 
 
 def asked() -> bool:

@@ -26,6 +26,8 @@ from l2d_jax.lock import locked
 from l2d_jax.logbook import read_losses, read_seconds
 from l2d_jax.memory import free, is_out_of_memory
 from l2d_jax.metrics import evaluate
+from l2d_jax.metrics.about import SCORES
+from l2d_jax.metrics.sets import Rows, rows_of
 from l2d_jax.metrics.table import table
 from l2d_jax.report import write_report
 from l2d_jax.samples import check_out, read_npz, write_samples
@@ -34,6 +36,9 @@ from l2d_jax.types import Examples, InputError, Series, Splits, is_ragged, tree_
 from l2d_jax.workdir import as_json, load, make_workdir
 
 log = logging.getLogger(__name__)
+
+MAX_SEARCHED = 100_000  # series searched for copies, where not all are compared
+COPYING = {"authenticity", *(n for n, a in SCORES.items() if a.family == "privacy")}
 
 # --- samples --------------------------------------------------------------------------
 
@@ -117,11 +122,13 @@ def write_batches(
 def sample_settings(model: Cascade, *, n: int, seed: int) -> dict[str, Any]:
     """What the samples are a function of."""
     leaves = [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(model.params)]
+    settings = model.config.sampling.to_dict()
+    del settings["batch_size"]  # memory, not results
     return {
-        "num_samples": n,
+        **settings,
+        "num_samples": n,  # the config's may be 0: as many as there are real ones
         "seed": seed,
         "variant": model.config.variant,
-        **model.config.sampling.to_dict(),
         "digest of the weights": zlib.crc32(b"".join(leaves)),
     }
 
@@ -133,14 +140,20 @@ def score(workdir: FilePath, config: ConfigDict, splits: Splits) -> dict[str, An
     """workdir/scores.json: samples.npz against the real series; skipped if done."""
     samples, settings = read_npz(workdir / "samples.npz")
     c, path = config.evaluation, workdir / "scores.json"
-    settings = {"samples": settings, "evaluation": json.loads(json.dumps(c.to_dict()))}
+    count = len(splits.train.lengths)
+    num_searched = min(count, most_searched(c) or count)
+    settings = {
+        "samples": settings,
+        "evaluation": json.loads(json.dumps(c.to_dict())),
+        "searched for copies": num_searched,
+    }
     try:
         scores = read_json(path, "it is made")
         if scores.get("settings") == settings:
             return scores
     except InputError:  # made, or made again
         pass
-    train, test = real_sets(splits, config)
+    train, test = real_sets(splits, config, searched=True)
     scores = evaluate(
         comparable(train),
         comparable(samples),
@@ -149,23 +162,45 @@ def score(workdir: FilePath, config: ConfigDict, splits: Splits) -> dict[str, An
         test_labels=None if test is None else test.labels,
         classes=splits.classes,
         metrics=tuple(c.metrics),
+        num_series=c.num_series,
         num_repeats=c.num_repeats,
         seed=c.seed,
         announce=lambda what: parallel.say(f"scores: {what}"),
     )
+    if num_searched < count:
+        note = f"Searched are {num_searched:,} of {count:,} training series"
+        for name in COPYING & scores.keys():
+            scores[name]["note"] = note
     scores["settings"] = settings
     write_text(path, as_json(scores))
     return scores
 
 
-def real_sets(splits: Splits, config: ConfigDict) -> tuple[Examples, Examples | None]:
-    """What generated series are compared with: trained on, and held out if any."""
-    train, test = (
-        None if one is None else filled(some(one, config.evaluation))
-        for one in (splits.train, splits.test)
-    )
-    assert train is not None
-    return train, test
+def real_sets(
+    splits: Splits, config: ConfigDict, *, searched: bool = False
+) -> tuple[Examples, Examples | None]:
+    """What generated series are compared with: trained on, and held out if any.
+
+    `searched`: all, or `MAX_SEARCHED` of each, among which copies are searched.
+    """
+    c, choose = config.evaluation, searchable if searched else some
+    test = None if splits.test is None else filled(choose(splits.test, c))
+    return filled(choose(splits.train, c)), test
+
+
+def searchable(examples: Examples, c: ConfigDict) -> Examples:
+    """Those that are searched for copies."""
+    return part(examples, searched_rows(examples, c))
+
+
+def searched_rows(examples: Examples, c: ConfigDict) -> Rows:
+    """Which these are; those that are compared are among them."""
+    return rows_of(len(examples.lengths), most_searched(c), seed=c.seed)
+
+
+def most_searched(c: ConfigDict) -> int:
+    """How many at most; 0: all, where all are compared."""
+    return max(c.num_series, MAX_SEARCHED) if c.num_series else 0
 
 
 def filled(examples: Examples) -> Examples:
@@ -185,10 +220,12 @@ def interpolated(_: tuple[()], series: Series) -> Series:
 
 def some(examples: Examples, c: ConfigDict) -> Examples:
     """`c.num_series` of them, drawn without replacement; all of them for 0."""
-    if not 0 < c.num_series < len(examples.series):
-        return examples
-    index = np.random.default_rng(c.seed).permutation(len(examples.series))
-    return take(examples, np.sort(index[: c.num_series]))
+    return part(examples, rows_of(len(examples.lengths), c.num_series, seed=c.seed))
+
+
+def part(examples: Examples, rows: Rows) -> Examples:
+    """Some of them, or all, as they are."""
+    return examples if isinstance(rows, slice) else take(examples, rows)
 
 
 def comparable(examples: Examples) -> np.ndarray | list[np.ndarray]:
@@ -214,11 +251,15 @@ def report(workdir: FilePath, config: ConfigDict, splits: Splits) -> FilePath:
     scores.pop("settings", None)
     train, test = real_sets(splits, config)
     real = train if test is None else test
+    searched, unseen = real_sets(splits, config, searched=True)
+    count = len(splits.train.lengths)
     return write_report(
         workdir,
         real=real.series,
-        train=train.series,
-        test=None if test is None else test.series,
+        train=searched.series,
+        train_rows=np.arange(count)[searched_rows(splits.train, config.evaluation)],
+        num_train=count,
+        test=None if unseen is None else unseen.series,
         generated=samples.series,
         labels=real.labels,
         classes=splits.classes,
@@ -294,7 +335,8 @@ def rescore(
 ) -> dict[str, Any]:
     """Scores (unless `report_only`) and report of a finished workdir.
 
-    `config`: its section `evaluation` replaces the one that the model was trained with.
+    `config`: its section `evaluation` replaces the one that the model was trained with,
+    and so does its `data.path`, for a data file that was moved.
 
     Raises:
       InputError: something that is needed is missing from the workdir.
@@ -303,6 +345,7 @@ def rescore(
     used = ConfigDict(model.config.to_dict())
     if config is not None:
         used.evaluation = config.evaluation
+        used.data.path = config.data.path or used.data.path
     with parallel.first_before_others("data prepared"):
         splits = load_splits(used.data)
     scores_path = workdir / "scores.json"

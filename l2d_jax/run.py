@@ -8,7 +8,7 @@ import json
 import logging
 import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,11 @@ from l2d_jax.checkpoints import Checkpoints, load_model, save_model
 from l2d_jax.configs import SECTIONS, resolve, with_equal_size, with_sizes
 from l2d_jax.data import ModelSpace, Normalizer, load_splits, read_array, split
 from l2d_jax.data.normalizer import moments
-from l2d_jax.files import FilePath, write_text
+from l2d_jax.files import FilePath, absolute, write_text
 from l2d_jax.lock import locked
 from l2d_jax.logbook import Logbook, Silent
 from l2d_jax.programs import keep_programs
-from l2d_jax.results import generate, report, score
+from l2d_jax.results import generate, read_json, report, score
 from l2d_jax.stages import STAGES
 from l2d_jax.train import fit as fit_stage
 from l2d_jax.types import InputError, Splits, is_ragged
@@ -99,7 +99,7 @@ def fit(
     """
     keep_programs()
     config = configs.own.get_config() if config is None else config
-    config = config.copy_and_resolve_references()
+    config = ConfigDict(config).copy_and_resolve_references()
     if isinstance(series, str | Path):
         config.data.update(name="file", path=str(series))
         config = resolve(config)
@@ -139,6 +139,8 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
     config, sizes = with_sizes(config, length)
     ragged = is_ragged(train_set)
     config, equal = with_equal_size(config, (length, len(channels) + ragged))
+    if config.data.path:  # the same from any working directory
+        config.data.path = str(absolute(config.data.path))
     notes += sizes + equal
     for note in notes:
         parallel.say(f"data: {note}")
@@ -164,13 +166,16 @@ def train(task: Task, workdir: FilePath) -> Cascade:
     config, params = task.config, {}
     steps_per_call = config.training.steps_per_call
     check_shared(workdir)
-    if parallel.is_first():
-        write_text(workdir / "config.json", as_json(describe(config)))
     variant = METHODS[config.variant]
-    facts = {name: stage_facts(task, name) for name in variant.stages}
-    facts = facts or {config.variant: data_facts(task)}
-    if model := finished(workdir, facts):
-        return replace(model, config=FrozenConfigDict(config))
+    of_data = data_facts(task)
+    facts = {name: stage_facts(config, name, of_data) for name in variant.stages}
+    facts = facts or {config.variant: of_data}
+    if model := finished(workdir, {"variant": config.variant, **of_data}, facts):
+        write_config(config, workdir)
+        before, model = model, replace(model, config=FrozenConfigDict(config))
+        if before.config != model.config:  # in how it is sampled or scored
+            save(model, workdir, facts)
+        return model
     for name in variant.stages:
         stage = (STAGES | baselines.STAGES)[name](config, task.layout.shape)
         if stage.start is not None:  # where the stages before it ended
@@ -179,6 +184,7 @@ def train(task: Task, workdir: FilePath) -> Cascade:
         c = config[SECTIONS[name]]
 
         def open_logbook(first_step, name=name, c=c):
+            write_config(config, workdir)  # the checkpoints were accepted
             if not parallel.is_first():
                 return Silent()
             return Logbook(
@@ -215,18 +221,30 @@ def train(task: Task, workdir: FilePath) -> Cascade:
         ema_params = jax.tree.map(np.asarray, ema_params)
         params |= stage.export(ema_params, task.series)
     params |= variant.extras(config, params, task.series)
+    write_config(config, workdir)
     model = Cascade(params, task.normalizer, FrozenConfigDict(config), task.layout)
+    save(model, workdir, facts)
+    return model
+
+
+def write_config(config: ConfigDict, workdir: FilePath) -> None:
+    """config.json: of a run that what the workdir holds was accepted for."""
+    if parallel.is_first():
+        write_text(workdir / "config.json", as_json(describe(config)))
+
+
+def save(model: Cascade, workdir: FilePath, facts: Mapping[str, Any]) -> None:
+    """The finished model; the one before stays until it is written."""
     save_model(
         workdir / "checkpoints" / "cascade",
-        {"params": params, "normalizer": vars(task.normalizer)},
+        {"params": model.params, "normalizer": vars(model.normalizer)},
         {
-            "config": config.to_dict(),
-            "layout": as_facts(task.layout),
+            "config": model.config.to_dict(),
+            "layout": as_facts(model.layout),
             "stages": facts,
         },
         versions(),
     )
-    return model
 
 
 def with_chosen_latent(task: Task, workdir: FilePath) -> Task:
@@ -240,9 +258,13 @@ def with_chosen_latent(task: Task, workdir: FilePath) -> Task:
     if c.latent_dim and c.mask_rate:
         return task
     path = workdir / "latent.json"
-    asked = json.loads(json.dumps(stage_facts(task, "latent")))
-    known = json.loads(path.read_text()) if path.exists() else {"asked": None}
-    if parallel.agree(known["asked"] == asked):
+    facts = fields_of(task.config, ["encoder", "latent_stage"]) | data_facts(task)
+    asked = json.loads(json.dumps(facts))
+    try:
+        known = read_json(path, "it is made")
+    except InputError:  # chosen, or chosen again
+        known = {}
+    if parallel.agree(known.get("asked") == asked):
         config = task.config.copy_and_resolve_references()
         config.encoder.update(known["chosen"])
         return replace(task, config=config)
@@ -263,35 +285,57 @@ def as_facts(layout: Layout) -> dict[str, Any]:
     return {**layout._asdict(), "form": form}
 
 
-def finished(workdir: FilePath, facts: Mapping[str, Any]) -> Cascade | None:
-    """The workdir's model if it was trained with these facts; else None."""
-    directory = workdir / "checkpoints" / "cascade"
+def finished(
+    workdir: FilePath, made_of: Mapping[str, Any], facts: Mapping[str, Any]
+) -> Cascade | None:
+    """The workdir's model if its stages were trained with these facts; else None.
+
+    Raises:
+      InputError: it is of another variant, or of other data: `made_of` names both.
+    """
+    directory, saved = workdir / "checkpoints" / "cascade", {}
     try:
-        saved = load_model(directory)[1].get("stages")
+        saved = load_model(directory)[1]
     except InputError as error:
-        saved = None
         if any(directory.glob("[0-9]*")):
             log.warning("made again from the finished stages: %s", error)
-    done = parallel.agree(saved == json.loads(json.dumps(facts)))
+    if stages := saved.get("stages"):
+        was = {**next(iter(stages.values())), "variant": saved["config"]["variant"]}
+        differing = [
+            f"{name} was {was.get(name)!r} and is {value!r}"
+            for name, value in made_of.items()
+            if was.get(name) != value
+        ]
+        if differing:
+            raise InputError(
+                f"the model in {directory} was made with another config: "
+                f"{'; '.join(differing)}. Put it back, or take another --workdir"
+            )
+    done = parallel.agree(saved.get("stages") == json.loads(json.dumps(facts)))
     return load(workdir) if done else None
 
 
-def stage_facts(task: Task, name: str) -> dict[str, Any]:
+def stage_facts(
+    config: ConfigDict, name: str, of_data: Mapping[str, Any]
+) -> dict[str, Any]:
     """The fields, flat, that shape the weights of a stage, and a digest of the data."""
-    config = task.config
     names = METHODS[config.variant].stages
     before = names[: names.index(name)]
     # Stage 3 doesn't see stage 2.
     sections = [SECTIONS[one] for one in before if one != "latent"] + [SECTIONS[name]]
-    facts = {
+    facts = {**fields_of(config, sections), **of_data}
+    if name == "data":
+        facts["with a latent"] = config.variant != "data_only"
+    return facts
+
+
+def fields_of(config: ConfigDict, sections: Sequence[str]) -> dict[str, Any]:
+    """The fields of these sections, flat."""
+    return {
         f"{section}.{field}": value
         for section in sections
         for field, value in config[section].items()
     }
-    facts |= data_facts(task)
-    if name == "data":
-        facts["with a latent"] = config.variant != "data_only"
-    return facts
 
 
 def data_facts(task: Task) -> dict[str, Any]:

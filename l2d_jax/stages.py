@@ -5,9 +5,9 @@ goes only into `prepare`, so that no gradient can reach it; `loss` sees its own
 parameters and one example, and is batched by `vmap` outside.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +38,7 @@ from l2d_jax.types import (
 
 ENCODE_BATCH = 256
 PIECE = 4_096  # series looked at in one go
+LEAST_DEVIATION = 1e-4  # of r in a direction that counts, a share of the largest
 
 
 class Stage(NamedTuple):
@@ -68,18 +69,6 @@ class Generator(NamedTuple):
     decode: Callable[[Params, RandomKey, Latent | None], Series]
 
 
-SAMPLING = (
-    "solver",
-    "num_steps",
-    "latent_solver",
-    "latent_num_steps",
-    "guidance",
-    "eta",
-    "clip",
-    "start_rounds",
-)
-
-
 class Variant(NamedTuple):
     """A filling of the cascade, or a baseline, and the stages that it needs trained."""
 
@@ -87,9 +76,16 @@ class Variant(NamedTuple):
     prior: Callable[..., Callable]
     decode: Callable[..., Callable]
     # (config, params, [N, L, C]) -> what the generator needs besides trained weights:
-    extras: Callable[[ConfigDict, Params, Rows], Params] = lambda *_: {}
-    chain: str = "data_stage"  # section with the steps of its last chain; "": none
-    settings: tuple[str, ...] = SAMPLING  # of `sample`, that mean something here
+    extras: Callable[[ConfigDict, Params, Rows], Params]
+    chain: str  # section with the steps of the chain that draws the series; "": none
+    settings: tuple[str, ...]  # of `sample`, that mean something here
+    fast: Mapping[str, Any] = {}  # others of them, with fewer steps than trained with
+
+
+def no_extras(config: ConfigDict, params: Params, series: Rows) -> Params:
+    """For generators of trained weights alone."""
+    del config, params, series
+    return {}
 
 
 def value_range(config: ConfigDict, params: Params, series: Rows) -> Params:
@@ -355,8 +351,10 @@ def standard_latents(
 def standardise(
     latent: Params, r: Float[np.ndarray, "N d"]
 ) -> Float[np.ndarray, "N d"]:
-    """z of r = mean + scale z."""
-    return np.linalg.solve(as_matrix(latent["scale"]), (r - latent["mean"]).T).T
+    """z of r = mean + scale z; 0 in directions in which no training series varied."""
+    scale = np.asarray(as_matrix(latent["scale"]))
+    inverse = np.linalg.pinv(scale, rcond=2 * LEAST_DEVIATION, hermitian=True)
+    return (r - latent["mean"]) @ inverse
 
 
 def raw_latents(latent: Params, z: Latent) -> Latent:
@@ -377,7 +375,9 @@ def latent_moments(r: Float[np.ndarray, "N d"], *, whiten: bool) -> Params:
         covariance = np.diag(np.diag(covariance))
     variances, directions = np.linalg.eigh(covariance)
     # A direction without variance stays one, instead of growing to noise.
-    variances = np.maximum(variances, max(1e-8 * variances[-1], 1e-12))
+    variances = np.maximum(variances, LEAST_DEVIATION**2 * variances[-1])
+    if variances[-1] < 1e-12:  # all series have the same r
+        variances = np.ones_like(variances)
     scale = (directions * np.sqrt(variances)) @ directions.T
     return {"mean": r.mean(axis=0), "scale": scale.astype(np.float32)}
 

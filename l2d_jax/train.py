@@ -17,6 +17,8 @@ from l2d_jax.logbook import Logbook
 from l2d_jax.stages import Stage, Updater
 from l2d_jax.types import Example, InputError, Metrics, Params, RandomKey, Step
 
+BRIEF_CALL = 100  # steps in one call of `fit_briefly`
+
 
 class TrainState(NamedTuple):
     """Arrays only; model, optimizer and schedules are closed over."""
@@ -172,6 +174,20 @@ def take(examples: Example, index: np.ndarray) -> Example:
     return jax.tree.map(lambda rows: rows[index], examples)
 
 
+def batches(
+    examples: Example, start: int, stop: int, *, batch_size: int, seed: int
+) -> Example:
+    """Those of steps start, ..., stop - 1: of each this process's part."""
+    index = chunk_indices(
+        seed,
+        start,
+        stop - start,
+        num_examples=jax.tree.leaves(examples)[0].shape[0],
+        batch_size=batch_size,
+    )
+    return take(examples, index[:, parallel.local_part(batch_size)])
+
+
 class TrainingDiverged(InputError):
     """The loss or the gradient is no longer finite."""
 
@@ -212,7 +228,6 @@ def fit(
     if first_step >= c.num_steps:
         return state.ema_params
     program = make_program(stage, c, seed=seed)
-    num_examples = jax.tree.leaves(examples)[0].shape[0]
     every = -(-checkpoint_every // steps_per_call) * steps_per_call
 
     with open_logbook(first_step) as logbook, preemption.deferred():
@@ -226,15 +241,8 @@ def fit(
         asked = parallel.anywhere(preemption.asked)
         for start in range(first_step, c.num_steps, steps_per_call):
             stop = min(start + steps_per_call, c.num_steps)
-            index = chunk_indices(
-                seed,
-                start,
-                stop - start,
-                num_examples=num_examples,
-                batch_size=c.batch_size,
-            )
-            index = index[:, parallel.local_part(c.batch_size)]
-            state, metrics = program(state, take(examples, index))
+            batch = batches(examples, start, stop, batch_size=c.batch_size, seed=seed)
+            state, metrics = program(state, batch)
             asked, asked_before = parallel.anywhere(preemption.asked), asked
             if running is not None:
                 record(*running)
@@ -254,14 +262,13 @@ def fit(
 
 
 def fit_briefly(stage: Stage, examples: Example, c: ConfigDict, *, seed: int) -> Params:
-    """Averaged parameters after `c.num_steps` in one call: no checkpoints, no log."""
-    num_examples = jax.tree.leaves(examples)[0].shape[0]
-    index = chunk_indices(
-        seed, 0, c.num_steps, num_examples=num_examples, batch_size=c.batch_size
-    )
-    index = index[:, parallel.local_part(c.batch_size)]
+    """Averaged parameters after `c.num_steps`: no checkpoints, no log."""
     state = parallel.place(init_state(stage, c, seed=seed))
-    state, _ = make_program(stage, c, seed=seed)(state, take(examples, index))
+    program = make_program(stage, c, seed=seed)
+    for start in range(0, c.num_steps, BRIEF_CALL):
+        stop = min(start + BRIEF_CALL, c.num_steps)
+        batch = batches(examples, start, stop, batch_size=c.batch_size, seed=seed)
+        state, _ = program(state, batch)
     return jax.tree.map(np.asarray, state.ema_params)
 
 

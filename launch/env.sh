@@ -67,7 +67,18 @@ on_all_workers() { # on_all_workers COMMAND: in a shell on each VM of the TPU
     --worker=all --command="$1"
 }
 
-state() { # of the request: ACTIVE, WAITING_FOR_RESOURCES, SUSPENDED, ...; NONE
-  gcloud compute tpus queued-resources describe "$NAME" --project="$PROJECT" \
-    --zone="$ZONE" --format="value(state.state)" 2>/dev/null || echo NONE
+state() { # of the request: ACTIVE, WAITING_FOR_RESOURCES, SUSPENDED, ...; NONE; and
+  # UNKNOWN where gcloud fails for another reason, which goes to standard error
+  local errors
+  errors=$(mktemp)
+  if gcloud compute tpus queued-resources describe "$NAME" --project="$PROJECT" \
+    --zone="$ZONE" --format="value(state.state)" 2>"$errors"; then
+    :
+  elif grep -q NOT_FOUND "$errors"; then
+    echo NONE
+  else
+    cat "$errors" >&2
+    echo UNKNOWN
+  fi
+  rm -f "$errors"
 }

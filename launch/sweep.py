@@ -4,12 +4,17 @@
         --config.seed=0,1,2 --config.data_stage.width=64,128
 
 makes six runs, in runs/sweep/seed=0,width=64 and so on. Values are split at commas, but
-not inside of brackets or quotes. The same command does what isn't done yet.
+not inside of brackets or quotes; quotes around a value are taken off:
+
+    --config="'configs/stock.py:smoke,data_only',configs/stock.py:smoke"
+
+The same command does what isn't done yet.
 
   --on=here    one after the other; the default
   --on=slurm   a job each: sbatch launch/slurm.sbatch
   --on=tpu     a TPU each, called NAME-0, NAME-1, ...: create, wait, set up, run
-               (names are in launch/env.sh; delete_tpu.sh for each ends the costs)
+               (names are in launch/env.sh; delete_tpu.sh for each ends the costs);
+               --workdir=gs://bucket/folder, as the disks of TPUs go with them
   --dry-run    print the commands, run nothing
 """
 
@@ -19,6 +24,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 LAUNCH = Path(__file__).resolve().parent
@@ -26,12 +32,22 @@ OWN = ("--on=", "--workdir=", "--dry-run", "--help")
 
 
 def split(text: str) -> list[str]:
-    """At commas outside of brackets and quotes.
+    """At commas outside of brackets and quotes; quotes around a value are taken off.
 
-    >>> split("1,2,(3,4),'a,b'")
-    ['1', '2', '(3,4)', "'a,b'"]
+    >>> split("1,2,(3,4),'a,b',('c','d')")
+    ['1', '2', '(3,4)', 'a,b', "('c','d')"]
     """
-    return re.findall(r"(?:\([^)]*\)|'[^']*'|\"[^\"]*\"|[^,('\"])+", text) or [""]
+    found = re.findall(r"(?:\([^)]*\)|'[^']*'|\"[^\"]*\"|[^,('\"])+", text) or [""]
+    return [re.sub(r"^(['\"])([^'\"]*)\1$", r"\2", value) for value in found]
+
+
+def short(value: str) -> str:
+    """A value as part of a folder's name; a config file without folder and ending.
+
+    >>> [short(value) for value in ("0.25", "configs/stock.py:smoke", "data/a.csv")]
+    ['0.25', 'stock:smoke', 'data_a.csv']
+    """
+    return re.sub(r"^(?:.*/)?([^/:]+)\.py(?=:|$)", r"\1", value).replace("/", "_")
 
 
 def combinations(flags: list[str]) -> list[tuple[str, list[str]]]:
@@ -49,7 +65,7 @@ def combinations(flags: list[str]) -> list[tuple[str, list[str]]]:
     for chosen in itertools.product(*choices):
         words = [f"{name}={value}" if value else name for name, value, _ in chosen]
         label = ",".join(
-            f"{name.rpartition('.')[2].lstrip('-')}={Path(value).stem}"
+            f"{name.rpartition('.')[2].lstrip('-')}={short(value)}"
             for name, value, differs in chosen
             if differs
         )
@@ -80,6 +96,22 @@ def commands(where: str, index: int, flags: list[str]) -> list[list[str]]:
     ]
 
 
+def status_of(command: list[str]) -> int:
+    """Runs it to its end, after Ctrl-C too: it got that as well."""
+    with subprocess.Popen(command) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.wait()
+            raise
+
+
+def refuse(message: str) -> int:
+    """The exit status of arguments that can't be used."""
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
 def main(arguments: list[str]) -> int:
     given = {name: [a for a in arguments if a.startswith(name)] for name in OWN}
     where = (given["--on="] or ["--on=here"])[-1].removeprefix("--on=")
@@ -87,13 +119,21 @@ def main(arguments: list[str]) -> int:
         print(__doc__)
         return 0 if given["--help"] else 2
     if where not in ("here", "slurm", "tpu"):
-        print(f"error: --on={where}: use here, slurm or tpu", file=sys.stderr)
-        return 2
+        return refuse(f"--on={where}: use here, slurm or tpu")
     flags = [a for a in arguments if not a.startswith(OWN)]
     folder = given["--workdir="][-1].removeprefix("--workdir=").rstrip("/")
+    if where == "tpu" and not folder.startswith("gs://"):
+        return refuse(
+            f"--workdir={folder}: with --on=tpu use gs://bucket/folder, as the disks "
+            "of TPUs go with them"
+        )
+    runs = combinations(flags)
+    label, count = Counter(label for label, _ in runs).most_common(1)[0]
+    if count > 1:
+        return refuse(f"{count} runs would share {folder}/{label}: use each value once")
     plans = [
         (label, commands(where, index, [*chosen, f"--workdir={folder}/{label}"]))
-        for index, (label, chosen) in enumerate(combinations(flags))
+        for index, (label, chosen) in enumerate(runs)
     ]
     if where == "tpu":  # all requests first: they wait in the queue together
         plans = [
@@ -106,9 +146,7 @@ def main(arguments: list[str]) -> int:
             if label in failed:
                 break
             print(shlex.join(command), flush=True)
-            if not given["--dry-run"] and (
-                status := subprocess.run(command).returncode
-            ):
+            if not given["--dry-run"] and (status := status_of(command)):
                 failed[label] = status
     if failed:
         names = ", ".join(f"{label} (status {n})" for label, n in failed.items())
@@ -117,4 +155,8 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        print("interrupted: the same command does what isn't done", file=sys.stderr)
+        sys.exit(130)

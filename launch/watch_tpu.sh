@@ -55,7 +55,9 @@ while true; do
   esac
   echo "$(date '+%F %T') $NAME: $now${said:+, $said}"
   [[ $once == 1 ]] && break
-  if [[ $said == ended* ]]; then
+  goes_on=0 # with --restart: stopped, as the TPU is about to be taken away
+  [[ $restart == 1 && $said == *"stopped by SIGTERM"* && $said != *"error:"* ]] && goes_on=1
+  if [[ $said == ended* && $goes_on == 0 ]]; then
     echo "the run has ended: $WORKDIR. To end the costs: launch/delete_tpu.sh"
     break
   fi

@@ -6,6 +6,7 @@ import pytest
 from l2d_jax import adaptive, run
 from l2d_jax.adaptive import Candidate, best, measure, transport, with_latent
 from l2d_jax.configs import base, resolve
+from l2d_jax.types import InputError
 
 
 def small_config():
@@ -94,6 +95,31 @@ def test_dimension_first_then_rate(monkeypatch, given, asked, chosen):
     assert seen == [*asked, *rates] == [one[:2] for one in tried]
     assert (found.encoder.latent_dim, found.encoder.mask_rate) == chosen
     assert config.encoder.latent_dim == given[0]
+
+
+@pytest.mark.parametrize(
+    "series, says",
+    [
+        (curves(7, 2), "7 training series are too few.*give both, or 8 series"),
+        (np.repeat(curves(1, 2), 9, axis=0), "all training series are the same"),
+    ],
+)
+def test_what_there_is_too_little_of_to_choose_by(series, says):
+    config = small_config()
+    config.encoder.latent_dim = 0
+    with pytest.raises(InputError, match=says):
+        with_latent(config, series)
+
+
+def test_a_variant_without_a_prior_can_have_its_dimension_chosen(monkeypatch, tmp_path):
+    measure, _ = fake_measure({(16, 0.5): 0.1})
+    monkeypatch.setattr(adaptive, "measure", measure)
+    config = small_config()
+    config.update(variant="oracle_latent")
+    config.encoder.update(latent_dim=0, num_steps=10)
+    config.data_stage.num_steps = 10
+    model = run.fit(curves(40, 2), workdir=tmp_path, config=config)
+    assert model.config.encoder.latent_dim == 16
 
 
 def test_a_run_keeps_its_choice(monkeypatch, tmp_path, capsys):

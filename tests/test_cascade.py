@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import jax
@@ -7,10 +8,17 @@ import pytest
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import parallel
-from l2d_jax.cascade import VARIANTS, Cascade, Layout, sampler, with_sampling
+from l2d_jax.cascade import (
+    VARIANTS,
+    Cascade,
+    Layout,
+    check_request,
+    sampler,
+    with_sampling,
+)
 from l2d_jax.configs import base, resolve
 from l2d_jax.data import Normalizer
-from l2d_jax.stages import STAGES, standard_latents
+from l2d_jax.stages import STAGES, standard_latents, value_range
 from l2d_jax.types import InputError
 
 SHIFT, SCALE = np.float32([10, -3]), np.float32([2, 50])
@@ -137,15 +145,17 @@ def test_series_per_call_change_nothing(variant):
 
 
 def test_guidance_pushes_away_from_the_unconditional():
-    plain, strong = make_model(), make_model()
-    config = ConfigDict(strong.config.to_dict())
+    """One step is linear in the strength w: x(w) = x(0) + w (x(1) - x(0))."""
+    model = make_model(start_rounds=0, clip=False)
+    config = ConfigDict(model.config.to_dict())
     config.data_stage.condition_dropout = 0.1
-    config.sampling.guidance = 3.0
-    key = jax.random.key(0)
-    strong = Cascade(
-        strong.params, strong.normalizer, FrozenConfigDict(config), strong.layout
+    model = replace(model, config=FrozenConfigDict(config))
+    none, plain, strong = (
+        model.with_sampling(guidance=w).sample(jax.random.key(0), 4, num_steps=1)
+        for w in (0.0, 1.0, 3.0)
     )
-    assert np.abs(strong.sample(key, 4) - plain.sample(key, 4)).max() > 1e-3
+    assert np.abs(plain - none).max() > 1e-2
+    np.testing.assert_allclose(strong, none + 3.0 * (plain - none), atol=1e-3)
 
 
 @pytest.mark.parametrize("variant", ["full", "data_only"])
@@ -165,14 +175,64 @@ def test_samples_keep_to_the_range_of_the_training_series(variant):
     assert (unclipped > high[None, None]).any() and (unclipped < low[None, None]).any()
 
 
-def test_rounds_before_the_chain_are_for_models_with_a_latent():
-    key = jax.random.key(0)
-    for variant, differ in (("full", True), ("data_only", False)):
-        model = make_model(variant)
-        without, with_3 = (
-            model.with_sampling(start_rounds=rounds).sample(key, 4) for rounds in (0, 3)
-        )
-        assert (np.abs(without - with_3).max() > 1e-3) == differ, variant
+SETTINGS = {
+    "solver": "dpm_solver++",
+    "num_steps": 3,
+    "spacing": 1.0,
+    "clip": False,
+    "guidance": 2.0,
+    "start_rounds": 3,
+    "latent_solver": "ancestral",
+    "latent_num_steps": 3,
+}
+WITHOUT = {
+    "full": (),
+    "oracle_latent": ("latent_solver", "latent_num_steps"),
+    "data_only": ("guidance", "start_rounds", "latent_solver", "latent_num_steps"),
+    "latent_only": (
+        *("solver", "num_steps", "spacing", "clip"),
+        *("guidance", "start_rounds"),
+    ),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_each_setting_changes_the_samples_or_is_refused(variant):
+    model, key = make_model(variant, num_steps=5), jax.random.key(0)
+    config = ConfigDict(model.config.to_dict())
+    config.data_stage.condition_dropout = 0.1
+    model = replace(model, config=FrozenConfigDict(config))
+    series = np.float32([[[-0.1, -0.3]], [[0.2, 0.1]]])
+    clipped = replace(
+        model, params=model.params | value_range(model.config, model.params, series)
+    )
+    for name, value in SETTINGS.items():
+        one = clipped if name == "clip" else model
+        if name in WITHOUT[variant]:
+            says = re.escape(f"{name}={value}: variant '{variant}' has no such setting")
+            with pytest.raises(InputError, match=says):
+                one.with_sampling(**{name: value})
+        else:
+            other = one.with_sampling(**{name: value}).sample(key, 4)
+            assert np.abs(one.sample(key, 4) - other).max() > 1e-3, name
+
+
+@pytest.mark.parametrize("number", [np.int64(3), jnp.int32(3)])
+def test_numbers_of_numpy_and_jax_are_numbers(number):
+    config = make_model().config
+    assert with_sampling(config, num_steps=number) == with_sampling(config, num_steps=3)
+
+
+def test_a_series_in_a_list_is_the_same_in_an_array():
+    model = make_model("oracle_latent", ragged=True)
+    x = np.array(jax.random.normal(jax.random.key(1), (3, 7, 2)))
+    x[1, 4:] = np.nan
+    as_list = [x[0], x[1, :4].tolist(), x[2]]
+    np.testing.assert_array_equal(model.encode(as_list), model.encode(x))
+    fixed = make_model("oracle_latent")
+    with pytest.raises(InputError, match=r"4 to 7 steps.* fixed length 7"):
+        fixed.encode(as_list)
+    assert np.isfinite(fixed.encode(x)).all()  # missing
 
 
 @pytest.mark.parametrize(
@@ -191,8 +251,16 @@ def test_rounds_before_the_chain_are_for_models_with_a_latent():
             lambda m: m.with_sampling(guidance=2.0),
             "guidance=2.0 needs.*condition_dropout",
         ),
-        (lambda m: m.encode(np.zeros((3, 8, 2))), r"\[3, 8, 2\].*takes \[N, 7, 2\]"),
-        (lambda m: m.encode([np.zeros((9, 2))]), r"\[9, 2\].*up to 7 steps of 2"),
+        (lambda m: check_request(2, jax.random.key(0)), "give a typed one, jax.random"),
+        (lambda m: check_request(jax.random.key(0), 2.5), "num_samples=2.5: ask for 1"),
+        (lambda m: m.with_sampling(num_steps=3.5), "num_steps=3.5: give one of type"),
+        (lambda m: m.encode(np.zeros((3, 8, 2))), r"\[8, 2\].*takes \[N, 7, 2\]"),
+        (lambda m: m.encode(np.zeros((8, 2))), r"\[8, 2\]: this model takes \[N, 7"),
+        (lambda m: m.encode([np.zeros((9, 2))]), r"series 0.*\[9, 2\].*none longer"),
+        (lambda m: m.encode([]), "no series: give one"),
+        (lambda m: m.encode("mine.csv"), r"shape \[\]: this model takes"),
+        (lambda m: m.encode([np.full((7, 2), np.nan)]), "series 0.*no values: leave"),
+        (lambda m: m.encode([np.full((7, 2), np.inf)]), "inf is not finite"),
         (lambda m: make_model("data_only").encode(np.zeros((3, 7, 2))), "no encoder"),
     ],
 )

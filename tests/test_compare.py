@@ -208,6 +208,15 @@ def test_all_metrics(run):
     assert (out / "ranks_context_fid.png").exists()
 
 
+def test_what_can_not_be_compared_is_left_out_of_all_metrics(run):
+    rows = cells([[0.1, 0.2], [0.2, 0.1], [0.3, 0.3]])
+    rows.append(cell("ours", "three", 1.0, metric="density"))
+    printed, out = run(rows, metric="all")
+    assert "# Context-FID" in printed
+    assert "density left out: ours on three: density has no floor" in printed
+    assert not list(out.glob("*density*"))
+
+
 def test_scores_of_runs_are_named_by_their_folder(tmp_path, capsys):
     rows = {"a_b__one": 0.1, "a_b__one__1": 0.3, "other__one": 0.4}
     for name, mean in rows.items():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from l2d_jax.metrics import evaluate
-from l2d_jax.metrics.about import SCORES
+from l2d_jax.metrics.about import SCORES, verdict
 from l2d_jax.metrics.copying import MAX_COMPARED, drift, privacy_scores, stand_ins
 
 DIM = 6
@@ -98,6 +98,20 @@ def test_scores_by_hand():
     # Of training points among the others: 1 10, 1 9, 2 9, 2 11, 18 20.
     assert scores["closest_record"]["floor"]["mean"] == 2.0
     assert scores["distance_ratio"]["floor"]["mean"] == pytest.approx(2 / 11)
+
+
+@pytest.mark.parametrize(
+    ("generated", "expected"), [(FRESH, "as real"), (TRAIN[:200], "higher")]
+)
+def test_shares_are_judged_by_what_chance_gives(generated, expected):
+    scores = privacy_scores(TRAIN, HELD_OUT, generated)
+    for name in ("closer_to_train", "membership_inference"):
+        score = scores[name]
+        assert verdict(score, "real") == expected
+        # 99 % of a Gaussian lie within 2.5758 standard deviations.
+        for sds, found in ((2.57, "as real"), (2.58, "higher"), (-2.58, "lower")):
+            at = {**score, "mean": 0.5 + sds * score["floor"]["chance_sd"]}
+            assert verdict(at, "real") == found
 
 
 def test_evaluate_tells_copies_by_what_was_trained_on():

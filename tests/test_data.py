@@ -11,7 +11,6 @@ import pytest
 from l2d_jax.data import (
     ModelSpace,
     Normalizer,
-    batch_indices,
     chunk_indices,
     from_list,
     from_model_space,
@@ -322,6 +321,10 @@ def test_lengths_survive_noise():
 
 
 # Batches
+
+
+def batch_indices(seed: int, step: int, **sizes) -> np.ndarray:
+    return chunk_indices(seed, step, 1, **sizes)[0]
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,13 @@ def test_weights_of_the_x_0_error_are_alike_for_every_prediction(
     assert loss == pytest.approx(weight(snr) * 1e-4, rel=2e-2)
 
 
+@pytest.mark.parametrize("weighting", diffusion.WEIGHTINGS)
+@pytest.mark.parametrize("prediction", diffusion.PREDICTIONS)
+def test_weights_are_finite_where_no_noise_is_left(prediction, weighting):
+    weight = diffusion.WEIGHTINGS[weighting](prediction, jnp.float32(jnp.inf))
+    assert 0.0 <= float(weight) <= 7.4
+
+
 @pytest.mark.parametrize(
     "prediction, factor",
     [("x_0", lambda snr: 1.0), ("eps", lambda snr: snr), ("v", lambda snr: snr + 1)],

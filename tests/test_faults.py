@@ -26,6 +26,8 @@ import pytest
 
 from l2d_jax import cli, lock, memory, results, run
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model
+from l2d_jax.configs import resolve
+from l2d_jax.data import read_array, split
 from l2d_jax.lock import LOCK, locked
 from l2d_jax.samples import read_npz
 from l2d_jax.types import InputError
@@ -166,10 +168,18 @@ def quick_locks(monkeypatch):
 LEFT = {"host": socket.gethostname(), "pid": 1, "since": "yesterday", "run": "a"}
 
 
-def test_locks_that_were_left(tmp_path, caplog):
+@pytest.fixture(scope="module")
+def dead_pid():
+    """Of a process that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    return process.pid
+
+
+def test_locks_that_were_left(tmp_path, caplog, dead_pid):
     """the lock of a dead run on this host -> taken over at once"""
     (tmp_path / LOCK).write_text(json.dumps(LEFT))
-    (tmp_path / ".samples.npz.7.tmp").write_text("half of a file")
+    (tmp_path / f".samples.npz.{dead_pid}.tmp").write_text("half of a file")
     with locked(tmp_path):
         assert "pid 1, since yesterday was cut off" in caplog.text
         assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
@@ -177,6 +187,18 @@ def test_locks_that_were_left(tmp_path, caplog):
     (tmp_path / LOCK).write_text('{"ho')  # cut off while it was written
     with locked(tmp_path):
         pass
+
+
+def test_files_that_are_being_written(tmp_path, dead_pid):
+    """--mode=sample writes into a workdir -> a run there leaves its files alone"""
+    mine, others = os.getpid(), os.getppid()
+    for pid in (mine, others, dead_pid):
+        (tmp_path / f".x.npz.{pid}.tmp").write_text("half of a file")
+        (tmp_path / f".x.npz.{pid}.tmp.part").write_text("half of a file")
+    with locked(tmp_path):
+        pass
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {f".x.npz.{others}.tmp", f".x.npz.{others}.tmp.part"}
 
 
 def test_a_dead_run_on_another_host(tmp_path, caplog, quick_locks):
@@ -340,15 +362,37 @@ def test_files_that_are_not_what_they_should_be(tmp_path):
             results.read_json(path, "run it again")
 
 
+@pytest.mark.parametrize("left", ["", '{"asked": {"see', "[1]", "{}"])
+def test_half_of_a_choice(left, tmp_path, monkeypatch):
+    """latent.json cut in half -> chosen again"""
+    from test_run import tiny, waves
+
+    def chosen(config, series):
+        config = config.copy_and_resolve_references()
+        config.encoder.latent_dim = 4
+        return config, []
+
+    monkeypatch.setattr(run, "with_latent", chosen)
+    config = resolve(tiny())
+    config.data.update(name="array")
+    config.encoder.latent_dim = 0
+    task = run.prepare(config, split(read_array(waves(), config.data), config.data))
+    (tmp_path / "latent.json").write_text(left)
+    assert run.with_chosen_latent(task, tmp_path).config.encoder.latent_dim == 4
+    saved = json.loads((tmp_path / "latent.json").read_text())
+    assert saved["chosen"]["latent_dim"] == 4
+
+
 # --- whole runs, in processes of their own --------------------------------------------
 
 
 def command(workdir, *flags):
+    start = [sys.executable, str(ROOT / "main.py"), f"--workdir={workdir}"]
+    if "--mode=sample" in flags:  # takes the config of the workdir
+        return [*start, *flags]
     return [
-        sys.executable,
-        str(ROOT / "main.py"),
+        *start,
         "--config=configs/japanese_vowels.py:smoke",
-        f"--workdir={workdir}",
         "--config.evaluation.metrics=('spectral_distance',)",
         "--config.encoder.num_steps=200",
         "--config.latent_stage.num_steps=400",

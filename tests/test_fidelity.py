@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
+from l2d_jax.metrics import evaluate
+from l2d_jax.metrics.about import verdict
 from l2d_jax.metrics.fidelity import (
     alpha_precision,
-    authenticity,
+    authentic,
+    authentic_among_others,
     beta_recall,
     coverage,
     expected_coverage,
@@ -55,7 +58,30 @@ def test_beta_recall_by_hand():
 def test_authenticity_by_hand():
     real = column(0.0, 1.0, 5.0)  # nearest others 1, 1 and 4 away
     generated = column(0.0, -0.9, -1.1, 8.0, 9.5)
-    assert authenticity(real, generated) == 2 / 5  # -1.1 and 9.5
+    assert authentic(real, generated).tolist() == [False, False, True, False, True]
+
+
+def test_authenticity_of_training_points_is_that_among_the_others():
+    real = np.concatenate([gaussians(0, 40, 2), gaussians(0, 3, 2), gaussians(0, 3, 2)])
+    rows = np.array([45, 3, 0, 1, 20])
+    expected = [authentic(np.delete(real, i, 0), real[i : i + 1]).item() for i in rows]
+    assert authentic_among_others(real, rows).tolist() == expected
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+@pytest.mark.parametrize("count", [100, 600])
+def test_copies_are_told_in_the_whole_training_set(count, held_out):
+    """Few copies of many training series, and however many of these are compared."""
+    train, fresh, test = gaussians(0, 3, 600, 6, 2)
+    options = {"metrics": ["fidelity"], "num_series": 50}
+    options["test"] = test if held_out else None
+    copied = evaluate(train, train[:count], **options)["authenticity"]
+    assert copied["mean"] == 0.0 and verdict(copied, "real") == "lower"
+    assert copied["floor"]["mean"] > 0.4
+    other = evaluate(train, fresh[:count], **options)["authenticity"]
+    assert other["mean"] == pytest.approx(other["floor"]["mean"], abs=0.15)
+    assert other["at_floor_size"]["num_samples"] == other["floor"]["num_samples"]
+    assert verdict(other, "real") == "as real"
 
 
 @pytest.mark.parametrize("q", [0.0, 0.3, 0.5, 0.9])
@@ -131,7 +157,11 @@ def test_authenticity_of_equals(d, mutual):
     # of a ball to that of two whose centres are on each other's rims.
     real = np.random.default_rng(0).random((4000, d))
     fresh = np.random.default_rng(1).random((4000, d))
-    assert authenticity(real, fresh) == pytest.approx(1 - mutual, abs=0.025)
+    for found in (
+        authentic(real, fresh),
+        authentic_among_others(real, np.arange(4000)),
+    ):
+        assert found.mean() == pytest.approx(1 - mutual, abs=0.025)
 
 
 # --- what generators do wrong ---------------------------------------------------------
@@ -188,7 +218,16 @@ def test_a_copying_generator():
     assert scores["density"] == 6 / 5  # each point counts in its own ball as well
     assert scores["alpha_precision"] == pytest.approx(1.0, abs=0.01)
     assert scores["beta_recall"] == pytest.approx(1.0, abs=0.01)
-    assert scores["authenticity"] == 0.0
+    assert not authentic(real, real.copy()).any()
+
+
+@pytest.mark.parametrize("size", [1e6, 1e8, 1e10, 1e12])
+def test_one_far_outlier_hardly_changes_recall(size):
+    real, generated = gaussians(0, 600, 9), gaussians(1, 600, 9)
+    far = generated.copy()
+    far[3] = size
+    without = recall(real, np.delete(generated, 3, axis=0))
+    assert recall(real, far) == pytest.approx(without, abs=0.01) and without < 0.95
 
 
 def test_real_windows(reference_dir):
@@ -221,7 +260,6 @@ def test_sets_are_cut_to_one_size_at_random():
         "coverage",
         "alpha_precision",
         "beta_recall",
-        "authenticity",
     }
     assert all(type(score) is float for score in one.values())
 

@@ -65,6 +65,8 @@ def test_places(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert str(to_path("runs/a")) == "runs/a"
     assert absolute("runs/a") == tmp_path / "runs" / "a"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert to_path("~/runs") == make_workdir("~/runs") == tmp_path / "runs"
     with pytest.raises(InputError, match=r"only gs:// is known. Mount it"):
         to_path("s3://mine/a")
     mirror = Mirror(tmp_path)  # on a disk: the folder itself

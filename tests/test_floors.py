@@ -70,6 +70,20 @@ def test_what_is_undefined_is_said_and_is_json():
     assert "undefined" not in metric(numbered(20), numbered(20))
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("mmd_series", "half of the pairs of real series are equal"),
+        ("mmd_increments", "half of the pairs of real series have equal increments"),
+    ],
+)
+def test_reasons_are_those_of_the_score(name, reason):
+    series = np.random.default_rng(0).normal(size=(40, 3, 1))
+    repeating = np.where(np.arange(40)[:, None, None] < 32, series[:1], series)
+    score = evaluate(repeating, series, metrics=[name], num_repeats=2)[name]
+    assert score["mean"] is None and score["undefined"] == reason
+
+
 def test_every_metric_tells_waves_twice_as_loud_from_halves_of_real_ones():
     rng = np.random.default_rng(0)
     t = np.arange(12)[None, :, None]

@@ -17,13 +17,16 @@ ROOT = Path(__file__).resolve().parents[1]
 LAUNCH = ROOT / "launch"
 SCRIPTS = [*sorted(LAUNCH.glob("*.sh")), LAUNCH / "slurm.sbatch"]
 
-# Says what stands in answers/COMMAND.N at the N-th call, else in answers/COMMAND.
+# Says what stands in answers/COMMAND.N at the N-th call, else in answers/COMMAND; what
+# stands in answers/COMMAND.N.error is the error that it ends with.
 GCLOUD = """#!/usr/bin/env bash
 printf '%s\\n' "$(printf '%q ' gcloud "$@")" >> "$FAKE/calls"
 command=$4
 [[ $1 == storage ]] && command="$1-$3"
 [[ $1 == config ]] && exit 1
 count=$(grep -c -- " $command" "$FAKE/calls")
+error="$FAKE/$command.$count.error"
+[[ -f $error ]] && { cat "$error" >&2; exit 1; }
 for answer in "$FAKE/$command.$count" "$FAKE/$command"; do
   [[ -f $answer ]] && { cat "$answer"; exit 0; }
 done
@@ -200,6 +203,36 @@ def test_watching_a_tpu_that_was_taken_away(cloud):
     assert "--config.seed=1" in calls(cloud)[-2][-1]
 
 
+def test_a_run_that_saved_before_its_tpu_was_taken_away_is_watched_on(cloud):
+    stopped = "ended\nstopped by SIGTERM: stage 'data' saved at step 5 of 9; the same"
+    (cloud / "describe").write_text("ACTIVE\n")
+    (cloud / "ssh").write_text(stopped)
+    assert "the run has ended" in launch("watch_tpu.sh")
+    (cloud / "calls").unlink()
+    (cloud / "describe.2").write_text("SUSPENDED\n")
+    (cloud / "storage-describe").write_text("there already")
+    (cloud / "ssh.4").write_text("ended\nreport: gs://x\n")  # after set-up and run
+    said = launch("watch_tpu.sh", "--restart")
+    made = [call[3] for call in calls(cloud)]
+    assert made[:5] == ["describe", "ssh", "describe", "delete", "create"]
+    assert made[-4:] == ["scp", "ssh", "ssh", "ssh"] and "report: gs://x" in said
+    (cloud / "calls").unlink()
+    (cloud / "ssh").write_text(f"{stopped}\nerror: another\n")  # after it went on
+    assert "the run has ended" in launch("watch_tpu.sh", "--restart")
+
+
+def test_a_look_that_fails_is_no_reason_to_stop_watching(cloud):
+    (cloud / "describe.1.error").write_text("ERROR: can't refresh the auth tokens\n")
+    (cloud / "describe").write_text("ACTIVE\n")
+    (cloud / "ssh").write_text("ended\n")
+    said = launch("watch_tpu.sh")
+    assert "UNKNOWN" in said and "auth tokens" in said and "the run has ended" in said
+    (cloud / "calls").unlink()
+    (cloud / "describe.1.error").write_text("ERROR: NOT_FOUND: l2d was not found\n")
+    said = launch("watch_tpu.sh", status=1)
+    assert "NONE" in said and "no TPU" in said
+
+
 def test_until_active(cloud):
     (cloud / "describe.1").write_text("PROVISIONING\n")
     (cloud / "describe").write_text("ACTIVE\n")
@@ -287,11 +320,82 @@ def test_sweep_makes_every_combination():
     ]
 
 
-def test_sweep_splits_only_at_commas_between_values():
+def sweep_module():
     spec = importlib.util.spec_from_file_location("sweep", LAUNCH / "sweep.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert doctest.testmod(module).failed == 0
+    return module
+
+
+def test_sweep_splits_only_at_commas_between_values():
+    assert doctest.testmod(sweep_module()).failed == 0
+
+
+@pytest.mark.parametrize(
+    "flag, labels",
+    [
+        ("--config.encoder.mask_rate=0.25,0.5,.75", ["0.25", "0.5", ".75"]),
+        ("--config=a/stock.py,b/ar1.py:smoke", ["stock", "ar1:smoke"]),
+        (
+            "--config='c.py:smoke,data_only',c.py:smoke",
+            ["c:smoke,data_only", "c:smoke"],
+        ),
+        ("--config.data.path=a/x.csv,b/x.csv", ["a_x.csv", "b_x.csv"]),
+    ],
+)
+def test_each_run_of_a_sweep_has_a_workdir_of_its_own(flag, labels):
+    name = flag.partition("=")[0].rpartition(".")[2].lstrip("-")
+    runs = sweep("--dry-run", "--workdir=w", flag)
+    assert [run[-1] for run in runs] == [f"--workdir=w/{name}={one}" for one in labels]
+
+
+def test_quotes_around_a_value_of_a_sweep_are_taken_off():
+    ((*_, config, _),) = sweep("--dry-run", "--workdir=w", "--config='c.py:smoke,full'")
+    assert config == "--config=c.py:smoke,full"
+
+
+@pytest.mark.parametrize(
+    "flags, says",
+    [
+        (["--workdir=w", "--config.seed=0,1,0"], "2 runs would share w/seed=0"),
+        (
+            ["--workdir=w", "--on=tpu", "--config=c.py"],
+            "--workdir=w: with --on=tpu",
+        ),
+        (["--workdir=w", "--on=moon"], "--on=moon: use here"),
+    ],
+)
+def test_sweeps_that_can_not_be(flags, says, capsys):
+    assert sweep_module().main([*flags, "--dry-run"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith(f"error: {says}")
+
+
+def test_an_interrupted_sweep_waits_for_its_run(cloud):
+    """Ctrl-C reaches both; the run says something after it."""
+    (cloud / "bin" / "sbatch").write_text(
+        "#!/usr/bin/env bash\ntrap 'echo saved; exit 130' INT\n"
+        "echo ready\nwhile true; do sleep 0.1; done\n"
+    )
+    command = [sys.executable, str(LAUNCH / "sweep.py"), "--on=slurm", "--workdir=w"]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:  # a shell's background jobs, and all that they start, ignore it otherwise
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
+        assert process.stdout.readline().startswith("sbatch")
+        assert process.stdout.readline() == "ready\n"
+        os.killpg(process.pid, signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said == "saved\ninterrupted: the same command does what isn't done\n"
 
 
 def test_sweep_on_slurm_and_on_tpus(cloud):
@@ -309,4 +413,3 @@ def test_sweep_on_slurm_and_on_tpus(cloud):
         *("env", "NAME=l2d-1", "CONFIG=c.py", "WORKDIR=gs://b/s/seed=1"),
         *(str(LAUNCH / "run_tpu.sh"), "--config.seed=1"),
     ]
-    assert sweep("--on=moon", *flags, status=2) == []

@@ -96,6 +96,13 @@ def test_frechet_distance_is_biased_by_one_over_n():
     assert mean == pytest.approx(3 / n, rel=0.06)
 
 
+def test_frechet_distance_of_what_is_not_finite_has_no_value():
+    a = np.random.default_rng(0).standard_normal((20, 3))
+    b = np.where(np.arange(20)[:, None] == 4, np.inf, a)
+    assert np.isnan(frechet_distance(a, b))
+    assert np.isnan(frechet_distance(b, a))
+
+
 def test_frechet_distance_of_the_reference(reference_dir):
     with np.load(reference_dir / "fid.npz") as file:
         assert frechet_distance(file["a"], file["b"]) == pytest.approx(
@@ -437,6 +444,16 @@ def test_floor_and_at_floor_size_compare():
     assert np.mean([score["mean"] for score in scores]) == pytest.approx(
         floor / 2, rel=0.15
     )
+
+
+@pytest.mark.usefixtures("means_for_encoders")
+def test_what_is_not_finite_is_undefined():
+    generated = gaussian_series(1, 100)
+    generated[4] = np.inf
+    score = context_fid(gaussian_series(0, 100), generated, num_repeats=3)
+    assert score["mean"] is None and "too large" in score["undefined"]
+    assert "percentile" not in score and score["floor"]["mean"] > 0.0
+    json.dumps(score, allow_nan=False)
 
 
 @pytest.mark.usefixtures("means_for_encoders")

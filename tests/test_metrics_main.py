@@ -57,6 +57,18 @@ def test_tables_lists_and_labels(folder, capsys):
     assert "WARNING" in out and "down" in out
 
 
+def test_what_the_reader_leaves_out_is_said(folder, capsys):
+    for name, second in (("real", REAL[:40, :, 1]), ("made", np.ones((40, 5)))):
+        columns = zip(REAL[:40, :, 0].ravel(), second.ravel(), strict=True)
+        rows = [f"{i // 5},{a:.6f},{b:.6f}" for i, (a, b) in enumerate(columns)]
+        (folder / f"{name}.csv").write_text("\n".join(["id,a,b", *rows]))
+    with pytest.raises(SystemExit):
+        main(["real.csv", "made.csv", CHEAP])
+    first, last = capsys.readouterr().err.splitlines()
+    assert first == "made.csv: left out 'b': the same value in every row"
+    assert "real has 2 channels and generated 1" in last
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -97,6 +97,18 @@ def test_rims_belong_to_the_balls():
     assert count_balls(b, b, np.zeros(200)).tolist() == [1] * 200
 
 
+@pytest.mark.parametrize("size", [1e8, 1e12])
+def test_a_far_outlier_leaves_balls_and_neighbours_as_they_are(size):
+    a, b = points(0, 300, 5, np.float64), points(1, 280, 5, np.float64)
+    b[7] = size
+    distances = naive(a, b)
+    radii = nearest(b, b, 3, exclude_self=True).distances[:, -1]
+    counts = count_balls(a, b, radii, block_size=64)
+    np.testing.assert_array_equal(counts, (distances <= radii[None]).sum(axis=1))
+    found = nearest(a, b, block_size=64)
+    np.testing.assert_allclose(found.distances[:, 0], distances.min(1), rtol=1e-12)
+
+
 def test_blocks_cover_all_and_are_no_larger_than_asked():
     assert [(s.start, s.stop) for s in blocks(7, 3)] == [(0, 3), (3, 6), (6, 7)]
     seen = np.zeros((20, 17), int)

@@ -120,6 +120,11 @@ FAILS = {
         "2020-01-01,2\n2020-01-02,4\n",
         "line 1 holds numbers",
     ),
+    "no header, a word": (
+        "x.csv",
+        "0.1,0.0,ok\n0.4,0.7,ok\n",
+        "line 1 holds numbers: put .* above them, or rename '0.1'",
+    ),
     "text": (
         "x.csv",
         "a,b\n1,2\n3,x y\n",
@@ -146,7 +151,22 @@ FAILS = {
         "a;b\n1;1.234,5\n2;2.345,5\n",
         "line 2, .*: '1.234,5'",
     ),
+    "thousands, points": (
+        "x.csv",
+        "a;b\n900,5;1,5\n1.007;2,5\n",
+        "line 3, column 'a': '1.007' is not .* without thousands .* as 1234,5",
+    ),
     "percents": ("x.csv", "a,b\n1,5%\n2,6%\n", "line 2, column 'b': '5%' is not"),
+    "a comment first": (
+        "x.csv",
+        "# of May\na,b\n1,2\n",
+        "line 1 has one name, line 2 has 2 values: name each column in line 1",
+    ),
+    "one column, decimal commas": (
+        "x.csv",
+        "a\n7\n1,5\n",
+        "line 1 has one name, line 3 has 2 values: .* separate numbers by ',' only",
+    ),
     "too long": (
         "x.csv",
         "a,b\n1,2\n3,4,5\n",
@@ -238,6 +258,16 @@ FAILS = {
         "date,b\n2020-01-01,2\n2020-01-03,3\n2020-01-02,4\n",
         "line 4, column 'date': earlier than the row above; sort the rows by time",
     ),
+    "clocks of two halves unsorted": (
+        "x.csv",
+        "date,b\n2020-01-01 01:30 PM,2\n2020-01-01 11:30 AM,3\n",
+        "line 3, column 'date': earlier than the row above",
+    ),
+    "date and clock apart": (
+        "x.csv",
+        "date,time,b\n2020-01-01,1:00,2\n2020-01-01,2:00,3\n",
+        "line 3, .*: the same time as in line 2; join 'date' and 'time' into one",
+    ),
     "times twice": (
         "x.csv",
         "date,b\n2020-01-01,2\n2020-01-03,3\n2020-01-03,4\n",
@@ -263,6 +293,11 @@ FAILS = {
         "x.csv",
         "id,b\nu,2\n,3\nu,4\n",
         "line 3, column 'id': the value is missing; fill it in",
+    ),
+    "id and time alone": (
+        "x.csv",
+        "time,sample\n1,5\n2,5\n3,6\n",
+        "no column left .*'sample' as the id of a series, 'time' as time.: name the ch",
     ),
     "unknown channel": (
         "x.csv",
@@ -303,6 +338,7 @@ FAILS = {
     "no ts": ("x.ts", "a,b\n1,2\n", "x.ts has no line below @data"),
     "no npy": ("x.npy", "a,b\n1,2\n", "x.npy .*save"),
     "no npz": ("x.npz", "a,b\n1,2\n", "x.npz .*save"),
+    "npy called npz": ("x.npz", npy_bytes(np.ones((3, 2))), "end in .npy$"),
     "npy cut short": (
         "x.npy",
         npy_bytes(np.ones((9, 9)))[:-8],
@@ -357,6 +393,21 @@ FAILS = {
         "x.npz",
         lambda p: np.savez(p, x=np.ones((2, 3, 1)), y=[1, 4, 5]),
         r"labels of shape \[3\] for 2 series: give one label a series",
+    ),
+    "npz, a recording of many lengths": (
+        "x.npz",
+        lambda p: np.savez(p, x=np.ones((2, 3)), lengths=[1, 3]),
+        r"shape \[2, 3\], one .* 'lengths', .*: give \[N, L, C\], here series\[..., N",
+    ),
+    "npz, a recording of one length": (
+        "x.npz",
+        lambda p: np.savez(p, x=np.ones((2, 3)), lengths=3),
+        "leave out 'lengths'",
+    ),
+    "npz, a recording of many labels": (
+        "x.npz",
+        lambda p: np.savez(p, x=np.ones((2, 3)), y=[1, 4]),
+        "leave out 'labels'",
     ),
     "npy with a time": (
         "x.npy",
@@ -436,6 +487,19 @@ def test_a_label_of_a_recording_is_left_out(read):
     assert read("a,y\n1,0\n2,0\n3,1\n").channels == ("a", "y")
 
 
+def test_ids_and_labels_of_a_csv_are_text(read, monkeypatch):
+    """0399 isn't 399, nor 1.1 1.10, though a chunk has nothing but numbers."""
+    monkeypatch.setattr("l2d_jax.data.own.csv_files.CHUNK", 3)
+    ids = ["0399"] * 4 + ["399"] * 2 + ["NA", "1.1", "1.10", "A"]
+    labels = ["none"] * 4 + ["2.50"] * 2 + ["2.5"] * 4
+    rows = zip(ids, labels, map(str, range(10)), strict=True)
+    content = "\n".join(["id,kind,a", *map(",".join, rows)])
+    found = read(content, id_column="id", label_column="kind")
+    assert [len(one) for one in found.series] == [4, 2, 1, 1, 1, 1]
+    assert found.classes == ("2.5", "2.50", "none")
+    assert found.labels.tolist() == [2, 1, 0, 0, 0, 0]
+
+
 def test_what_varies_within_an_id_is_no_label(read):
     assert read("id,y\n1,5\n1,6\n2,5\n").channels == ("y",)
 
@@ -448,6 +512,8 @@ def test_what_varies_within_an_id_is_no_label(read):
         ("c,a\n1,5\n1,6\n", "left out 'c': the same value in every row"),
         ("c,a\nx,5\ny,6\n", "left out 'c': not numbers"),
         ("t,a\n0,5\n1,6\n", "read column 't' as time"),
+        ("date,a\nx,5\ny,6\n", "left out 'date': no time that can be read; the rows"),
+        ("date,time,a\n2020,x,5\n2021,y,6\n", "left out 'time': not numbers"),
         (",a\n2020-01-01,5\n2020-01-02,6\n", "read column 'time' as time"),
     ],
 )
@@ -456,6 +522,14 @@ def test_columns_that_are_left_out_are_named(read, content, note):
     assert found.channels == ("a",)
     assert lists(found) == [[[5], [6]]]
     assert found.notes[-1].startswith(note)
+
+
+def test_a_header_that_counts_is_said(read):
+    assert read("0\n5\n6\n").notes == ("read line 1, '0', as column names",)
+
+
+def test_a_column_without_a_value_is_no_constant(read):
+    assert lists(read("a,b\n1,\n2,\n")) == [[[1, None], [2, None]]]
 
 
 def test_a_temperature_called_t_is_a_channel(read):
@@ -486,6 +560,20 @@ def test_a_temperature_called_t_is_a_channel(read):
         ("1/2/2020 1:30 PM", "1/2/2020 2:30 PM", "%m/%d/%Y %I:%M %p", "P0DT1H0M0S"),
         ("20191231", "20200101", "%Y%m%d", "P1DT0H0M0S"),
         ("2020-01", "2020-02", "%Y-%m", "P31DT0H0M0S"),
+        ("9-Jan-20", "10-Jan-20", "%d-%b-%y", "P1DT0H0M0S"),
+        ('"2020-01-05, 01:30"', '"2020-01-06, 01:30"', "%Y-%m-%d, %H:%M", "P1DT0H0M0S"),
+        (
+            "2020-01-05 11:30 AM",
+            "2020-01-05 01:30 PM",
+            "%Y-%m-%d %I:%M %p",
+            "P0DT2H0M0S",
+        ),
+        (
+            "2020-01-05 01:30:00+00",
+            "2020-01-05 02:30:00-01",
+            "%Y-%m-%d %H:%M:%S%z",
+            "P0DT2H0M0S",
+        ),
     ],
 )
 def test_times(read, first, second, time_format, step):
@@ -591,6 +679,24 @@ def test_parquet_and_data_frame(frame, tmp_path):
     check_frame(read_array(frame.convert_dtypes(convert_floating=False)), ".parquet")
 
 
+def test_whole_numbers_with_gaps_stay_whole(tmp_path):
+    counts = pd.array([0, 1, None, 7], "Int16")
+    frame = pd.DataFrame({"id": counts, "a": pd.array([1, 2, 3, None], "UInt8")})
+    frame.to_parquet(tmp_path / "x.parquet")
+    for found in (read_array(frame), read_file(file_config(tmp_path / "x.parquet"))):
+        assert lists(found) == [[[0, 1], [1, 2], [None, 3], [7, None]]]
+        assert found.form.dtypes == ("int16", "uint8")
+    frame["time"] = pd.array([None] * 4, "Int64")
+    with pytest.raises(InputError, match="column 'time': the value is missing"):
+        read_array(frame)
+
+
+def test_sparse_columns():
+    found = read_array(pd.DataFrame({"a": pd.arrays.SparseArray([0, 0, 2])}))
+    assert lists(found) == [[[0], [0], [2]]]
+    assert found.form.dtypes == ("int64",)
+
+
 def test_an_index_of_times_is_the_time(frame, tmp_path):
     frame = frame.set_index("when")
     check_frame(read_array(frame), ".parquet")
@@ -607,8 +713,9 @@ def test_an_index_with_gaps_is_left_out(frame):
     assert "left out a column without a name: it counts the rows" in found.notes
 
 
-def test_ts_with_labels_that_are_numbers(read):
-    lines = ["@problemName p", "@timeStamps false", "@univariate false"]
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_ts_with_labels_that_are_numbers(read, mark):
+    lines = [f"{mark}@problemName p", "@timeStamps false", "@univariate false"]
     lines += ["@classLabel true 10 9", "@data", "1,2:3,4:10", "5,?,6:7,8,9:9"]
     found = read("\n".join(lines) + "\n", "x.ts")
     assert lists(found) == [[[1, 3], [2, 4]], [[5, 7], [None, 8], [6, 9]]]
@@ -668,6 +775,14 @@ def test_arrays_of_all_types(given, dtype):
         np.testing.assert_array_equal(found.series[0], np.asarray(given, np.float32))
     assert set(found.form.dtypes) == {dtype}
     assert all(one.dtype.kind == "f" and one.dtype.isnative for one in found.series)
+
+
+def test_what_is_masked_is_missing():
+    masked = np.ma.masked_equal([[1, -9], [-9, 4]], -9)
+    for given in (masked, [masked]):
+        found = read_array(given)
+        assert lists(found) == [[[1, None], [None, 4]]]
+        assert found.form.dtypes == ("float64", "float64")
 
 
 def test_lists_of_different_lengths():

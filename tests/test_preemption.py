@@ -70,8 +70,8 @@ def test_sigterm_saves_and_exits_with_0(tmp_path):
     assert steps(tmp_path)[-1] == step
 
 
-def stopped_when_ready(code: str) -> str:
-    """What a program says that gets SIGTERM after `ready`; its status is 0."""
+def stopped_when_ready(code: str, status: int = 0) -> str:
+    """What a program says that gets SIGTERM after `ready`, and ends with `status`."""
     with subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
@@ -85,7 +85,7 @@ def stopped_when_ready(code: str) -> str:
             said, _ = process.communicate(timeout=15)
         finally:
             process.kill()
-    assert process.returncode == 0
+    assert process.returncode == status
     return said
 
 
@@ -94,24 +94,33 @@ BUSY = "hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)"  # deaf to signals, for 
 
 
 @pytest.mark.parametrize(
-    "work, says",
-    [(IDLE, "nothing was unsaved"), (BUSY, "busy for 1 s, what was saved")],
+    "work, goes_on, says",
+    [
+        (IDLE, True, "nothing was unsaved"),
+        (BUSY, True, "busy for 1 s, what was saved"),
+        (IDLE, False, "the same command starts anew"),
+        (BUSY, False, "the same command starts anew"),
+    ],
 )
-def test_outside_of_training_it_stops_where_it_is(work, says):
+def test_outside_of_training_it_stops_where_it_is(work, goes_on, says):
     code = (
         "import hashlib, time\n"
         "from l2d_jax import preemption\n"
         "preemption.GRACE_SECONDS = 1.0\n"
-        "preemption.watch()\n"
+        f"preemption.watch(goes_on={goes_on})\n"
         "print('ready', flush=True)\n"
         f"try: {work}\n"
         "except preemption.Preempted as notice: print(notice); raise\n"
     )
-    said = stopped_when_ready(code)
+    said = stopped_when_ready(code, 0 if goes_on else 143)
     assert said.startswith(f"stopped by SIGTERM: {says}") and said.count("\n") == 1
 
 
-def test_it_ends_in_order_while_jax_computes():
+@pytest.mark.parametrize(
+    "mode, status, says",
+    [("run", 0, "nothing was"), ("sample", 143, "the same command starts anew")],
+)
+def test_it_ends_in_order_while_jax_computes(mode, status, says):
     code = (
         "import sys, time\n"
         "import jax, jax.numpy as jnp\n"
@@ -122,11 +131,11 @@ def test_it_ends_in_order_while_jax_computes():
         "    kept.append(jax.jit(loop).lower(x).compile()(x))\n"
         "    print('ready', flush=True)\n"
         "    for _ in range(600): time.sleep(0.1)\n"  # between two, a signal is seen
-        "kept, cli.dispatch, sys.argv = [], dispatch, ['main.py']\n"
+        f"kept, cli.dispatch, sys.argv = [], dispatch, ['main.py', '--mode={mode}']\n"
         "cli.main()\n"
     )
-    said = stopped_when_ready(code)
-    assert said.startswith("stopped by SIGTERM: nothing was") and said.count("\n") == 1
+    said = stopped_when_ready(code, status)
+    assert said.startswith(f"stopped by SIGTERM: {says}") and said.count("\n") == 1
 
 
 @pytest.mark.slow

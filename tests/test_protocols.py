@@ -112,8 +112,10 @@ def test_a_fifth_of_the_series_is_held_out_where_no_split_is_official():
         (recording(), {"stride": -1}, "a stride of -1 leads nowhere"),
         (recording(), {"window": 101}, "has 100 of the 101 rows.*lower"),
         (recording(), {"window": 30, "protocol": "held_out"}, "no held-out example"),
+        (recording(1), {}, "has 1 row, and a window takes 2 or more: add rows"),
         (recording(), {"channels": "a,z"}, "no channel 'z'.*some of a, b"),
-        (labelled(3), {"protocol": "held_out"}, "no held-out example"),
+        (recording(), {"channels": "a,a"}, "channel 'a' is asked for twice: name it"),
+        (labelled(3), {"protocol": "held_out"}, "no held-out example: add series, or"),
         (labelled(), {"length": 1}, "a length of 1 is too short"),
     ],
 )
@@ -130,7 +132,7 @@ def test_channels_in_the_order_given():
     assert splits.channels == ("b", "a")
     np.testing.assert_array_equal(splits.train.series[0, 0], [0.5, 0.0])
     assert splits.form.dtypes == ("float64", "int64")
-    assert split(given, settings(window=10, channels="b")).form.columns == ("t", "b")
+    assert split(given, settings(window=10, channels="b,")).form.columns == ("t", "b")
 
 
 # --- missing values -------------------------------------------------------------------
@@ -168,6 +170,24 @@ def test_windows_in_a_long_gap_are_left_out():
     known = (~np.isnan(splits.train.series)).sum(axis=(1, 2))
     assert known.min() == 5
     assert any(note.startswith("19 windows have fewer") for note in splits.notes)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "first", "says"),
+    [
+        (
+            "published",
+            0,
+            "each of the 91 training windows has fewer than half .*: fill",
+        ),
+        ("held_out", 80, "each of the 1 held-out windows has fewer than half .*: fill"),
+    ],
+)
+def test_a_recording_of_gaps_is_named(protocol, first, says):
+    given = recording(100, channels=1)
+    given.series[0][first:][np.arange(100 - first) % 3 > 0] = NAN
+    with pytest.raises(InputError, match=says):
+        split(given, settings(window=10, protocol=protocol))
 
 
 # --- chosen from the data -------------------------------------------------------------

@@ -13,6 +13,7 @@ from PIL import Image
 from l2d_jax import plots
 from l2d_jax.metrics.about import FAMILIES, SCORES, verdict
 from l2d_jax.metrics.floors import summary
+from l2d_jax.metrics.table import table
 from l2d_jax.report import SECTIONS, write_report
 from l2d_jax.report.scores import reading
 from l2d_jax.types import InputError
@@ -144,6 +145,20 @@ def test_reading_says_where_the_numbers_of_series_differ():
     assert "too few repeats" in reading("pca_fid", score)
     score["num_samples"] = 50
     assert "at equal size it is 2.0 times" in reading("pca_fid", score)
+
+
+def test_reading_of_privacy_has_no_repeats_and_a_note():
+    score = {**summary([0.0], num_samples=9), "floor": summary([0.0], num_samples=9)}
+    text = reading("exact_copies", {**score, "note": "Searched are 5 of 7"})
+    assert text.endswith(
+        "It has no repeats: copying is judged by all privacy scores together, and said "
+        "above where it is found. Searched are 5 of 7."
+    )
+    score["floor"]["chance_sd"] = 0.1
+    assert "can't be told" in reading("closer_to_train", score)
+    assert "NOTE: Searched are 5 of 7" in table(
+        {"exact_copies": {**score, "note": "Searched are 5 of 7"}}
+    )
 
 
 def test_reading_without_floor_or_value():
@@ -365,6 +380,27 @@ def test_shares_of_classes(tmp_path):
     assert "classifier" in page.text and "no label here" not in page.text
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_shares_of_classes_are_those_of_the_scores(tmp_path, own):
+    """Where generated series have no labels: one page, one set of shares."""
+    x = np.random.default_rng(7).normal(size=(40, 3, 1))
+    shares = {"real": [0.75, 0.25], "generated": [1.0, 0.0]}
+    page = write(
+        tmp_path,
+        real=x,
+        generated=x[:30],
+        channels=("a",),
+        labels=np.repeat([0, 1], [20, 20]),
+        generated_labels=np.repeat([0, 1], [15, 15]) if own else None,
+        scores={"class_histogram_distance": {"mean": 0.25, "shares": shares}},
+    )
+    expected = (
+        "1 50\u00a0% real, 50\u00a0% generated" if own else "1 25\u00a0% real, none"
+    )
+    assert [line for line in page.lines if line.startswith(expected)]
+    assert ("Shares are those of the class scores" in page.text) != own
+
+
 def test_generated_series_take_the_class_of_the_nearest_real_one(tmp_path):
     level = np.repeat([0.0, 10.0], [30, 10])[:, None, None] * np.ones((40, 3, 1))
     page = write(
@@ -421,6 +457,22 @@ def test_training_series_may_be_others_than_the_real_ones(tmp_path):
     ]
     # To the nearest other one: 1, .8, .2 and .2.
     assert "half of 4 training series within 0.5 of another." in page.text
+
+
+def test_a_part_of_the_training_set_has_its_numbers_there(tmp_path):
+    train = np.concatenate([ramp(h) for h in (0.0, 5.0, 10.0)])
+    page = write(
+        tmp_path,
+        real=train,
+        generated=ramp(4.0),
+        channels=("a",),
+        train=train,
+        train_rows=np.array([7, 40, 41]),
+        num_train=1000,
+    )
+    (caption,) = below(captions(page), "Generated ")
+    assert caption.endswith("to training series 40")
+    assert "Searched are 3 of 1,000 training series." in page.text
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 2, 1), (3, 5, 2)])

@@ -1,7 +1,11 @@
-"""What generated series are compared with."""
+"""What generated series are compared with, and searched for in."""
+
+import json
 
 import numpy as np
+import pytest
 
+from l2d_jax import results
 from l2d_jax.configs import base
 from l2d_jax.results import comparable, real_sets
 from l2d_jax.types import Examples, Splits
@@ -44,3 +48,54 @@ def test_missing_values_are_filled_before_they_are_scored():
     expected = np.array([[0, 2, 4, 4, NAN], [1, 2, 3, 5, 7]], np.float32)[..., None]
     np.testing.assert_allclose(real.series, expected, rtol=1e-6)
     assert [len(one) for one in comparable(real)] == [4, 5]
+
+
+@pytest.fixture
+def workdir(tmp_path, monkeypatch):
+    """A run whose samples are 40 of its 100 training series."""
+    made = examples(100)
+    made = made._replace(series=made.series[::2][:40], lengths=made.lengths[:40])
+    monkeypatch.setattr(results, "read_npz", lambda path: (made, {"seed": 0}))
+    monkeypatch.setattr(results, "facts_of", lambda *_: {})
+    return tmp_path
+
+
+def few_compared():
+    c = config(num_series=20)
+    c.evaluation.metrics = ("privacy", "spectral_distance")
+    return c
+
+
+def test_copies_are_searched_among_all_however_few_are_compared(workdir):
+    scores = results.score(workdir, few_compared(), splits(examples(100)))
+    assert scores["exact_copies"]["mean"] == 1.0
+    assert "40 of 40 samples" in scores["exact_copies"]["warning"]
+    assert scores["spectral_distance"]["num_samples"] == 20
+    assert not [s for s in scores.values() if "note" in s]
+
+
+def test_of_very_many_some_are_searched_and_it_is_said(workdir, monkeypatch):
+    monkeypatch.setattr(results, "MAX_SEARCHED", 50)
+    scores = results.score(workdir, few_compared(), splits(examples(100)))
+    assert 0.1 < scores["exact_copies"]["mean"] < 0.9
+    assert scores["exact_copies"]["note"] == "Searched are 50 of 100 training series"
+    assert "note" not in scores["spectral_distance"]
+    assert json.loads((workdir / "scores.json").read_text()) == scores
+    assert len(real_sets(splits(examples(9)), config(), searched=True)[0].lengths) == 9
+
+
+@pytest.mark.parametrize("most", [50, 1000])
+def test_the_report_is_told_where_copies_are_searched(workdir, monkeypatch, most):
+    told = {}
+
+    def write_report(workdir, **given):
+        told.update(given)
+        return workdir
+
+    monkeypatch.setattr(results, "write_report", write_report)
+    monkeypatch.setattr(results, "MAX_SEARCHED", most)
+    (workdir / "scores.json").write_text("{}")
+    results.report(workdir, few_compared(), splits(examples(100)))
+    assert len(told["real"]) == 20 and told["num_train"] == 100
+    assert len(told["train"]) == min(most, 100)
+    np.testing.assert_array_equal(told["train"][:, 0, 0], told["train_rows"])

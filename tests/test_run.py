@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 import l2d_jax
-from l2d_jax import configs, run
+from l2d_jax import configs, results, run
 from l2d_jax.cascade import VARIANTS
 from l2d_jax.checkpoints import load_model
-from l2d_jax.configs import base
+from l2d_jax.configs import base, resolve
 from l2d_jax.data import load_splits
 from l2d_jax.logbook import rows
 from l2d_jax.samples import read_npz
@@ -125,10 +125,85 @@ def test_a_run_leaves_all_that_it_promises_and_is_not_repeated(tmp_path):
     assert {p: p.stat().st_mtime_ns for p in workdir.glob("s*.*")} == before
     config.sampling.num_samples = 20  # sampling may change on a finished workdir
     assert run.run(config, workdir)["context_fid"]["num_samples"] == 20
+    # And the other commands go on with what was changed.
+    assert l2d_jax.load(workdir).config.sampling.num_samples == 20
 
+    said = (workdir / "config.json").read_bytes()
     config.data_stage.width = 24
     with pytest.raises(InputError, match=r"data_stage\.width was 16 and is 24"):
         run.run(config, workdir)
+    assert (workdir / "config.json").read_bytes() == said
+
+
+@pytest.mark.parametrize(
+    "variant, series, says",
+    [
+        ("latent_only", waves(), "variant was 'full' and is 'latent_only'"),
+        ("gaussian", waves(), "variant was 'full' and is 'gaussian'"),
+        ("full", waves(seed=1), "digest of the training series was .* and is"),
+    ],
+)
+def test_a_finished_model_is_not_replaced_by_another(variant, series, says, finished):
+    """Not of another variant, nor of other data."""
+    before = {p: p.read_bytes() for p in finished.rglob("*") if p.is_file()}
+    with pytest.raises(InputError, match=rf"{says}.* or take another --workdir"):
+        run.fit(series, workdir=finished, config=tiny(variant))
+    assert {p: p.read_bytes() for p in finished.rglob("*") if p.is_file()} == before
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The workdir of a full model of `waves()`."""
+    workdir = tmp_path_factory.mktemp("finished")
+    run.fit(waves(), workdir=workdir, config=tiny())
+    return workdir
+
+
+def test_samples_are_made_again_when_their_number_changes(tmp_path):
+    config = tiny("gaussian")
+    config.sampling.num_samples = 0  # as many as there are real ones, here 30
+    path = tmp_path / "samples.npz"
+
+    def generated(num_series):
+        config.evaluation.num_series = num_series
+        model = run.fit(waves(), workdir=tmp_path, config=config)
+        results.generate(model, tmp_path)
+        examples, settings = read_npz(path)
+        assert settings["num_samples"] == len(examples.series)
+        return len(examples.series), path.stat().st_mtime_ns, model
+
+    count, time, _ = generated(0)
+    assert count == 30
+    config.sampling.batch_size = 8  # memory, not results
+    assert generated(0)[:2] == (30, time)
+    count, _, model = generated(20)
+    assert count == 20
+    results.sample_to_file(model, path, n=5, seed=0)  # --mode=sample --out=...
+    assert generated(20)[0] == 20
+
+
+def test_a_data_file_is_found_from_elsewhere_and_after_it_was_moved(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "elsewhere").mkdir()
+    np.save(tmp_path / "mine.npy", waves())
+    for module in (run, results):  # it takes its time
+        monkeypatch.setattr(module, "report", lambda *_: None)
+    monkeypatch.chdir(tmp_path)
+    config = tiny("gaussian")
+    config.data.update(name="file", path="mine.npy")
+    config.evaluation.metrics = ("spectral_distance",)
+    scores = run.run(config, "w")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    workdir = tmp_path / "w"
+    assert results.rescore(workdir, None, report_only=False) == scores
+    (tmp_path / "mine.npy").rename("moved.npy")
+    with pytest.raises(InputError, match=r"correct --config\.data\.path"):
+        results.rescore(workdir, None, report_only=True)
+    config.data.path = "moved.npy"
+    assert results.rescore(workdir, config, report_only=False) == scores
+    run.run(config, workdir)  # is finished, and keeps the new place
+    assert l2d_jax.load(workdir).config.data.path == str(Path("moved.npy").absolute())
 
 
 @pytest.mark.parametrize(
@@ -149,6 +224,15 @@ def test_a_run_leaves_all_that_it_promises_and_is_not_repeated(tmp_path):
         ("data_stage.learning_rate", float("nan"), "rate=nan: use a number above 0"),
         ("evaluation.num_series", -1, "evaluation.num_series=-1: use 0"),
         ("seed", -1, "--config.seed=-1: use 0 or more"),
+        (
+            "data_stage.num_diffusion_steps",
+            1,
+            "--config.data_stage.num_diffusion_steps=1: use 2 or more",
+        ),
+        ("latent_stage.beta_last", 1.5, "--config.latent_stage.beta_first=.*need 0 <"),
+        ("data_stage.noise_scale", -1.0, "--config.data_stage.noise_scale=-1.0: use"),
+        ("sampling.latent_num_steps", 11, "latent_num_steps=11: the chain.*1 to 10"),
+        ("sampling.spacing", 0.5, r"spacing=0.5: use 1 \(even\) to 5"),
         ("training.compute_dtype", "int8", "compute_dtype='int8': use one of float32"),
         ("evaluation.metrics", ("fid",), "evaluation.metrics='fid': use one of"),
         ("sampling.solver", "euler", "solver='euler': use one of ancestral"),
@@ -167,6 +251,37 @@ def test_values_that_can_not_be_are_refused_before_anything_is_written(
     with pytest.raises(InputError, match=says):
         run.run(config, tmp_path / "w")
     assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize(
+    "section, fields, says",
+    [
+        (
+            "latent_stage",
+            {"prediction": "eps", "schedule": "cosine"},
+            "latent_stage.prediction=eps: the last steps of this schedule",
+        ),
+        (
+            "data_stage",
+            {"mixing": "attention", "width": 18},
+            "data_stage.width=18: attention has 4 heads, use a multiple of 4",
+        ),
+        (
+            "data_stage",
+            {"condition_network": "attention", "condition_width": 6},
+            "data_stage.condition_width=6: attention has 4 heads",
+        ),
+    ],
+)
+def test_fields_that_do_not_go_together_are_refused_before_training(
+    section, fields, says
+):
+    config = tiny()
+    config[section].update(fields)
+    with pytest.raises(InputError, match=says):
+        resolve(config)
+    config.variant = "bootstrap"  # that has neither
+    resolve(config)
 
 
 @pytest.mark.parametrize(
@@ -201,6 +316,14 @@ def test_sizes_chosen_for_the_length_of_the_series(length, patch, depth):
     assert reach >= length - 1 and (depth == 5 or reach / 2 < length)
     given, notes = configs.with_sizes(base.get_config(), length)
     assert given.data_stage.patch == 4 and notes == []
+
+
+def test_equal_size_with_latents_that_are_to_be_chosen():
+    config = configs.resolve(tiny("single_stage"))
+    sized, _ = configs.with_equal_size(config, (8, 2))
+    config.encoder.update(latent_dim=0, mask_rate=0.0)
+    open_sized, _ = configs.with_equal_size(config, (8, 2))
+    assert open_sized.data_stage.width == sized.data_stage.width
 
 
 def test_places_that_can_not_be_a_workdir(tmp_path):

@@ -167,14 +167,24 @@ def test_the_last_step_leaves_the_estimate_itself(solver, num_steps):
     assert np.isfinite(table).all()
 
 
-@pytest.mark.parametrize("num_diffusion_steps", [2, 7, 100])
-def test_timesteps_start_at_the_top_and_end_at_0(num_diffusion_steps):
+@pytest.mark.parametrize("spacing", [1.0, 1.5, 2.0, 5.0])
+@pytest.mark.parametrize("num_diffusion_steps", [2, 7, 100, 500])
+def test_timesteps_start_at_the_top_and_end_at_0(num_diffusion_steps, spacing):
     for num_steps in range(2, num_diffusion_steps + 1):
-        steps = timesteps(num_diffusion_steps, num_steps)
+        steps = timesteps(num_diffusion_steps, num_steps, spacing=spacing)
         assert len(steps) == num_steps
         assert steps[0] == num_diffusion_steps - 1 and steps[-1] == 0
         assert (np.diff(steps) < 0).all()
-    assert timesteps(num_diffusion_steps, 1).tolist() == [num_diffusion_steps - 1]
+    one = timesteps(num_diffusion_steps, 1, spacing=spacing)
+    assert one.tolist() == [num_diffusion_steps - 1]
+
+
+def test_spacings_by_hand():
+    """99 u^p with u = 1, 3/4, 1/2, 1/4, 0."""
+    assert timesteps(100, 5).tolist() == [99, 74, 50, 25, 0]
+    assert timesteps(100, 5, spacing=2.0).tolist() == [99, 56, 25, 6, 0]
+    # Where 6 u^2 = 6, 3.8, 2.2, .96, .24, 0 crowd: one apart.
+    assert timesteps(7, 6, spacing=2.0).tolist() == [6, 4, 3, 2, 1, 0]
 
 
 @pytest.mark.parametrize("num_steps", [0, -1, 101])

@@ -1,6 +1,7 @@
 """The sets that are compared: one scale, one shape, labels that fit."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from l2d_jax.metrics.sets import sets_of
@@ -8,6 +9,16 @@ from l2d_jax.types import InputError
 
 SERIES = np.random.default_rng(0).uniform(-1, 3, (16, 4, 2))
 NAMES = np.array(["b", "a"] * 8)
+
+
+class DataFrame(list):
+    """As pandas has it, but a sequence, as the tests check types."""
+
+    columns = ("a", "b")
+
+
+WIDE = SERIES.copy()
+WIDE[3, 1, 0] = 1e39
 
 
 def test_all_are_scaled_by_all_real_series():
@@ -42,6 +53,29 @@ def test_labels_become_indices_of_the_classes_of_real_series():
     assert sets.test_labels is None
 
 
+@pytest.mark.parametrize("make", [pd.Series, lambda x: x.astype(object), list])
+def test_text_in_any_holder_is_a_label(make):
+    sets = sets_of(SERIES, SERIES, labels=make(NAMES))
+    assert sets.classes == ("a", "b") and sets.labels.tolist() == [1, 0] * 8
+
+
+def test_some_are_compared_and_all_are_searched():
+    train = np.arange(60.0).reshape(20, 3, 1)
+    labels = np.arange(20) % 2
+    sets = sets_of(
+        train, SERIES[:, :3, :1], test=-train, labels=labels, num_series=16, seed=2
+    )
+    assert len(sets.train) == len(sets.test) == 16
+    assert len(sets.all_train) == len(sets.all_test) == 20
+    place = (
+        (sets.train[:, None] == sets.all_train[None]).all(axis=(2, 3)).argmax(axis=1)
+    )
+    assert (np.diff(place) > 0).all()
+    np.testing.assert_array_equal(labels[place], sets.labels)
+    whole = sets_of(train, SERIES[:, :3, :1], num_series=20)
+    assert len(whole.train) == 20
+
+
 def test_indices_keep_their_names():
     sets = sets_of(SERIES, SERIES, labels=[0, 2] * 8, classes=("x", "y", "z"))
     assert sets.classes == ("x", "y", "z") and sets.labels.tolist() == [0, 2] * 8
@@ -61,13 +95,19 @@ def test_indices_keep_their_names():
         ),
         ({"labels": [0, 3] * 8, "classes": "ab"}, ["labels[1] is", "3", "0, 1"]),
         ({"test": SERIES[:3]}, ["test has 3 series"]),
+        ({"labels": np.array(["a", None] * 8)}, ["labels", "object"]),
+        ({"num_series": 3}, ["num_series=3", "16 or more, or 0"]),
+        ({"generated": WIDE}, ["generated[3] is 1e+39 at step 1, channel 0", "drop"]),
+        ({"generated": "g.npy"}, ["generated is a path", "np.load('g.npy')"]),
+        ({"real": DataFrame(SERIES)}, ["real is a DataFrame", "to_numpy()"]),
+        ({"real": [["a"]] * 16}, ["real[0] isn't an array of numbers"]),
         ({"test": SERIES[..., :1]}, ["real has 2 channels and test 1"]),
         ({"test": SERIES, "test_labels": NAMES}, ["test_labels without labels"]),
     ],
 )
 def test_what_does_not_fit_is_named(options, words):
     with pytest.raises(InputError) as error:
-        sets_of(SERIES, SERIES, **options)
+        sets_of(**{"real": SERIES, "generated": SERIES, **options})
     message = str(error.value)
     assert "\n" not in message
     assert not [word for word in words if word not in message], message

@@ -151,6 +151,17 @@ def test_a_direction_without_variance_is_not_blown_up():
     z = stages.standardise(stages.latent_moments(r, whiten=True), r)
     np.testing.assert_allclose(z[:, 2], 0.0, atol=1e-3)
     np.testing.assert_allclose(np.cov(z[:, :2].T, bias=True), np.eye(2), atol=2e-3)
+    # Nor is another series that varies there.
+    other = r[:1] + np.float32([0.0, 0.0, 3.0])
+    z_other = stages.standardise(stages.latent_moments(r, whiten=True), other)
+    np.testing.assert_allclose(z_other[0, :2], z[0, :2], atol=1e-3)
+    np.testing.assert_allclose(z_other[0, 2], 0.0, atol=1e-3)
+
+
+def test_equal_latents_stay_in_their_units():
+    latent = stages.latent_moments(np.full((3, 2), 5.0, np.float32), whiten=True)
+    z = stages.standardise(latent, np.float32([[5.0, 7.0]]))
+    np.testing.assert_allclose(z, [[0.0, 2.0]])
 
 
 def test_latents_are_those_of_the_encoder_standardised():

@@ -27,6 +27,7 @@ BASELINES: dict[str, Variant] = {
         value_range,
         chain="diffusion_ts",
         settings=("solver", "num_steps", "eta"),
+        fast={"solver": "ddim", "eta": 0.0},
     ),
     "fourier_diffusion": Variant(
         ("fourier_diffusion",),

@@ -11,10 +11,10 @@ is an L1 distance in time and of the spectra,
     w(t) = sqrt(alpha_t (1 - ab_t)) / (100 beta_t).
 
 Simplified in training: two accumulated batches are one of twice the size; weights are
-averaged at every step with a decay of .995^(1/10), not at every tenth with .995;
-warm-up begins at 0, not at 1e-5, and its steps count for the plateau. Sampling is
-ancestral over all steps; with fewer, the reference's is `--solver=ddim`, with an eta of
-0.
+averaged at every step, not at every tenth with .995, with a decay that grows as
+(1 + s) / (10 + s) to .995^(1/10): over the last 1,100 of 10,000 steps, where the
+reference averages over 2,000; warm-up begins at 0, not at 1e-5, and its steps count for
+the plateau. Sampling is ancestral over all steps; with fewer, DDIM with an eta of 0.
 """
 
 import math

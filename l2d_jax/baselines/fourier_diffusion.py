@@ -15,7 +15,9 @@ and the network learns the score, -G^-1 z / sqrt(1 - m^2), with the weight
 
 As there: a transformer encoder (post-norm, ReLU, dropout), learned positions whose norm
 is at most sqrt(width), random Fourier features of t that are not trained. Those are the
-same in every run, not drawn with the weights.
+same in every run, not drawn with the weights; layers begin with weights of their own,
+where the reference's are copies of one. Sampled are the last weights, not those with
+the least loss on held-out series.
 """
 
 import math
@@ -31,6 +33,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import parallel
 from l2d_jax.baselines.diffusion_ts import dense
+from l2d_jax.layers import torch_uniform
 from l2d_jax.stages import Stage, dtype_of, fill_missing
 from l2d_jax.types import (
     InputError,
@@ -164,7 +167,11 @@ class Layer(nn.Module):
     ) -> Float[Array, "L width"]:
         width, fixed = x.shape[-1], not training
         y = nn.MultiHeadDotProductAttention(
-            self.num_heads, dropout_rate=self.dropout, broadcast_dropout=False
+            self.num_heads,
+            dropout_rate=self.dropout,
+            broadcast_dropout=False,
+            kernel_init=torch_uniform(4 * width / 6),  # Xavier's, of [width, 3 width]
+            out_kernel_init=torch_uniform(width),
         )(x, deterministic=fixed)
         y = nn.Dropout(self.dropout)(y, deterministic=fixed)
         x = nn.LayerNorm(epsilon=1e-5)(x + y)

@@ -18,7 +18,9 @@ of means over the batch, which is why the stages bring their own `Updater`; the 
 are over all devices. A step of the joint phase takes three batches, which lie side by
 side in one.
 
-Series are scaled to [0, 1] by the range of each channel, as there.
+Series are scaled to [0, 1] by the range of each channel, as there. Where lengths
+differ, the networks run over the padding too, beside a validity channel; the reference
+stops at each series' end, and generates with the lengths of the data.
 """
 
 from collections.abc import Callable

@@ -22,7 +22,7 @@ from l2d_jax.data.ragged import (
     to_list,
     to_model_space,
 )
-from l2d_jax.data.sampler import batch_indices, chunk_indices
+from l2d_jax.data.sampler import chunk_indices
 from l2d_jax.data.windows import windows
 from l2d_jax.types import Collection, InputError, Splits
 
@@ -30,7 +30,6 @@ __all__ = [
     "DATASETS",
     "ModelSpace",
     "Normalizer",
-    "batch_indices",
     "chunk_indices",
     "from_list",
     "from_model_space",

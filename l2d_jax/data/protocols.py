@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 
+from l2d_jax.data.own.roles import asked_of
 from l2d_jax.data.ragged import from_list
 from l2d_jax.data.sampler import permutation
 from l2d_jax.data.windows import (
@@ -43,17 +44,19 @@ def split(collection: Collection, config: ConfigDict) -> Splits:
             f"--config.data.protocol={config.protocol!r}: use one of "
             f"{', '.join(PROTOCOLS)}"
         )
-    collection = choose_channels(collection, config.channels)
+    collection = choose_channels(collection, asked_of(config).channels)
     notes = list(collection.notes) + missing_values(collection)
     if len(collection.series) == 1 or config.window:
         train, test = cut(collection, config, notes)
+        mend = "lower --config.data.window"
     else:
         train, test = whole(collection, config)
+        mend = "add series"
     for part, what in ((train, "training"), (test, "held-out")):
         if part is not None and not len(part.series):
             raise InputError(
-                f"{collection.name} leaves no {what} example: lower "
-                "--config.data.window, or set --config.data.protocol=published"
+                f"{collection.name} leaves no {what} example: {mend}, or set "
+                "--config.data.protocol=published"
             )
     notes.append(sizes(train, test))
     return Splits(
@@ -81,9 +84,8 @@ def sizes(train: Examples, test: Examples | None) -> str:
 # --- channels and missing values ------------------------------------------------------
 
 
-def choose_channels(collection: Collection, given: str) -> Collection:
-    """The channels named in `given`, joined by commas, in this order; "": all."""
-    names = tuple(name.strip() for name in given.split(",")) if given else ()
+def choose_channels(collection: Collection, names: tuple[str, ...]) -> Collection:
+    """The channels of these names, in this order; all, if there are none."""
     if not names or names == collection.channels:
         return collection
     index = []
@@ -92,6 +94,11 @@ def choose_channels(collection: Collection, given: str) -> Collection:
             raise InputError(
                 f"{collection.name} has no channel {name!r}: set "
                 f"--config.data.channels to some of {', '.join(collection.channels)}"
+            )
+        if names.count(name) > 1:
+            raise InputError(
+                f"{collection.name}: channel {name!r} is asked for twice: name it once "
+                "in --config.data.channels"
             )
         index.append(collection.channels.index(name))
     form = collection.form
@@ -172,15 +179,27 @@ def cut(collection: Collection, config: ConfigDict, notes: list[str]) -> Parts:
         tested.append(one[border + length :])
     labels = collection.labels
     sparse, train = window_examples(trained, labels, length=length, stride=stride)
+    check_sparse(collection.name, "training", sparse, train)
     test = None
     if held_out:
         more, test = window_examples(tested, labels, length=length, stride=stride)
+        check_sparse(collection.name, "held-out", more, test)
         sparse += more
     if sparse:
         notes.append(
             f"{sparse:,} windows have fewer than half of their values and are left out"
         )
     return train, test
+
+
+def check_sparse(name: str, what: str, sparse: int, examples: Examples) -> None:
+    """Raises InputError where all windows were left out for missing values."""
+    if sparse and not len(examples.series):
+        raise InputError(
+            f"{name}: each of the {sparse:,} {what} windows has fewer than half of its "
+            "values: fill some in, leave out channels with many gaps, by naming the "
+            "others in --config.data.channels, or set another --config.data.window"
+        )
 
 
 def window_examples(

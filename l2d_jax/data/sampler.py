@@ -10,19 +10,13 @@ import numpy as np
 from jaxtyping import Int
 
 
-def batch_indices(
-    seed: int, step: int, *, num_examples: int, batch_size: int
-) -> Int[np.ndarray, " B"]:
-    """The examples of batch `step`, indices 0..num_examples-1. seed, step >= 0."""
-    return stream(
-        seed, start=step * batch_size, size=batch_size, num_examples=num_examples
-    )
-
-
 def chunk_indices(
     seed: int, first_step: int, num_steps: int, *, num_examples: int, batch_size: int
 ) -> Int[np.ndarray, "num_steps B"]:
-    """Batches first_step, ..., first_step + num_steps - 1, one a row."""
+    """Batches first_step, ..., first_step + num_steps - 1, one a row.
+
+    Of indices 0..num_examples-1; seed and first_step are 0 or more.
+    """
     indices = stream(
         seed,
         start=first_step * batch_size,

@@ -45,6 +45,10 @@ def check_window(longest: int, *, length: int, stride: int, name: str) -> None:
             f"a stride of {stride} leads nowhere: set --config.data.stride to 1 or "
             "more, or to 0 to have it chosen"
         )
+    if longest < 2:
+        raise InputError(
+            f"{name} has {longest} row, and a window takes 2 or more: add rows"
+        )
     if longest < length:
         raise InputError(
             f"{name} has {longest} of the {length} rows that one window takes: "

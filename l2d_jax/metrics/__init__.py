@@ -10,17 +10,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from l2d_jax.metrics import distances, moments
 from l2d_jax.metrics.classes import class_scores
 from l2d_jax.metrics.context_fid import ENCODER, context_fid
-from l2d_jax.metrics.copying import privacy_scores
+from l2d_jax.metrics.copying import Points, privacy_scores
 from l2d_jax.metrics.discriminative import (
     discriminative_score,
     discriminative_score_repaired,
 )
-from l2d_jax.metrics.fidelity import fidelity
+from l2d_jax.metrics.fidelity import authenticity, fidelity
 from l2d_jax.metrics.floors import with_floor, with_floors
 from l2d_jax.metrics.predictive import predictive_score, predictive_score_repaired
 from l2d_jax.metrics.representations import (
@@ -67,20 +66,25 @@ METRICS: dict[str, Callable[..., dict[str, Any]]] = {
         lambda real, x: distances.sliced_wasserstein(real, x)["frequency"]
     ),
     "mmd_series": with_floor(
-        lambda real, x: distances.maximum_mean_discrepancy(real, x)["series"]
+        lambda real, x: distances.maximum_mean_discrepancy(real, x)["series"],
+        undefined="half of the pairs of real series are equal",
     ),
     "mmd_increments": with_floor(
-        lambda real, x: distances.maximum_mean_discrepancy(real, x)["increments"]
+        lambda real, x: distances.maximum_mean_discrepancy(real, x)["increments"],
+        undefined="half of the pairs of real series have equal increments",
     ),
 }
 
 
 def score_fidelity(sets: Sets, *, num_repeats: int, seed: int) -> dict[str, Any]:
-    """The scores of `fidelity`, of series as points of L C coordinates."""
+    """The scores of `fidelity`, and `authenticity`, of series as points."""
     metrics = with_floors(
         lambda real, x: fidelity(points(real), points(x)), max_series=MAX_FIDELITY
     )
-    return metrics(sets.real, sets.generated, num_repeats=num_repeats, seed=seed)
+    settings = {"num_repeats": num_repeats, "seed": seed}
+    copying = authenticity(*searched(sets), **settings)
+    scores = metrics(sets.real, sets.generated, **settings)
+    return {**scores, "authenticity": copying}
 
 
 def score_classes(sets: Sets, *, num_repeats: int, seed: int) -> dict[str, Any]:
@@ -104,8 +108,7 @@ def score_classes(sets: Sets, *, num_repeats: int, seed: int) -> dict[str, Any]:
 
 def score_privacy(sets: Sets, *, num_repeats: int, seed: int) -> dict[str, Any]:
     """The scores of `privacy_scores`; `num_repeats` has no part."""
-    test = None if sets.test is None else points(sets.test)
-    return privacy_scores(points(sets.train), test, points(sets.generated), seed=seed)
+    return privacy_scores(*searched(sets), seed=seed)
 
 
 # Several scores each, of all that is known: `Sets`, num_repeats, seed -> by name.
@@ -117,7 +120,13 @@ GROUPS: dict[str, Callable[..., dict[str, dict[str, Any]]]] = {
 ALL = "all"
 
 
-def points(series: SeriesBatch) -> Float[np.ndarray, "N d"]:
+def searched(sets: Sets) -> tuple[Points, Points | None, Points]:
+    """All training and test series, and the generated ones, as points."""
+    test = None if sets.all_test is None else points(sets.all_test)
+    return points(sets.all_train), test, points(sets.generated)
+
+
+def points(series: SeriesBatch) -> Points:
     """A point a series; NaN counts as 0."""
     return np.nan_to_num(series).reshape(len(series), -1)
 
@@ -135,6 +144,7 @@ def evaluate(
     generated_labels: Labels | None = None,
     classes: Sequence[str] = (),
     metrics: Sequence[str] | None = None,
+    num_series: int = 0,
     num_repeats: int = 5,
     seed: int = 0,
     announce: Callable[[str], None] = lambda _: None,
@@ -154,12 +164,14 @@ def evaluate(
         the real series gives them.
       classes: names, where labels are the indices 0 to K - 1.
       metrics: keys of `METRICS` and `GROUPS`; all by default.
+      num_series: of `real`, and of `test`, so many are compared, drawn by the seed; 0:
+        all. Copies (privacy and authenticity) are searched among all in any case.
       num_repeats: how often each metric is computed, with fresh randomness.
       seed: what the randomness is derived from.
       announce: is told what is computed next, as "context_fid, 1 of 22".
 
-    All are scaled per channel so that the real ones (both sets) span 0 to 1, as the
-    published protocol has it. Lists are filled up with NaN to the longest series.
+    All are scaled per channel so that the real ones compared (both sets) span 0 to 1,
+    as the published protocol has it. Lists are filled up with NaN to the longest.
 
     Returns:
       A score by name, as `about` describes it, and its "seconds" (its share, where
@@ -179,6 +191,8 @@ def evaluate(
         test_labels=test_labels,
         generated_labels=generated_labels,
         classes=classes,
+        num_series=num_series,
+        seed=seed,
     )
     told = {"context_fid": {"encoder_series": sets.train}}
     scores = {}

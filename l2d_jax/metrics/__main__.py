@@ -106,6 +106,9 @@ def read(path: str, window: int) -> Read:
         }
     )
     splits = load_splits(config)
+    for note in splits.notes:
+        if "left out" in note and not note.startswith("missing values"):
+            print(f"{path}: {note}", file=sys.stderr)
     examples = splits.train
     labels = None
     if examples.labels is not None:

@@ -7,7 +7,10 @@ A score is a dict, as JSON has it:
   set it compares;
 - "floor": the same four for real series against other real ones, and "at_floor_size":
   the same four for as many generated ones. Only these two compare;
+- "chance_sd" of the floor, where that isn't measured but what chance gives: the
+  standard deviation of the score about it;
 - "undefined", where "mean" is None: why;
+- "note": one line, where the score doesn't cover all that there is;
 - "warning": one loud line, where the score itself says that the samples are unusable.
 
 `verdict` says what the difference to the floor comes to.
@@ -23,7 +26,9 @@ from l2d_jax.metrics.floors import MIN_REPEATS
 Verdict: TypeAlias = Literal[
     "as real", "worse", "better than real", "higher", "lower", "unknown"
 ]
-CERTAINTY = 0.99  # of a hundred scores of a perfect generator, one seems to differ
+# Of a hundred scores of a perfect generator one seems to differ; by a percentile two,
+# one at each end.
+CERTAINTY = 0.99
 ROUNDING = 1e-9  # of the larger value: differences below it are none
 
 FAMILIES = {  # name: its heading
@@ -275,7 +280,8 @@ def verdict(score: Mapping[str, Any], best: str) -> Verdict:
     """Whether a score can be told from what real series score, and how it differs.
 
     By its "percentile" among random exchanges where it has one: below 1 % or above
-    99 %. Else by a paired t-test at 99 % of "at_floor_size" against "floor", repeat by
+    99 %. By the "chance_sd" of its floor: outside of the 99 % of a Gaussian. Else by a
+    paired t-test at 99 % of "at_floor_size" against "floor", repeat by
     repeat: in each, both take the same half of the real series. Differences that are
     the same in all repeats count as they are. Repeats draw from the same series, which
     the t-test doesn't know: of 60 fresh sets of 500 Stock windows, each of six scores
@@ -295,6 +301,11 @@ def verdict(score: Mapping[str, Any], best: str) -> Verdict:
             return "worse"
         low = score["percentile"] < 1.0 - CERTAINTY
         return "better than real" if low else "as real"
+    floor = score.get("floor") or {}
+    if "chance_sd" in floor:
+        mean = score["mean"] - floor["mean"]
+        reach = stats.norm.ppf((1 + CERTAINTY) / 2) * floor["chance_sd"]
+        return _difference(mean, reach, best)
     pairs = _pairs(score)
     if pairs is None:
         return "unknown"
@@ -304,6 +315,11 @@ def verdict(score: Mapping[str, Any], best: str) -> Verdict:
     differences[np.abs(differences) <= ROUNDING * size] = 0.0
     n, mean, sd = len(differences), differences.mean(), differences.std(ddof=1)
     reach = stats.t.ppf((1 + CERTAINTY) / 2, n - 1) * sd / np.sqrt(n)
+    return _difference(mean, reach, best)
+
+
+def _difference(mean: float, reach: float, best: str) -> Verdict:
+    """What a mean difference to the floor is, if chance alone makes `reach`."""
     if abs(mean) <= reach:
         return "as real"
     if best == "real":

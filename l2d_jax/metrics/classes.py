@@ -55,6 +55,7 @@ class Repeat(NamedTuple):
     """What one repeat finds."""
 
     n: int
+    counts: tuple[Int[np.ndarray, " K"], Int[np.ndarray, " K"]]  # of the whole
     distance: Trio
     dropped: Trio
     dropped_classes: Classes  # of the whole
@@ -95,7 +96,8 @@ def class_scores(
     its errors are in the floor.
 
     - "class_histogram_distance": total variation distance between the shares of
-      classes, 0 to 1; 0: the same shares. Errors of the classifier move it.
+      classes, 0 to 1; 0: the same shares. Errors of the classifier move it. "shares":
+      both, "real" and "generated", by class, mean over repeats.
     - "dropped_classes": how many of the classes among the real series have no generated
       ones, or nearly: less than a tenth of the real share, and so few by chance in less
       than 1 of 1,000 cases, if the shares were the same (Fisher's exact test). At equal
@@ -142,7 +144,7 @@ def class_scores(
         )
     context = {"seed": seed, "num_repeats": num_repeats}
     scores = {
-        "class_histogram_distance": trio(repeats, "distance"),
+        "class_histogram_distance": histogram_distance(repeats),
         "dropped_classes": dropped_score(repeats, num_present, classes),
         "train_synthetic_test_real": usefulness(repeats),
     }
@@ -182,6 +184,13 @@ def trio(repeats: list[Repeat], name: str) -> dict[str, Any]:
     }
 
 
+def histogram_distance(repeats: list[Repeat]) -> dict[str, Any]:
+    """How far the shares of the classes differ, and these."""
+    shares = np.mean([repeat.counts for repeat in repeats], axis=0) / repeats[0].n
+    named = dict(zip(("real", "generated"), shares.tolist(), strict=True))
+    return {**trio(repeats, "distance"), "shares": named}
+
+
 def dropped_score(
     repeats: list[Repeat], num_present: int, classes: Sequence[str]
 ) -> dict[str, Any]:
@@ -191,7 +200,7 @@ def dropped_score(
     dropped = index[times > len(repeats) / 2].tolist()
     score = {**trio(repeats, "dropped"), "classes": dropped}
     if dropped:
-        names = ", ".join(f"{k} ({classes[k]})" if classes else f"{k}" for k in dropped)
+        names = ", ".join(classes[k] if classes else f"{k}" for k in dropped)
         score["warning"] = (
             f"{len(dropped)} of {num_present} classes have (nearly) no generated "
             f"series: {names}"
@@ -267,6 +276,7 @@ def compare(
     from_made, from_real = (accuracies(learn(rng, x), test) for x in (made, equal))
     return Repeat(
         n=n,
+        counts=pairs[0],
         distance=Trio(*(total_variation(*pair) for pair in pairs)),
         dropped=Trio(*(float(len(found) / num_present) for found in dropped)),
         dropped_classes=dropped[0],

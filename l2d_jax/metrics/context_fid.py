@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from l2d_jax.metrics.floors import MIN_REPEATS, choose, summary
+from l2d_jax.metrics.floors import MIN_REPEATS, NOT_FINITE, choose, summary
 from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.models import TS2Vec
 from l2d_jax.parallel import map_all
@@ -85,9 +85,9 @@ def context_fid(
     whole, floor, at_floor_size = zip(
         *(distances(rng, *pair) for pair in pairs), strict=True
     )
-    tested = num_repeats >= MIN_REPEATS
+    tested = num_repeats >= MIN_REPEATS and np.isfinite(whole).all()
     return {
-        **summary(whole, num_samples=n),
+        **summary(whole, num_samples=n, undefined=NOT_FINITE),
         "floor": summary(floor, num_samples=n // 2),
         "at_floor_size": summary(at_floor_size, num_samples=n // 2),
         **({"percentile": percentile(rng, pairs, whole)} if tested else {}),

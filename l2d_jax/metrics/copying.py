@@ -140,8 +140,9 @@ def of_ratios(found: dict[str, Any]) -> dict[str, Any]:
 
 def of_chance(found: dict[str, Any], name: str) -> dict[str, Any]:
     """A share whose ideal is .5; the floor's interval is what chance gives, 95 %."""
-    n, reach = found["num_records"], 1.96 * found["chance_sd"]
-    floor = {**summary([0.5], num_samples=n), "interval": [0.5 - reach, 0.5 + reach]}
+    n, sd = found["num_records"], found["chance_sd"]
+    chance = {"interval": [0.5 - 1.96 * sd, 0.5 + 1.96 * sd], "chance_sd": sd}
+    floor = {**summary([0.5], num_samples=n), **chance}
     return {**summary([found[name]], num_samples=n), "floor": floor}
 
 

@@ -19,18 +19,23 @@ Measures = Callable[[SeriesBatch, Float[np.ndarray, "M L C"]], Mapping[str, floa
 
 MIN_REPEATS = 3  # of a score, for a verdict
 UNDEFINED = "it has no value for a channel that is constant, or for a single step"
+NOT_FINITE = "numbers become too large for it: look at the generated values"
 
 
-def with_floor(measure: Measure) -> Callable[..., dict[str, Any]]:
+def with_floor(
+    measure: Measure, *, undefined: str = UNDEFINED
+) -> Callable[..., dict[str, Any]]:
     """A metric, as `METRICS` holds them, of a measure without randomness of its own.
 
     It returns "mean", "interval", "values" and "num_samples"; the same four under
     "floor" and "at_floor_size". Values are one a repeat, in which the larger set and
     the halves are drawn anew; a single one where nothing varies. "interval" is the 95 %
     interval of the mean by Student's t, None for a single value. Where the measure is
-    NaN, "mean" is None, and "undefined" says why.
+    NaN, "mean" is None, and "undefined" says why: `undefined`.
     """
-    metrics = with_floors(lambda real, x: {"score": measure(real, x)})
+    metrics = with_floors(
+        lambda real, x: {"score": measure(real, x)}, undefined=undefined
+    )
 
     def metric(
         real: SeriesBatch,
@@ -45,7 +50,7 @@ def with_floor(measure: Measure) -> Callable[..., dict[str, Any]]:
 
 
 def with_floors(
-    measures: Measures, *, max_series: int | None = None
+    measures: Measures, *, max_series: int | None = None, undefined: str = UNDEFINED
 ) -> Callable[..., dict[str, dict[str, Any]]]:
     """The same for measures that come together, by name.
 
@@ -78,10 +83,8 @@ def with_floors(
                 [found[name] for found in rows]
                 for rows in (whole, floor, at_floor_size)
             )
-            undefined = {} if np.isfinite(values).all() else {"undefined": UNDEFINED}
             return {
-                **summary(values, num_samples=n),
-                **undefined,
+                **summary(values, num_samples=n, undefined=undefined),
                 "floor": summary(halves[0], num_samples=half),
                 "at_floor_size": summary(halves[1], num_samples=half),
                 "seed": seed,
@@ -102,17 +105,20 @@ def choose(
     return rows[rng.choice(len(rows), n, replace=False)]
 
 
-def summary(values: Sequence[float], *, num_samples: int) -> dict[str, Any]:
+def summary(
+    values: Sequence[float], *, num_samples: int, undefined: str = ""
+) -> dict[str, Any]:
     """Mean and interval, mean -+ t(.975, repeats - 1) SEM; None for one repeat.
 
-    All None where a value isn't finite: JSON has no NaN.
+    All None where a value isn't finite, as JSON has no NaN; `undefined` is then said.
     """
     from scipy import stats  # takes a second to import
 
     n = len(values)
     if not np.isfinite(values).all():
         empty = {"mean": None, "interval": None, "values": [None] * n}
-        return {**empty, "num_samples": num_samples}
+        why = {"undefined": undefined} if undefined else {}
+        return {**empty, "num_samples": num_samples, **why}
     mean, interval = float(np.mean(values)), None
     if n > 1:
         sem = np.std(values, ddof=1) / np.sqrt(n)

@@ -2,7 +2,8 @@
 
 Which points are near is read off |x|^2 + |y|^2 - 2 x y, a matrix product in float64.
 It loses what is small against |x|^2, so how near they are is computed anew from the
-differences of the few nearest: a copy lies at distance 0 exactly.
+differences of the few nearest: a copy lies at distance 0 exactly. So is what lies too
+near to the rim of a ball to tell.
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from l2d_jax.types import InputError
 BLOCK_SIZE = 2048  # rows and columns of a block: 32 MB, a few of which are held
 SPARE = 3  # neighbours beyond the k nearest whose distance is computed anew
 ROUNDING = 1e-12  # of |x|^2 + |y|^2: well above what the matrix product loses
+MAX_CENTRED = 2048  # rows whose median is the origin
 
 
 class Neighbours(NamedTuple):
@@ -106,16 +108,21 @@ def count_balls(
 ) -> Int[np.ndarray, " N"]:
     """In how many of the balls around `centres` each point lies, their rims included.
 
-    A point beyond a rim by rounding alone counts as inside: it may be the very
-    neighbour that the radius was measured to.
+    The rims belong to them by 1e-15 of the radius: rounding doesn't put outside the
+    very neighbour that a radius was measured to.
     """
-    counts = np.zeros(len(points), np.int64)
+    counts, rims = np.zeros(len(points), np.int64), radii * (1.0 + 1e-15)
     for rows, columns, squared, norms in squared_distances(
         points, centres, block_size=block_size
     ):
+        beyond = squared - np.square(radii[columns])[None, :]
         norms *= ROUNDING
-        inside = squared - norms <= np.square(radii[columns])[None, :]
-        counts[rows] += inside.sum(axis=1)
+        counts[rows] += (beyond < -norms).sum(axis=1)
+        row, column = np.nonzero(np.abs(beyond) <= norms)  # told by the differences
+        for some in blocks(len(row), block_size):
+            i, j = row[some] + rows.start, column[some] + columns.start
+            inside = lengths(points[i].astype(np.float64) - centres[j]) <= rims[j]
+            counts += np.bincount(i[inside], minlength=len(points))
     return counts
 
 
@@ -124,9 +131,11 @@ def squared_distances(
 ) -> Iterator[tuple[slice, slice, np.ndarray, np.ndarray]]:
     """Blocks of |x|^2 + |y|^2 - 2 x y: rows, columns, values, and |x|^2 + |y|^2.
 
-    x and y are a and b without the mean of b. In float64, up to `ROUNDING`.
+    x and y are a and b without the median of b, per coordinate and of some rows: one
+    far outlier among them doesn't move it. In float64, up to `ROUNDING`.
     """
-    centre = b.mean(axis=0, dtype=np.float64)[None, :]
+    some = b[:: -(-len(b) // MAX_CENTRED)]
+    centre = np.median(some.astype(np.float64), axis=0)[None, :]
     for rows in blocks(len(a), block_size):
         x = a[rows] - centre
         for columns in blocks(len(b), block_size):

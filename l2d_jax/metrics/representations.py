@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from scipy import linalg
 
 from l2d_jax.metrics.context_fid import distances
-from l2d_jax.metrics.floors import choose, summary, with_floor
+from l2d_jax.metrics.floors import NOT_FINITE, choose, summary, with_floor
 from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.metrics.random_convolutions import fit_kernels, transform
 from l2d_jax.types import SeriesBatch
@@ -82,7 +82,9 @@ def pca_fid(
     components = principal_components(fitted)
     projected = points @ components
     others = as_points(generated, with_validity=with_validity) @ components
-    metric = with_floor(lambda x, y: frechet_distance(x[:, 0], y[:, 0]))
+    metric = with_floor(
+        lambda x, y: frechet_distance(x[:, 0], y[:, 0]), undefined=NOT_FINITE
+    )
     return metric(
         projected[:, None], others[:, None], num_repeats=num_repeats, seed=seed
     )
@@ -233,7 +235,7 @@ def as_score(
     """As a score: in each repeat the whole, its floor, and at the floor's size."""
     whole, floor, at_floor_size = zip(*values, strict=True)
     return {
-        **summary(whole, num_samples=num_samples),
+        **summary(whole, num_samples=num_samples, undefined=NOT_FINITE),
         "floor": summary(floor, num_samples=num_samples // 2),
         "at_floor_size": summary(at_floor_size, num_samples=num_samples // 2),
         "seed": seed,

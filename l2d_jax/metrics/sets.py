@@ -1,7 +1,8 @@
 """The sets of series that are compared, checked and brought to one scale."""
 
+import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import numpy as np
@@ -10,12 +11,22 @@ from jaxtyping import Float, Int
 from l2d_jax.types import InputError, SeriesBatch
 
 MIN_SAMPLES = 16
+LARGEST = 1e18  # times the range of a channel: float32 holds sums of squares of these
 BLOCK_SIZE = 2**20  # values that are scaled at a time
 ARRAYS = (np.ndarray, jax.Array)
 
+
+@runtime_checkable
+class Column(Protocol):
+    """What numpy makes an array of, as a column of a table."""
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray: ...
+
+
 # [N, L, C], or, where lengths differ, a sequence of [L_i, C].
 SeriesSet: TypeAlias = np.ndarray | jax.Array | Sequence[Any]
-Labels: TypeAlias = Sequence[Any] | np.ndarray | jax.Array
+Rows: TypeAlias = Int[np.ndarray, " _"] | slice
+Labels: TypeAlias = Sequence[Any] | np.ndarray | jax.Array | Column
 
 
 class Sets(NamedTuple):
@@ -26,7 +37,9 @@ class Sets(NamedTuple):
 
     train: SeriesBatch  # what the generator saw
     generated: Float[np.ndarray, "M L C"]
+    all_train: Float[np.ndarray, "_ L C"]  # `train`, or more: where copies are searched
     test: Float[np.ndarray, "H L C"] | None = None  # what it didn't see
+    all_test: Float[np.ndarray, "_ L C"] | None = None  # `test`, or more
     labels: Int[np.ndarray, " N"] | None = None  # of train: index of the class
     test_labels: Int[np.ndarray, " H"] | None = None
     generated_labels: Int[np.ndarray, " M"] | None = None
@@ -47,21 +60,53 @@ def sets_of(
     test_labels: Labels | None = None,
     generated_labels: Labels | None = None,
     classes: Sequence[str] = (),
+    num_series: int = 0,
+    seed: int = 0,
 ) -> Sets:
     """The sets as arrays of one scale; arguments and errors as of `evaluate`."""
+    if num_series and num_series < MIN_SAMPLES:
+        raise InputError(
+            f"num_series={num_series}: use {MIN_SAMPLES} or more, or 0 for all"
+        )
     given = {"real": real, "generated": generated}
     if test is not None:
         given["test"] = test
-    arrays = dict(zip(given, scaled(of_one_shape(**given)), strict=True))
+    arrays = dict(zip(given, of_one_shape(**given), strict=True))
+    rows = {
+        name: rows_of(len(array), num_series, seed=seed)
+        for name, array in arrays.items()
+        if name != "generated"
+    }
+    low, high = bounds([arrays[name][some] for name, some in rows.items()])
+    for name, array in arrays.items():
+        check_size(array, name, low, high)
+        arrays[name] = scale_one(array, low, high - low)
+    compared = {name: arrays[name][some] for name, some in rows.items()}
     named = {
         "labels": (labels, len(real)),
         "test_labels": (test_labels, 0 if test is None else len(test)),
         "generated_labels": (generated_labels, len(generated)),
     }
     indices, names = class_indices(named, classes)
+    of_train, of_test, of_generated = indices
     return Sets(
-        arrays["real"], arrays["generated"], arrays.get("test"), *indices, classes=names
+        train=compared["real"],
+        generated=arrays["generated"],
+        all_train=arrays["real"],
+        test=compared.get("test"),
+        all_test=arrays.get("test"),
+        labels=None if of_train is None else of_train[rows["real"]],
+        test_labels=None if of_test is None else of_test[rows["test"]],
+        generated_labels=of_generated,
+        classes=names,
     )
+
+
+def rows_of(count: int, most: int, *, seed: int) -> Rows:
+    """Sorted, `most` of `count` rows without replacement; all, as they are, for 0."""
+    if not 0 < most < count:
+        return slice(None)
+    return np.sort(np.random.default_rng(seed).permutation(count)[:most])
 
 
 # --- shapes ---------------------------------------------------------------------------
@@ -107,6 +152,16 @@ def of_one_shape(**sets: SeriesSet) -> list[Float[np.ndarray, "_ L C"]]:
 
 def as_array(given: SeriesSet, name: str) -> Float[np.ndarray, "N L C"]:
     """One array, checked; NaN after the end of the shorter series of a list."""
+    if isinstance(given, str | os.PathLike):
+        raise InputError(
+            f"{name} is a path: give what is in the file, as np.load({str(given)!r}), "
+            "or score files by python -m l2d_jax.metrics REAL GENERATED"
+        )
+    if hasattr(given, "columns"):
+        raise InputError(
+            f"{name} is a {type(given).__name__}: give an array [series, steps, "
+            "channels], as table[channels].to_numpy().reshape(-1, steps, channels)"
+        )
     if not isinstance(given, ARRAYS):
         return padded(given, name)
     if given.ndim != 3:
@@ -116,7 +171,7 @@ def as_array(given: SeriesSet, name: str) -> Float[np.ndarray, "N L C"]:
         )
     series = np.asarray(given)
     if series.dtype not in (np.float32, np.float64):
-        series = series.astype(np.float64)
+        series = numbers(series, name)
     check_count(series, name)
     if 0 in series.shape:
         check_series(series[0], f"{name}[0]", num_channels=series.shape[2:])
@@ -129,7 +184,7 @@ def as_array(given: SeriesSet, name: str) -> Float[np.ndarray, "N L C"]:
 def padded(given: Sequence[Any], name: str) -> Float[np.ndarray, "N L C"]:
     """One array of a list of [L_i, C], checked."""
     check_count(given, name)
-    series = [np.asarray(one, np.float64) for one in given]
+    series = [numbers(one, f"{name}[{i}]") for i, one in enumerate(given)]
     for i, one in enumerate(series):
         check_series(one, f"{name}[{i}]", num_channels=series[0].shape[-1:])
     longest = max(map(len, series))
@@ -137,6 +192,14 @@ def padded(given: Sequence[Any], name: str) -> Float[np.ndarray, "N L C"]:
     for row, one in zip(filled, series, strict=True):
         row[: len(one)] = one
     return filled
+
+
+def numbers(given: Any, name: str) -> np.ndarray:
+    """An array of float64."""
+    try:
+        return np.asarray(given, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} isn't an array of numbers: {error}") from error
 
 
 def check_count(series: Sequence[Any] | np.ndarray, name: str) -> None:
@@ -171,17 +234,15 @@ def check_series(one: np.ndarray, name: str, *, num_channels: tuple[int, ...]) -
 # --- scale ----------------------------------------------------------------------------
 
 
-def scaled(
-    sets: Sequence[Float[np.ndarray, "_ L C"]],
-) -> list[Float[np.ndarray, "_ L C"]]:
-    """All, scaled alike: each channel of the first and any third set spans 0 to 1.
-
-    These are the real ones, the second set is generated. float32.
+def bounds(
+    real: Sequence[Float[np.ndarray, "_ L C"]],
+) -> tuple[Float[np.ndarray, " C"], Float[np.ndarray, " C"]]:
+    """The lowest and highest values of each channel, over all sets.
 
     Raises:
       InputError: a channel of the first is constant.
     """
-    train, _, *others = sets
+    train, *others = real
     axes = (0, 1)
     low = np.fmin.reduce(train, axis=axes).astype(np.float64)
     high = np.fmax.reduce(train, axis=axes).astype(np.float64)
@@ -195,7 +256,26 @@ def scaled(
     for other in others:
         low = np.fmin(low, np.fmin.reduce(other, axis=axes))
         high = np.fmax(high, np.fmax.reduce(other, axis=axes))
-    return [scale_one(one, low, high - low) for one in sets]
+    return low, high
+
+
+def check_size(
+    series: Float[np.ndarray, "_ L C"],
+    name: str,
+    low: Float[np.ndarray, " C"],
+    high: Float[np.ndarray, " C"],
+) -> None:
+    """Raises `InputError` for values that are too large to be scored on this scale."""
+    reach = LARGEST * (high - low)
+    ends = (np.fmin.reduce(series, axis=(0, 1)), np.fmax.reduce(series, axis=(0, 1)))
+    if (ends[0] >= low - reach).all() and (ends[1] <= high + reach).all():
+        return
+    i, step, c = np.argwhere((series < low - reach) | (series > high + reach))[0]
+    raise InputError(
+        f"{name}[{i}] is {series[i, step, c]:g} at step {step}, channel {c}, and real "
+        f"series span {low[c]:g} to {high[c]:g}: too far off to be scored, drop the "
+        "series, or clip its values"
+    )
 
 
 def scale_one(
@@ -263,6 +343,8 @@ def class_indices(
 def label_array(labels: Labels, count: int, name: str) -> np.ndarray:
     """[count] labels, integers or text."""
     array = np.asarray(labels)
+    if array.dtype == object and all(isinstance(one, str) for one in array.flat):
+        array = array.astype(str)
     if array.ndim != 1 or len(array) != count:
         raise InputError(
             f"{name} has shape {array.shape} for {count} series: give one a series"

@@ -9,7 +9,7 @@ HEADER = ("", "value", "95 % interval", "at floor's size", "floor", "")
 
 
 def table(scores: Mapping[str, Mapping[str, Any]]) -> str:
-    """A line a score, by family, with its verdict; then warnings, a line each."""
+    """A line a score, by family, with its verdict; then notes and warnings."""
     rows: list[tuple[str, ...]] = [HEADER]
     for family, heading in FAMILIES.items():
         names = [name for name in scores if family_of(name) == family]
@@ -23,8 +23,10 @@ def table(scores: Mapping[str, Mapping[str, Any]]) -> str:
         ).rstrip()
         for cells in rows
     ]
-    warnings = [score["warning"] for score in scores.values() if "warning" in score]
-    return "\n".join([*lines, *(f"WARNING: {warning}" for warning in warnings)])
+    for kind in ("note", "warning"):
+        said = dict.fromkeys(score[kind] for score in scores.values() if kind in score)
+        lines += [f"{kind.upper()}: {text}" for text in said]
+    return "\n".join(lines)
 
 
 def family_of(name: str) -> str:

@@ -6,7 +6,7 @@ comes from the user (names, facts, warnings) is escaped.
 
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int, Num
@@ -39,8 +39,8 @@ SECTIONS = {  # id: the heading, and how to read what is below it
         f"{INTERVAL} and the number of series; as scores depend on that number, the "
         "floor compares with the value at the floor's size. “As real” means that the "
         "two can't be told apart at 99\u00a0%: of a hundred scores of a perfect "
-        "generator, one would still seem to differ. “Different” are those that differ "
-        "without being worse.",
+        "generator, one would still seem to differ, and of a hundred Context-FIDs two. "
+        "“Different” are those that differ without being worse.",
     ),
     "series": (
         "Real and generated side by side",
@@ -95,6 +95,14 @@ SECTIONS = {  # id: the heading, and how to read what is below it
 }
 
 
+class Searched(NamedTuple):
+    """Training series, their numbers in the training set, and how many that has."""
+
+    series: Others
+    rows: Int[np.ndarray, " _"]
+    total: int
+
+
 def write_report(
     workdir: FilePath | str,
     *,
@@ -108,6 +116,8 @@ def write_report(
     facts: Mapping[str, Any],
     losses: Mapping[str, tuple[Num[np.ndarray, " _"], Num[np.ndarray, " _"]]],
     train: Others | None = None,
+    train_rows: Int[np.ndarray, " _"] | None = None,
+    num_train: int | None = None,
     test: Others | None = None,
     seed: int = 0,
 ) -> FilePath:
@@ -123,14 +133,17 @@ def write_report(
     losses: by stage, (training step [n], loss [n]). seed: of which series are drawn.
     train: what the generator was trained on; None: `real`. test: real series that it
         wasn't trained on. In the units and form of `real`.
+    train_rows: where `train` is a part of the training set, of `num_train` series:
+        which of these they are.
 
     Raises:
       InputError: no real, or no generated, series is finite.
     """
     dropped = _count_dropped(real, "real") + _count_dropped(generated, "generated")
-    nearest_body = _nearest(
-        real if train is None else train, generated, test, channels, seed
-    )
+    train = real if train is None else train
+    rows = np.arange(len(train)) if train_rows is None else train_rows
+    searched = Searched(train, rows, num_train or len(train))
+    nearest_body = _nearest(searched, generated, test, channels, seed)
     kept, own = plots.whole(real), plots.whole(generated)
     real, generated = real[kept], generated[own]
     maps = _projections(real, generated, seed)
@@ -150,8 +163,17 @@ def write_report(
     }
     if labels is not None:
         told = None if generated_labels is None else generated_labels[own]
+        judged = scores.get("class_histogram_distance") or {}
+        counted = judged.get("shares") if told is None else None
         bodies["classes"] = _classes(
-            maps, real, generated, labels[kept], told, classes, seed
+            maps,
+            real,
+            generated,
+            labels[kept],
+            told,
+            classes,
+            counted,
+            seed,
         )
     text = page(facts, SECTIONS, bodies, alert=warnings_box(scores))
     return replace(to_path(workdir) / "report" / "index.html", text)
@@ -194,32 +216,35 @@ def _classes(
     labels: Int[np.ndarray, " N"],
     generated_labels: Int[np.ndarray, " n"] | None,
     classes: Sequence[str],
+    counted: Mapping[str, Sequence[float]] | None,
     seed: int,
 ) -> str:
-    counted = np.arange(len(generated))
+    some = np.arange(len(generated))
     source = "Generated series have the class that a classifier, or the user, gave them"
     if generated_labels is None:
-        counted = plots.pick(len(generated), MAX_SUMMARISED, seed=seed + 1)
+        some = plots.pick(len(generated), MAX_SUMMARISED, seed=seed + 1)
         generated_labels = np.full(len(generated), -1)
-        generated_labels[counted] = _nearest_labels(
-            real, generated[counted], labels, seed
-        )
+        generated_labels[some] = _nearest_labels(real, generated[some], labels, seed)
         source = (
             "Generated series carry no label here: each has the class of the real "
             "series nearest to it"
         )
     most = max(len(classes), labels.max() + 1, generated_labels.max() + 1)
-    names = [*classes, *map(str, range(len(classes), most))]
+    text = f"Shares are of {len(real):,} real and {len(some):,} generated"
     shares, others = (
         np.bincount(found, minlength=most) / len(found)
-        for found in (labels, generated_labels[counted])
+        for found in (labels, generated_labels[some])
     )
+    if counted:
+        shares, others = (np.array(counted[side]) for side in ("real", "generated"))
+        most = len(shares)
+        text = "Shares are those of the class scores: by a classifier, not a neighbour"
+    names = [*classes, *map(str, range(len(classes), most))]
     bars = "Shares of the classes, by number"
     if most > plots.MAX_BARS:
         bars = f"Shares of the {plots.MAX_BARS} rarest classes, by number"
     placed = labels[plots.pick(len(real), MAX_POINTS, seed=seed)]
     found = generated_labels[plots.pick(len(generated), MAX_POINTS, seed=seed + 1)]
-    text = f"{source}. Shares are of {len(real):,} real and {len(counted):,} generated."
     pictures = [
         figure(plots.share_picture(shares, others), bars),
         *(
@@ -227,7 +252,7 @@ def _classes(
             for name, where in maps.items()
         ),
     ]
-    return note(text) + _legend(names, shares, others) + grid(pictures)
+    return note(f"{source}. {text}.") + _legend(names, shares, others) + grid(pictures)
 
 
 def _nearest_labels(
@@ -282,12 +307,13 @@ def _curves(
 
 
 def _nearest(
-    train: Others,
+    searched: Searched,
     generated: Generated,
     test: Others | None,
     channels: Sequence[str],
     seed: int,
 ) -> str:
+    train = searched.series
     held_out = train[:0] if test is None else test
     known = _whole_ones(train, MAX_SEARCHED, seed)
     own = _whole_ones(generated, MAX_COMPARED, seed + 2)
@@ -303,8 +329,8 @@ def _nearest(
         "Distances are Euclidean, over all steps and channels, the training values of "
         "each channel spanning 1. "
     )
-    if len(known) < len(train):
-        how += f"Searched are {len(known):,} of {len(train):,} training series. "
+    if len(known) < searched.total:
+        how += f"Searched are {len(known):,} of {searched.total:,} training series. "
     if len(channels) > 1:
         stacked = ", ".join(channels[: plots.MAX_STACKED])
         how += f"Channels from top to bottom: {stacked}. "
@@ -312,7 +338,8 @@ def _nearest(
     for index in _whole_ones(generated, NUM_NEIGHBOURS, seed + 2):  # some of `own`
         place = np.searchsorted(own, index)
         other, distance = known[indices[place]], _shortened(distances[place])
-        caption = f"Generated {index}: distance {distance} to training series {other}"
+        row = searched.rows[other]
+        caption = f"Generated {index}: distance {distance} to training series {row}"
         picture = plots.neighbour_picture(generated[index], train[other])
         figures.append(figure(picture, caption))
     text = _typical(distances[: len(own)], distances[len(own) :], rows, seed)

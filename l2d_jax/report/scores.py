@@ -60,6 +60,13 @@ FINDINGS = {
         "none",
         "There are too few repeats to say whether chance alone explains a difference.",
     ),
+    "together": Finding(
+        "judged together",
+        "No verdict",
+        "none",
+        "It has no repeats: copying is judged by all privacy scores together, and said "
+        "above where it is found.",
+    ),
     "no floor": Finding(
         "no floor",
         "No verdict",
@@ -208,7 +215,8 @@ def reading(name: str, score: Mapping[str, Any]) -> str:
         else:
             own = value(fair["mean"], is_share=is_share)
             text += f"; {size} it is {own}, and {real} for real series"
-    return f"{text}. {_finding(name, score).says}"
+    note = f" {score['note']}." if score.get("note") else ""
+    return f"{text}. {_finding(name, score).says}{note}"
 
 
 def about(name: str) -> About:
@@ -227,7 +235,10 @@ def _finding(name: str, score: Mapping[str, Any]) -> Finding:
         return FINDINGS["undefined"]
     if not _is_defined(score.get("floor")):
         return FINDINGS["no floor"]
-    return FINDINGS[verdict(score, about(name).best)]
+    found = verdict(score, about(name).best)
+    if found == "unknown" and about(name).family == "privacy":
+        return FINDINGS["together"]
+    return FINDINGS[found]
 
 
 def _is_share(words: About) -> bool:

@@ -52,7 +52,8 @@ def read_npz(path: Path, asked: Asked) -> Collection:
     """
     check_not_asked(path, asked)
     try:
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+        with open(path, "rb") as raw:
+            file = np.load(raw, allow_pickle=False)
             if isinstance(file, np.ndarray):
                 raise InputError(f"{path} is an .npy in fact: rename it to end in .npy")
             members = {name.lower(): name for name in file.files}
@@ -132,8 +133,10 @@ def from_user(series: Any) -> Collection:
 
 
 def to_numpy(array: Any, where: str) -> np.ndarray:
-    """As numpy has it, from JAX and nested lists too."""
+    """As numpy has it, from JAX and nested lists too; NaN where it is masked."""
     try:
+        if np.ma.is_masked(array):
+            return array.astype(np.result_type(array, np.float32)).filled(np.nan)
         return np.asarray(array)
     except (ValueError, TypeError) as error:
         raise InputError(f"{where} is no array ({first_line(error)})") from error
@@ -167,6 +170,7 @@ def from_array(
     count = array.shape[-1]
     names = channels_of(count) if channels is None else names_of(channels, count, name)
     if array.ndim == 2:
+        check_recording(array, name, lengths, labels)
         series, pieces = [array], [array]
     else:
         ends = (
@@ -188,6 +192,23 @@ def from_array(
         classes = tuple(str(value) for value in values.tolist())
     form = Form(suffix, (dtype,) * count)
     return Collection(name, series, names, index, classes, form=form, notes=notes)
+
+
+def check_recording(
+    recording: Float[np.ndarray, "T C"],
+    where: str,
+    lengths: np.ndarray | None,
+    labels: np.ndarray | None,
+) -> None:
+    """Raises InputError where what is beside a recording speaks of many series."""
+    per_row = labels is not None and labels.shape == recording.shape[:1]
+    if lengths is not None or per_row:
+        what = "labels" if lengths is None else "lengths"
+        raise InputError(
+            f"{where} has shape {list(recording.shape)}, one recording [T, C], and "
+            f"{what!r}, which series have: give [N, L, C], here series[..., None], or "
+            f"leave out {what!r}"
+        )
 
 
 def channels_of(count: int) -> tuple[str, ...]:
@@ -316,7 +337,4 @@ def check_pieces(
         lows = np.fmin(lows, np.fmin.reduce(exact, axis=0))
         highs = np.fmax(highs, np.fmax.reduce(exact, axis=0))
         errors = np.fmax(errors, np.fmax.reduce(error, axis=0))
-    if (errors > 0).any():
-        varies = highs > lows  # constants are the scaler's
-        shown = np.where(varies, errors, 0.0)
-        check_resolution(lows, highs, shown, names, where)
+    check_resolution(lows, highs, errors, names, where)

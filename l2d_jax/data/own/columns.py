@@ -14,13 +14,17 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 NOT_A_TIME = np.iinfo(np.int64).min
 DATES = (
     *("%Y-%m-%d", "%Y/%m/%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y"),
-    *("%m-%d-%Y", "%Y.%m.%d", "%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%b %d %Y"),
-    *("%d %B %Y", "%B %d, %Y", "%m/%d/%y", "%d/%m/%y", "%d.%m.%y", "%Y-%m", "%Y%m%d"),
+    *("%m-%d-%Y", "%Y.%m.%d", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%b %d, %Y"),
+    *("%b %d %Y", "%d %B %Y", "%B %d, %Y", "%m/%d/%y", "%d/%m/%y", "%d.%m.%y"),
+    *("%Y-%m", "%Y%m%d"),
 )
 CLOCKS = ("", "%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p")
 ZONES = ("", "Z", "%z", " %z")
 STAMP = "%Y-%m-%dT%H:%M:%S.%f"  # of a column that holds times, not their text
+ISO = re.compile(r"%Y-%m-%d([T ]%H:%M(:%S(\.%f)?)?(Z| ?%z)?)?")  # of such formats
+HOURS = re.compile(r"(:\d\d(\.\d+)?) ?[+-]\d\d$")  # an offset without its minutes
 LIKE_A_DATE = re.compile(r"\d{1,4}[-/. ](\d|[A-Za-z]{3})|\d{8}|[A-Za-z]{3,9} \d\d?,? ")
+THOUSANDS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+")  # where the comma is decimal
 LIKE_A_NUMBER = re.compile(
     r"[+-]?\d{1,3}([,.'\u00a0\u202f ]\d{3})+([.,]\d+)?"  # thousands apart
     r"|[+-]?\d*,\d+([eE][+-]?\d+)?"  # a decimal comma
@@ -59,11 +63,18 @@ def from_texts(
     missing = np.array([text in MISSING for text in lower], bool)
     words = {"true": "1", "false": "0"}
     if decimal == ",":
-        lower = [text.replace(",", ".") if "." not in text else text for text in lower]
+        lower = [with_point(text) for text in lower]
     cells = np.array([words.get(text, text) for text in lower], dtype=object)
     cells[missing] = "nan"
     numbers = pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce")
     return numbers.to_numpy(np.float64, na_value=np.nan), missing
+
+
+def with_point(text: str) -> str:
+    """A number that may have a decimal comma, as float reads it; "1.007": no number."""
+    if THOUSANDS.fullmatch(text):
+        return "thousands apart"
+    return text if "." in text else text.replace(",", ".")
 
 
 def to_numbers(
@@ -100,8 +111,7 @@ def format_of(column: Column) -> str | None:
     if column.dtype.kind in "bf":
         return None
     if column.dtype.kind in "iu":
-        low, high = column.min(), column.max()
-        if not (19_000_101 <= low and high < 22_000_101):
+        if not column.between(19_000_101, 22_000_100).all():
             return None
         return "%Y%m%d" if (to_times(column, "%Y%m%d") > NOT_A_TIME).all() else None
     texts = [text for text in to_texts(column) if text.lower() not in MISSING]
@@ -121,6 +131,7 @@ def formats(text: str) -> list[str]:
     """The formats that read a text, of all that are known."""
     if not LIKE_A_DATE.match(text) or len(text) > 40:
         return []
+    text = HOURS.sub(r"\g<0>00", text)  # as strptime wants it
     found = []
     for date in DATES:
         for clock in CLOCKS:
@@ -145,7 +156,7 @@ def to_times(column: Column, time_format: str) -> Int[np.ndarray, " T"]:
         if column.dtype.kind == "f":  # 20200131 with gaps
             column = column.astype("Int64")
         given, texts = column.notna(), column.astype(str).str.strip()
-        known = "ISO8601" if time_format.startswith("%Y-%m-%d") else time_format
+        known = "ISO8601" if ISO.fullmatch(time_format) else time_format
         column = pd.to_datetime(
             texts.where(given), format=known, utc=True, errors="coerce"
         )

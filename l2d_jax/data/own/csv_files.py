@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from l2d_jax.data.own.columns import MISSING, formats
 from l2d_jax.data.own.frames import first_line
-from l2d_jax.data.own.roles import Asked, Frame, Table, check_names
+from l2d_jax.data.own.roles import Asked, Frame, Table, check_names, listed
 from l2d_jax.data.own.rows import CHUNK
 from l2d_jax.data.own.tables import read_table
 from l2d_jax.types import Collection, InputError
@@ -78,15 +78,17 @@ def open_table(path: Path) -> Table:
         header = next(cells_of(file, dialect), [])
     names = header_names(path, header)
 
-    def chunks() -> Iterator[Frame]:
-        yield from read_chunks(path, dialect, len(names))
+    def chunks(texts: tuple[int, ...]) -> Iterator[Frame]:
+        yield from read_chunks(path, dialect, len(names), texts)
 
     def check(rows: int) -> None:
         check_widths(path, dialect, len(names), rows)
 
     notes = ()
     if dialect.decimal == ",":
-        notes = ("read the comma in numbers as a decimal comma",)
+        notes += ("read the comma in numbers as a decimal comma",)
+    if is_count(names):
+        notes += (f"read line 1, {listed(names)}, as column names",)
     return Table(
         str(path),
         ".csv",
@@ -189,17 +191,13 @@ def header_names(path: Path, header: list[str]) -> tuple[str, ...]:
         raise InputError(
             f"{path}, line 1 is empty: write the column names there, and rows below"
         )
-    numbers = [is_number(name) for name in names]
-    if (
-        any(numbers)
-        and not is_count(names)
-        and all(
-            numeric or formats(name)
-            for name, numeric in zip(names, numbers, strict=True)
-        )
-    ):
+    numbers = [name for name in names if is_number(name)]
+    values = all(name in numbers or formats(name) for name in names)
+    fractions = any(re.fullmatch(r"[+-]?\d*[.,]\d+", name) for name in names)
+    if numbers and (values or fractions) and not is_count(names):
         raise InputError(
-            f"{path}, line 1 holds numbers: put a line with the column names above them"
+            f"{path}, line 1 holds numbers: put a line with the column names above "
+            f"them, or rename {numbers[0]!r}"
         )
     if len(names) > 1 and not names[-1]:
         raise InputError(
@@ -228,8 +226,13 @@ def is_count(names: tuple[str, ...]) -> bool:
 # --- rows -----------------------------------------------------------------------------
 
 
-def read_chunks(path: Path, dialect: Dialect, width: int) -> Iterator[Frame]:
+def read_chunks(
+    path: Path, dialect: Dialect, width: int, texts: tuple[int, ...]
+) -> Iterator[Frame]:
     """The rows below the header, typed by pandas, columns called 0, 1, ...
+
+    Args:
+      texts: columns that are text, of which only an empty cell is missing.
 
     Raises:
       InputError: a line with more cells than the header, a quote that isn't closed.
@@ -239,6 +242,10 @@ def read_chunks(path: Path, dialect: Dialect, width: int) -> Iterator[Frame]:
     first = next(numbered_rows(path, dialect), (2, []))[1]
     if len(first) > width + 1 or any(first[width:]):  # pandas would take an index
         raise InputError(width_complaint(path, dialect, width, 0))
+    columns = range(width + 1)  # one more: pandas drops a surplus cell here and there
+    words = spellings()
+    missing: Any = {i: [""] if i in texts else words for i in columns}
+    types: Any = dict.fromkeys(texts, str)
     with open_text(path, dialect) as file:
         next(cells_of(file, dialect))  # the header
         try:
@@ -247,9 +254,9 @@ def read_chunks(path: Path, dialect: Dialect, width: int) -> Iterator[Frame]:
                 sep=dialect.separator,
                 decimal=dialect.decimal,
                 header=None,
-                # One column more: pandas drops a surplus cell here and there, unseen.
-                names=list(range(width + 1)),
-                na_values=spellings(),
+                names=list(columns),
+                dtype=types,
+                na_values=missing,
                 keep_default_na=False,
                 skipinitialspace=True,
                 skip_blank_lines=False,  # so that rows can be counted
@@ -314,6 +321,11 @@ def width_complaint(path: Path, dialect: Dialect, width: int, index: int) -> str
     line, cells = find_row(path, dialect, index)
     if not cells:
         return f"{path}, line {line} is blank: remove it"
+    if width == 1:
+        return (
+            f"{path}: line 1 has one name, line {line} has {len(cells)} values: name "
+            f"each column in line 1, and separate numbers by {dialect.separator!r} only"
+        )
     return (
         f"{path}, line {line}: {len(cells)} of {width} values; each line needs one "
         "value a column"

@@ -18,6 +18,7 @@ def read_parquet(path: Path, asked: Asked) -> Collection:
       InputError: pyarrow is missing, the file is damaged, and as `read_table`.
     """
     try:
+        import pandas as pd
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ModuleNotFoundError as error:
@@ -28,9 +29,18 @@ def read_parquet(path: Path, asked: Asked) -> Collection:
             hidden = re.compile(r"__index_level_\d+__")  # pandas' index without a name
             shown = tuple("" if hidden.fullmatch(name) else name for name in names)
 
-            def chunks() -> Iterator[Frame]:
+            def whole(kind: pa.DataType) -> pd.ArrowDtype | None:
+                """The type of whole numbers, where pandas would make them floats."""
+                return pd.ArrowDtype(kind) if pa.types.is_integer(kind) else None
+
+            def chunks(texts: tuple[int, ...]) -> Iterator[Frame]:
+                del texts  # columns have types
                 for batch in file.iter_batches(batch_size=CHUNK):
-                    frame = batch.to_pandas(date_as_object=False, ignore_metadata=True)
+                    frame = batch.to_pandas(
+                        date_as_object=False,
+                        ignore_metadata=True,
+                        types_mapper=whole,
+                    )
                     yield frame.set_axis(range(len(names)), axis=1)
 
             table = Table(str(path), ".parquet", check_names(shown, path), chunks, row)
@@ -56,13 +66,22 @@ def read_frame(frame: Any, asked: Asked) -> Collection:
         )
         frame = frame.set_axis([*names, *frame.columns[len(names) :]], axis=1)
     columns = check_names(tuple(map(str, frame.columns)), "the DataFrame")
+    numbers = range(len(columns))
 
-    def chunks() -> Iterator[Frame]:
+    def chunks(texts: tuple[int, ...]) -> Iterator[Frame]:
+        del texts  # columns have types
         for start in range(0, len(frame), CHUNK):
-            part = frame.iloc[start : start + CHUNK]
-            yield part.set_axis(range(len(columns)), axis=1)
+            yield dense(frame.iloc[start : start + CHUNK].set_axis(numbers, axis=1))
 
     return read_table(Table("the DataFrame", ".parquet", columns, chunks, row), asked)
+
+
+def dense(frame: Frame) -> Frame:
+    """The same, with sparse columns as ordinary ones."""
+    import pandas as pd
+
+    sparse = {i: d for i, d in frame.dtypes.items() if isinstance(d, pd.SparseDtype)}
+    return frame.astype({i: dtype.subtype for i, dtype in sparse.items()})
 
 
 def row(index: int) -> str:

@@ -18,6 +18,7 @@ TIME_NAMES = ("date", "time", "timestamp", "datetime", "ds")
 ID_NAMES = ("id", "series", "subject", "sample")  # and whatever ends in _id
 LABEL_NAMES = ("label", "class", "target", "y")
 MOST_CLASSES = 100  # of a label column that is recognised
+MEANING = {"id": "the id of a series", "time": "time", "label": "labels"}
 
 
 class Asked(NamedTuple):
@@ -35,11 +36,11 @@ class Table(NamedTuple):
     name: str  # how errors call it
     suffix: str
     columns: tuple[str, ...]  # "": has no name
-    chunks: Callable[[], Iterator[Frame]]  # CHUNK rows each, in order
+    chunks: Callable[[tuple[int, ...]], Iterator[Frame]]  # CHUNK rows each, in order
     place: Callable[[int], str]  # row -> where the user finds it: "line 7"
     text: Callable[[int, int], str] | None = None  # a cell as the file has it
     check: Callable[[int], None] = lambda rows: None  # of the first so many rows
-    typed: bool = True  # the columns say which type they have, as csv can't
+    typed: bool = True  # else chunks gives the columns it is called with as text
     separator: str = ","
     decimal: str = "."
     notes: tuple[str, ...] = ()
@@ -55,6 +56,11 @@ class Roles(NamedTuple):
     label: int | None = None
     time_format: str = ""  # "": time is a number
     notes: tuple[str, ...] = ()
+
+    @property
+    def texts(self) -> tuple[int, ...]:
+        """Ids and labels: names, whatever they look like."""
+        return tuple(i for i in (self.id, self.label) if i is not None)
 
 
 def asked_of(config: ConfigDict) -> Asked:
@@ -108,13 +114,9 @@ def find_roles(table: Table, head: Frame, asked: Asked) -> Roles:
         )
     if not channels:
         free = [i for i in free if i not in (*found.values(), *given.values())]
-        channels = numeric_channels(columns, head, kinds, free, notes)
+        channels = numeric_channels(columns, head, kinds, free, "time" in found, notes)
         if not channels:
-            raise InputError(
-                f"{table.name} has no numeric column for a channel (columns: "
-                f"{listed(columns)}): name the columns in its first line, a number in "
-                "each cell below, separated by commas"
-            )
+            raise InputError(f"{table.name} {no_channel(columns, kinds, found)}")
     time_format = ""
     if (i := found.get("time")) is not None:
         time_format = format_of(head[i]) or ""
@@ -169,9 +171,9 @@ def recognised(
     """The role as an entry, and a note of it, if there is one."""
     if index is None:
         return {}
-    what = {"id": "the id of a series", "time": "time", "label": "labels"}[role]
     notes.append(
-        f"read column {columns[index]!r} as {what}: --config.data.{role}_column"
+        f"read column {columns[index]!r} as {MEANING[role]}: "
+        f"--config.data.{role}_column"
     )
     return {role: index}
 
@@ -234,18 +236,28 @@ def counts_rows(column: Column) -> bool:
     """True for 0, 1, 2, ... or 1, 2, 3, ..."""
     if column.dtype.kind not in "iu":
         return False
-    values = column.to_numpy()
+    values = column.to_numpy(np.float64, na_value=np.nan)
     return bool(values[0] in (0, 1) and (np.diff(values) == 1).all())
 
 
 def numeric_channels(
-    columns, head: Frame, kinds: list[str], free: list[int], notes: list[str]
+    columns,
+    head: Frame,
+    kinds: list[str],
+    free: list[int],
+    timed: bool,
+    notes: list[str],
 ) -> list[int]:
     """The free columns that hold numbers; notes say what is left out, and why."""
     channels, texts = [], []
     for i in free:
         name = columns[i].lower()
-        if kinds[i] != "number":
+        if kinds[i] == "text" and name in TIME_NAMES and not timed:
+            notes.append(
+                f"left out {columns[i]!r}: no time that can be read; the rows count in "
+                "the order of the file"
+            )
+        elif kinds[i] != "number":
             texts.append(columns[i] or "(without a name)")
         elif not name:
             notes.append("left out a column without a name: it counts the rows")
@@ -256,6 +268,22 @@ def numeric_channels(
     if texts:
         notes.append(f"left out {listed(texts)}: not numbers")
     return channels
+
+
+def no_channel(
+    columns: tuple[str, ...], kinds: list[str], found: dict[str, int]
+) -> str:
+    """Says that no channel is left, and why: what numbers were taken for, or none."""
+    if any(kinds[i] == "number" for i in found.values()):
+        read = ", ".join(f"{columns[i]!r} as {MEANING[r]}" for r, i in found.items())
+        return (
+            f"has no column left for a channel (read {read}): name the channels in "
+            "--config.data.channels"
+        )
+    return (
+        f"has no numeric column for a channel (columns: {listed(columns)}): name the "
+        "columns in its first line, a number in each cell below, separated by commas"
+    )
 
 
 def check_names(names: tuple[str, ...], where: str | Path) -> tuple[str, ...]:

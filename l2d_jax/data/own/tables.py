@@ -5,12 +5,17 @@ its rows need not be adjacent, and stand in the order of the time column if ther
 one, else in that of the file.
 """
 
-from itertools import chain
-
 import numpy as np
 from jaxtyping import Float, Int
 
-from l2d_jax.data.own.roles import Asked, Roles, Table, find_roles, listed
+from l2d_jax.data.own.roles import (
+    TIME_NAMES,
+    Asked,
+    Roles,
+    Table,
+    find_roles,
+    listed,
+)
 from l2d_jax.data.own.rows import Body, cell_place, read_body
 from l2d_jax.types import Collection, Form, InputError
 
@@ -24,15 +29,14 @@ def read_table(table: Table, asked: Asked) -> Collection:
       InputError: names or roles that can't be, no channel, no rows, a cell that can't
         be used, times that are out of order or stand there twice.
     """
-    chunks = table.chunks()
-    head = next(chunks, None)
+    head = next(table.chunks(()), None)
     if head is None or not len(head):
         raise InputError(
             f"{table.name} has no rows below the column names: add the recording"
         )
     roles = find_roles(table, head, asked)
-    body = read_body(table, roles, chain([head], chunks))
     del head
+    body = read_body(table, roles, table.chunks(roles.texts))
     body, roles = without_constants(table, roles, body, asked)
     check_resolution(
         body.lows, body.highs, body.errors, channel_names(roles), table.name
@@ -90,12 +94,14 @@ def check_resolution(
 ) -> None:
     """Raises InputError where float32 can't tell a channel's levels apart.
 
+    Constants and channels without a value pass: they are judged elsewhere.
+
     Args:
       lows, highs: of each channel, in float64.
       errors: the largest |x - float32(x)| of each.
     """
     for name, low, high, error in zip(names, lows, highs, errors, strict=True):
-        if error > (high - low) / LEVELS:
+        if low < high and error > (high - low) / LEVELS:
             raise InputError(
                 f"{where}, column {name!r} varies by {high - low:g} around "
                 f"{(low + high) / 2:g}, too little for float32: subtract a constant"
@@ -170,12 +176,20 @@ def check_order(
     here, above = (i, i - 1) if order is None else (int(order[i]), int(order[i - 1]))
     where = cell_place(table, roles, here, roles.time)
     if times[i] == times[i - 1]:
-        raise InputError(
-            f"{where}: the same time as in {table.place(above)}; remove one of the "
-            "rows, or name the column that tells series apart in "
+        mend = (
+            "remove one of the rows, or name the column that tells series apart in "
             "--config.data.id_column"
         )
+        if other := second_time(roles):
+            mend = f"join {roles.columns[roles.time]!r} and {other!r} into one column"
+        raise InputError(f"{where}: the same time as in {table.place(above)}; {mend}")
     raise InputError(f"{where}: earlier than the row above; sort the rows by time")
+
+
+def second_time(roles: Roles) -> str:
+    """Another column with the name of a time: a clock beside a date; "": none."""
+    others = (name for i, name in enumerate(roles.columns) if i != roles.time)
+    return next((name for name in others if name.lower() in TIME_NAMES), "")
 
 
 def with_clock(

@@ -25,6 +25,7 @@ Labelled: TypeAlias = tuple[list[Matrix], list[str]]
 Member: TypeAlias = Callable[[str], Path | None]
 
 PARTS = ("TRAIN", "TEST")
+TEXT = "utf-8-sig"  # with a byte order mark or without
 TS_TAGS = ("@problemname", "@timestamps", "@univariate")  # that sktime asks for
 MFCCS = 13  # coefficients a frame of the Spoken Arabic Digits
 
@@ -220,7 +221,7 @@ def read_ts(path: Path) -> tuple[list[Matrix], list[str] | None]:
         )
     labelled = header.get("@classlabel", "").startswith("true")
     try:
-        table: Any = load_from_tsfile_to_dataframe(str(path))
+        table: Any = load_from_tsfile_to_dataframe(str(path), encoding=TEXT)
     except Exception as error:  # its own are OSError, ValueError, UnboundLocalError
         fault = ts_fault(rows, skip_last=labelled or "@targetlabel" in header)
         raise InputError(
@@ -241,7 +242,7 @@ def read_ts(path: Path) -> tuple[list[Matrix], list[str] | None]:
 def ts_lines(path: Path) -> tuple[dict[str, str], list[tuple[int, str]]]:
     """The header of a .ts file, {"@tag": "the rest"}, and its numbered data lines."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding=TEXT).splitlines()
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not text in UTF-8: save it as such") from error
     except OSError as error:

@@ -1,0 +1,112 @@
+"""The command line up to the run itself: what it makes of words, what it refuses."""
+
+import sys
+
+import pytest
+from absl.testing import flagsaver
+
+from l2d_jax import cli, preemption
+from l2d_jax.configs import folder
+from l2d_jax.types import InputError
+
+# Of ml_collections, as it loads a config file.
+pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+
+RUN = ["--config=ar1", "--workdir=w"]
+SAMPLE = ["--mode=sample", "--workdir=w"]
+
+
+def went_on():
+    raise InputError("went on")
+
+
+@pytest.fixture
+def error_of(monkeypatch, capsys):
+    """The one line that a command ends with; `went on` where it would have run."""
+    monkeypatch.setattr(preemption, "watch", lambda **_: None)
+    monkeypatch.setattr(cli, "dispatch", went_on)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["main.py", *map(str, arguments)])
+        with flagsaver.flagsaver(), pytest.raises(SystemExit) as end:
+            cli.guarded()
+        (line,) = capsys.readouterr().err.splitlines()
+        assert end.value.code == 2 and line.startswith("error: ")
+        return line.removeprefix("error: ")
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        (RUN, "went on"),
+        (["--config", "ar1", "--workdir", "w"], "went on"),
+        ([*SAMPLE, "--seed=1", "--num_steps=5", "--out=x.npz"], "went on"),
+        (
+            [*RUN, "--seed=3"],
+            "--mode=sample: leave it out (a run takes --config.seed)",
+        ),
+        ([*RUN, "--num_steps=5"], "a run takes --config.sampling.num_steps"),
+        ([*RUN, "--solver=ddim"], "a run takes --config.sampling.solver"),
+        ([*RUN, "--num_samples=5"], "a run takes --config.sampling.num_samples"),
+        ([*RUN, "--mode=report", "--out=x"], "--out is for --mode=sample"),
+        ([*SAMPLE, "--config=ar1"], "--config is not for --mode=sample"),
+        ([*RUN, "--config.sampling.clip", "False"], "'False' is no flag: use --flag="),
+        (["stray", *RUN], "'stray' is no flag"),
+        (
+            ["--mode=evaluate", "--workdir=w", "--config.evaluation.num_repeats=1"],
+            "--config.evaluation.num_repeats needs --config=FILE beside it",
+        ),
+    ],
+)
+def test_what_would_be_ignored_is_refused(arguments, says, error_of):
+    assert says in error_of(*arguments)
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ("def get_config(:\n", "invalid syntax (mine.py, line 1)"),
+        ("x = 1\nx = y\n", "name 'y' is not defined (NameError in {path}, line 2)"),
+        ("def get_config():\n    return {}['a']\n", "'a' (KeyError in {path}, line 2)"),
+        ("def get_config():\n    return int('a')\n", "ValueError: invalid literal"),
+    ],
+)
+def test_errors_in_a_config_file(text, says, error_of, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    message = error_of(f"--config={path}", "--workdir=w")
+    assert message.startswith("--config: ") and says.format(path=path) in message
+
+
+def test_what_can_be_no_config_file(error_of, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.csv").write_text("a,b\n")
+    (tmp_path / "folder").mkdir()
+    assert "goes to --config=own --config.data.path=mine.csv" in error_of(
+        "--config=mine.csv"
+    )
+    assert "--config=folder: a folder; bundled" in error_of("--config=folder")
+    for empty in (["--config="], ["--config"]):
+        assert "--config=: name a file; bundled" in error_of(*empty)
+
+
+def test_words_become_flags(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "stock").mkdir()  # a bundled name all the same
+    stock = f"--config={folder() / 'stock.py'}:smoke"
+    for words in (["--config=stock:smoke"], ["--config", "stock:smoke"]):
+        assert cli.with_config_path(words) == [stock]
+    for word in cli.CHOSEN:
+        for words in ([f"{word}=auto"], [word, "auto"]):
+            assert cli.with_config_path(words) == [f"{word}=0"]
+    assert cli.with_config_path(["--seed", "auto"]) == ["--seed", "auto"]
+
+
+@pytest.mark.parametrize("mode", cli.MODES)
+def test_what_the_same_command_does_next_time(mode):
+    with flagsaver.flagsaver(mode=mode):
+        assert cli.next_time() == (
+            "goes on where it was" if mode == "run" else "starts anew"
+        )
