@@ -85,7 +85,7 @@ def get_config() -> ConfigDict:
     config.sampling.num_samples = 0  # generated for the scores; 0: as many as real ones
     config.sampling.solver = "ancestral"  # ancestral, ddim or dpm_solver++
     config.sampling.num_steps = 0  # of the data chain; 0: all K
-    config.sampling.spacing = 2.0  # of its steps, at (K - 1) u^2: denser at the end
+    config.sampling.spacing = 0.0  # p of steps at (K - 1) u^p; 0: 2 given r, else 1
     config.sampling.latent_solver = "dpm_solver++"  # of the latent chain
     config.sampling.latent_num_steps = 20  # 0: all K, as the paper with ancestral
     config.sampling.guidance = 1.0  # 1: plain; above: pushed away from "without F(r)"

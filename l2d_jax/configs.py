@@ -91,9 +91,11 @@ def resolve(config: ConfigDict) -> ConfigDict:
     if config.data.scaler == "auto":
         is_baseline = config.variant in baselines.BASELINES
         config.data.scaler = "min_max" if is_baseline else "equal_range"
+    without_latent = config.variant == "data_only"
     if not config.data_stage.noise_scale:
-        without_latent = config.variant == "data_only"
         config.data_stage.noise_scale = 2.0 if without_latent else 0.5
+    if not config.sampling.spacing:
+        config.sampling.spacing = 1.0 if without_latent else 2.0
     check_choice(config.variant, METHODS, "--config.variant")
     data, training = config.data_stage, config.training
     choices: dict[str, tuple[str, Iterable[str]]] = {

@@ -110,7 +110,7 @@ def end(name: str) -> NoReturn:
     """Ends this process though its main thread waits for the one that is missed."""
     if preemption.asked():  # of that one too, which was quicker
         print(preemption.line("nothing was unsaved"), file=sys.stderr, flush=True)
-        os._exit(0)
+        os._exit(preemption.status())
     print(
         f"error: {name} has ended before its time; what it said last tells why. Start "
         "all processes again: they go on from the last checkpoint",

@@ -89,6 +89,11 @@ def asked() -> bool:
     return _notice.came or _notice.asked
 
 
+def status() -> int:
+    """The exit status of this program, when SIGTERM stops it."""
+    return _notice.status
+
+
 @contextmanager
 def deferred() -> Iterator[None]:
     """Inside, the program stops only where it looks at `asked`; else at the end."""

@@ -98,21 +98,28 @@ def test_a_run_uses_that_width(capsys):
 
 
 @pytest.mark.parametrize(
-    ("argument", "noise_scale", "scaler"),
+    ("argument", "noise_scale", "spacing", "scaler"),
     [
-        ("full", 0.5, "equal_range"),
-        ("data_only", 2.0, "equal_range"),
-        ("single_stage", 2.0, "equal_range"),
-        ("diffusion_ts", 0.5, "min_max"),
+        ("full", 0.5, 2.0, "equal_range"),
+        ("data_only", 2.0, 1.0, "equal_range"),
+        ("single_stage", 2.0, 1.0, "equal_range"),
+        ("diffusion_ts", 0.5, 2.0, "min_max"),
     ],
 )
-def test_noise_levels_and_scaler_follow_the_method(argument, noise_scale, scaler):
+def test_what_is_left_open_follows_the_method(argument, noise_scale, spacing, scaler):
+    def chosen(config):
+        found = resolve(config)
+        return (
+            found.data_stage.noise_scale,
+            found.sampling.spacing,
+            found.data.scaler,
+        )
+
     config = base.with_argument(base.get_config(), argument)
-    found = resolve(config)
-    assert found.data_stage.noise_scale == noise_scale and found.data.scaler == scaler
-    config.data.scaler, config.data_stage.noise_scale = "standard", 1.5  # as given
-    found = resolve(config)
-    assert found.data_stage.noise_scale == 1.5 and found.data.scaler == "standard"
+    assert chosen(config) == (noise_scale, spacing, scaler)
+    config.data.scaler = "standard"  # as given
+    config.data_stage.noise_scale = config.sampling.spacing = 1.5
+    assert chosen(config) == (1.5, 1.5, "standard")
 
 
 def test_equal_size_is_for_one_stage():
