@@ -145,6 +145,10 @@ def test_reading_says_where_the_numbers_of_series_differ():
     assert "too few repeats" in reading("pca_fid", score)
     score["num_samples"] = 50
     assert "at equal size it is 2.0 times" in reading("pca_fid", score)
+    floor = summary([1.57], num_samples=640)
+    score = {**summary([1.6], num_samples=64), "floor": floor}
+    text = "; at another number of series, real ones have 1.57. "
+    assert text in reading("closest_record", score)
 
 
 def test_reading_of_privacy_has_no_repeats_and_a_note():

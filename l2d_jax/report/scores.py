@@ -212,6 +212,8 @@ def reading(name: str, score: Mapping[str, Any]) -> str:
         if words.best == "low" and _is_above_zero(floor) and fair["mean"] > 0:
             times = _times(fair["mean"] / floor["mean"])
             text += f"; {size} it is {times} what real series score against real ones"
+        elif fair is score:  # its value is said already
+            text += f"; {size}, real ones have {real}"
         else:
             own = value(fair["mean"], is_share=is_share)
             text += f"; {size} it is {own}, and {real} for real series"
