@@ -46,7 +46,15 @@ def measure(name: str, shape: tuple[int, ...]) -> dict[str, float]:
         labels = (np.arange(len(real)) % 3).astype(np.int64)
         test = walks(2, shape) if name == "privacy" else None
         before = peak()
-        sets = Sets(real, generated, test, labels=labels, classes=("a", "b", "c"))
+        sets = Sets(
+            train=real,
+            generated=generated,
+            all_train=real,
+            test=test,
+            all_test=test,
+            labels=labels,
+            classes=("a", "b", "c"),
+        )
         GROUPS[name](sets, num_repeats=1, seed=0)
     else:
         METRICS[name](real, generated, num_repeats=1, seed=0)

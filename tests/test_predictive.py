@@ -17,7 +17,7 @@ from l2d_jax.metrics.predictive import (
     predictive_score_repaired,
 )
 from l2d_jax.metrics.recurrent import last_state, time_major
-from l2d_jax.metrics.sets import scaled
+from l2d_jax.metrics.sets import sets_of
 
 METRICS = pytest.mark.parametrize(
     "metric", [predictive_score, predictive_score_repaired]
@@ -232,7 +232,7 @@ def test_stock_against_itself_is_as_published():
     from configs import stock
 
     series = load_splits(stock.get_config().data).train.series
-    real, _ = scaled([series, series])
+    real = sets_of(series, series).train
     found = predictive_score(real, real, num_repeats=2)
     assert found["num_samples"] == 3662
     assert found["mean"] == pytest.approx(0.0365, abs=0.001)
