@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from l2d_jax import adaptive, run
-from l2d_jax.adaptive import Candidate, best, measure, transport, with_latent
+from l2d_jax.adaptive import (
+    Candidate,
+    best,
+    decoder_stage,
+    measure,
+    transport,
+    with_latent,
+)
 from l2d_jax.configs import base, resolve
 from l2d_jax.types import InputError
 
@@ -50,6 +57,21 @@ def test_too_few_dimensions_leave_what_they_can_not_hold(monkeypatch):
     four = measure(config, rows, 4, 0.25)
     assert 0.65 < one.rebuilding < 1.05
     assert four.rebuilding < min(0.6, one.rebuilding - 0.1)
+
+
+def test_the_decoder_learns_whole_series_before_it_is_judged(monkeypatch):
+    """With 3 of 4 steps hidden in stage 1, whole series are nothing that D knows."""
+    monkeypatch.setattr(adaptive, "ENCODER_STEPS", 400)
+    monkeypatch.setattr(adaptive, "LATENT_STEPS", 20)
+    config, rows = small_config(), curves(512, 2)
+    found = measure(config, rows, 4, 0.75)
+
+    def untrained(config, shape, upstream):
+        stage = decoder_stage(config, shape, upstream)
+        return stage._replace(export=lambda *_: {"decoder": upstream["decoder"]})
+
+    monkeypatch.setattr(adaptive, "decoder_stage", untrained)
+    assert found.rebuilding < 0.8 * measure(config, rows, 4, 0.75).rebuilding
 
 
 def test_an_untrained_prior_costs_more_than_a_trained_one(monkeypatch):
