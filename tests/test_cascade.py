@@ -178,7 +178,7 @@ def test_samples_keep_to_the_range_of_the_training_series(variant):
 SETTINGS = {
     "solver": "dpm_solver++",
     "num_steps": 3,
-    "spacing": 1.0,
+    "spacing": 3.0,
     "clip": False,
     "guidance": 2.0,
     "start_rounds": 3,
