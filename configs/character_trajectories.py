@@ -9,9 +9,9 @@ half of these .0585, where real against real has .0343; with
 not measured. Time: 35 min on two CPU cores that two such runs and tests shared.
 
 These are from before the noise levels in configs/base.py were halved and latents
-whitened. Since then only with 10 minutes of training on one core, some nine tenths of
-these steps: .0203 of all series, five encoders, .0306 at half of these, where real
-against real has .0211 (benchmarks/results/paper).
+whitened. Since then only with 10 minutes of training on one core, nine tenths of these
+data steps and a quarter of the encoder's: .0203 of all series, five encoders, .0306 at
+half of these, where real against real has .0211 (benchmarks/results/paper).
 """
 
 from l2d_jax.configs import base

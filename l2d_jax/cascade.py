@@ -379,18 +379,18 @@ def with_sampling(
             f"{name}={given[name]}: variant {config.variant!r} has no such setting, "
             f"leave it out (it takes: {', '.join(variant.settings) or 'none'})"
         )
-    latent_steps = config.latent_stage.num_diffusion_steps
-    if 0 < given.get("num_steps", 0) < num_diffusion_steps(config):
-        given = {**variant.fast, **given}
-        if "latent_num_steps" in variant.fast:
-            given["latent_num_steps"] = min(given["latent_num_steps"], latent_steps)
     for name, value in given.items():
         try:
             config.sampling[name] = value
         except TypeError:
             kind = type(config.sampling[name]).__name__
             raise InputError(f"{name}={value!r}: give one of type {kind}") from None
-    s = config.sampling
+    s, latent_steps = config.sampling, config.latent_stage.num_diffusion_steps
+    if "num_steps" in given and 0 < s.num_steps < num_diffusion_steps(config):
+        others = {name: v for name, v in variant.fast.items() if name not in given}
+        if "latent_num_steps" in others:
+            others["latent_num_steps"] = min(others["latent_num_steps"], latent_steps)
+        s.update(others)
     for solver, steps, longest in (
         ("solver", "num_steps", num_diffusion_steps(config)),
         ("latent_solver", "latent_num_steps", latent_steps),

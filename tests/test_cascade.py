@@ -254,6 +254,11 @@ def test_a_series_in_a_list_is_the_same_in_an_array():
         (lambda m: check_request(2, jax.random.key(0)), "give a typed one, jax.random"),
         (lambda m: check_request(jax.random.key(0), 2.5), "num_samples=2.5: ask for 1"),
         (lambda m: m.with_sampling(num_steps=3.5), "num_steps=3.5: give one of type"),
+        (lambda m: m.with_sampling(num_steps="3"), "num_steps='3': give one of type"),
+        (
+            lambda m: m.with_sampling(num_steps=3, latent_num_steps=9),
+            "latent_num_steps=9: the chain.*1 to 8",
+        ),
         (lambda m: m.encode(np.zeros((3, 8, 2))), r"\[8, 2\].*takes \[N, 7, 2\]"),
         (lambda m: m.encode(np.zeros((8, 2))), r"\[8, 2\]: this model takes \[N, 7"),
         (lambda m: m.encode([np.zeros((9, 2))]), r"series 0.*\[9, 2\].*none longer"),
