@@ -23,7 +23,7 @@ import ast
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -312,7 +312,7 @@ def is_done(path: Path, options: Options) -> bool:
 def run_all(
     methods: list[Method],
     names: list[str],
-    seeds: int,
+    seeds: Sequence[int],
     *,
     options: Options,
     out: Path,
@@ -321,7 +321,7 @@ def run_all(
     """Every cell that isn't there yet; what went wrong, a line for each that failed."""
     out.mkdir(parents=True, exist_ok=True)
     failed = []
-    for seed in range(seeds):  # a whole table early, then the next seed
+    for seed in seeds:  # a whole table early, then the next seed
         for name in names:
             for method in methods:
                 cell = f"{method.name}__{name}__{seed}"
@@ -349,7 +349,8 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--sets", required=True, help="names of configs, by commas")
     parser.add_argument("--methods", default="all", help="as above, by commas")
-    parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
+    parser.add_argument("--seeds", type=int, default=3, help="how many")
+    parser.add_argument("--first_seed", type=int, default=0, help="of these")
     parser.add_argument("--budget_minutes", type=float, help="of training, a cell")
     parser.add_argument("--out", type=Path, required=True, help="folder of the cells")
     parser.add_argument("--workdirs", type=Path, help="default: OUT with _runs behind")
@@ -384,7 +385,7 @@ def main(arguments: list[str] | None = None) -> None:
         failed = run_all(
             methods,
             names,
-            args.seeds,
+            range(args.first_seed, args.first_seed + args.seeds),
             options=options,
             out=args.out,
             workdirs=args.workdirs or args.out.with_name(f"{args.out.name}_runs"),

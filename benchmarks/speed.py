@@ -1,4 +1,4 @@
-"""Series per second of sampling and training, beside PyTorch on the same cores.
+"""Series per second of sampling and training, beside PyTorch on the same device.
 
     python benchmarks/speed.py --quick
     python benchmarks/speed.py --out=benchmarks/results/speed_cpu.json
@@ -10,6 +10,10 @@ over a part of their steps, which all cost the same. PyTorch: `pip install -e .[
 
 Others on the machine spoil seconds. Where it isn't idle, count those in which the
 processor worked for this process, on one core: `taskset -c 0 ... --clock=cpu`.
+
+On a GPU PyTorch works there too, operation by operation, as the peers' own code does;
+its CUDA build has to be there. Batches are 4,096 then, float32 products are TF32's, and
+memory is that of the GPU.
 
 Compilation and memory are those of a fresh process that samples once, without and with
 what the persistent cache kept.
@@ -55,6 +59,11 @@ clock = "wall"  # or cpu, by --clock: on one core that others use too
 
 
 # --- what is timed --------------------------------------------------------------------
+
+
+def on_cpu() -> bool:
+    """Else a GPU, with batches that fill it."""
+    return jax.default_backend() == "cpu"
 
 
 def untrained(name: str, dtype: str) -> Cascade:
@@ -190,15 +199,16 @@ def inputs(model: Cascade, batch: int):
 
 
 def matmul(dtype: str) -> Callable[[], int]:
-    """Products of 1024 x 1024 with float32 out: the machine's rate, in 1e9 a second."""
-    a = jnp.ones((1024, 1024), dtype)
+    """Square products with float32 out: the device's rate, in 1e9 a second."""
+    size = 1024 if on_cpu() else 8192
+    a = jax.random.normal(jax.random.key(0), (size, size), dtype)
     dot = jax.jit(partial(jnp.matmul, preferred_element_type=jnp.float32))
 
     def run() -> int:
         for _ in range(20):
             result = dot(a, a)
         result.block_until_ready()
-        return 20 * 2 * 1024**3 // 10**9
+        return 20 * 2 * size**3 // 10**9
 
     return run
 
@@ -213,6 +223,9 @@ def torch_tasks(model: Cascade, *, batch: int, training_batch: int, part: int):
 
     torch.manual_seed(0)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
+    device = "cpu" if on_cpu() else "cuda"
+    torch.set_default_device(device)
+    torch.set_float32_matmul_precision("high")  # on a GPU TF32, as in JAX
     c, (length, channels) = model.config.data_stage, model.layout.shape
     network = peer.Denoiser(
         length,
@@ -247,24 +260,32 @@ def torch_tasks(model: Cascade, *, batch: int, training_batch: int, part: int):
         *(peer_copy(module) for module in (network, condition)), schedule.alpha_bar
     )
 
+    def autocast(dtype):
+        return torch.autocast(device, torch.bfloat16, enabled=dtype == "bfloat16")
+
+    def wait():
+        if device == "cuda":
+            torch.cuda.synchronize()
+
     def chain(dtype, denoise, rows, of, clip=False) -> float:
-        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
+        with autocast(dtype):
             peer.sample(denoise, shape, rows, clip=clip)
+        wait()
         return batch * len(rows) / of
 
     def calls(dtype) -> int:
         x_t, t = torch.randn(shape), torch.tensor([50.0])
-        enabled = dtype == "bfloat16"
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled):
+        with torch.inference_mode(), autocast(dtype):
             for _ in range(part):
                 network(x_t, t, signal)
+        wait()
         return part * batch
 
     def steps_of_training(dtype) -> int:
-        enabled = dtype == "bfloat16"
-        with torch.autocast("cpu", torch.bfloat16, enabled):
+        with autocast(dtype):
             for _ in range(part):
                 learner.step(series, latents)
+        wait()
         return part * training_batch
 
     def ours(x, t):
@@ -291,7 +312,10 @@ def peer_copy(module):
 
 
 def difference(model: Cascade, network, condition) -> float:
-    """Largest difference of the two denoisers' outputs; raises above 1e-4."""
+    """Largest difference of the two denoisers' outputs; raises where it is large.
+
+    On a GPU JAX's own float32 products are of TF32's precision.
+    """
     import torch
 
     params = model.params["series_denoiser"]
@@ -302,10 +326,12 @@ def difference(model: Cascade, network, condition) -> float:
     signal = jax.vmap(ours_f.apply, (None, 0))(params["condition"], r)
     x_0 = jax.vmap(ours.apply, (None, 0, None, 0))(params["denoiser"], x_t, t, signal)
     with torch.inference_mode():
-        signal = condition(torch.from_numpy(np.array(r)))
-        theirs = network(torch.from_numpy(np.array(x_t)), torch.tensor([50.0]), signal)
-    error = float(np.abs(np.asarray(x_0) - theirs.numpy()).max())
-    assert error < 1e-4, f"the PyTorch denoiser differs from ours by {error}"
+        signal = condition(torch.tensor(np.array(r)))
+        theirs = network(torch.tensor(np.array(x_t)), torch.tensor([50.0]), signal)
+    error = float(np.abs(np.asarray(x_0) - theirs.cpu().numpy()).max())
+    assert error < (1e-4 if on_cpu() else 1e-2), (
+        f"the PyTorch denoiser differs from ours by {error}"
+    )
     return error
 
 
@@ -335,6 +361,7 @@ def tsgm(name: str, batch: int, part: int) -> float:
 def fresh(name: str, dtype: str, num_steps: int, n: int) -> dict[str, float]:
     """Compilation and memory of this process, which samples for the first time."""
     model = untrained(name, dtype)
+    peak = memory if on_cpu() else device_memory
     before = peak()
     seconds = []
     for _ in range(3):
@@ -348,7 +375,12 @@ def fresh(name: str, dtype: str, num_steps: int, n: int) -> dict[str, float]:
     }
 
 
-def peak() -> float:
+def device_memory() -> float:
+    """MiB of the GPU that were in use at most."""
+    return jax.local_devices()[0].memory_stats()["peak_bytes_in_use"] / 2**20
+
+
+def memory() -> float:
     """MiB that this process has held at most.
 
     On Linux from /proc: what `resource` says counts the process that started it too.
@@ -380,11 +412,15 @@ def in_process(*arguments: str | int, cache: str | None = None):
 # --- the program ----------------------------------------------------------------------
 
 
-def measure(name: str, *, quick: bool, with_torch: bool, only: str) -> dict:
+def measure(
+    name: str, *, quick: bool, with_torch: bool, with_fresh: bool, only: str
+) -> dict:
     """Everything of one set."""
     num_series, length, _, _ = SETS[name]
-    n = 256 if quick else min(num_series, 88_000 // length)
-    part, repeats, batch = (2, 3, 256) if quick else (20, 3, 512)
+    n = min(num_series, 88_000 // length) if on_cpu() else num_series
+    part, repeats, batch = 20, 3, 512 if on_cpu() else 4_096
+    if quick:
+        n, part, batch = 256, 2, 256
     models = {dtype: untrained(name, dtype) for dtype in DTYPES}
     training_batch = models["float32"].config.data_stage.batch_size
     tasks, flops, error, size = {}, 0.0, None, None
@@ -424,6 +460,8 @@ def measure(name: str, *, quick: bool, with_torch: bool, only: str) -> dict:
         result["ratios"] = ratios(rates)
     if not quick:
         result["batch sweep"] = sweep(models, repeats)
+    if not with_fresh:
+        return result
     with tempfile.TemporaryDirectory() as cache:
         result["fresh process"] = {
             f"{state}, {steps} steps, {dtype}": in_process(
@@ -456,14 +494,17 @@ def ratios(rates: dict[str, dict]) -> dict[str, float]:
 
 def sweep(models: dict[str, Cascade], repeats: int) -> dict[str, dict]:
     """Rates by series per program call."""
+    sampled, trained = (128, 512, 2_048), (32, 128, 512)
+    if not on_cpu():
+        sampled, trained = (512, 4_096, 16_384), (128, 512, 2_048)
     tasks = {}
     for dtype, model in models.items():
-        for batch in (128, 512, 2048):
+        for batch in sampled:
             tasks[f"{FAST} steps, {dtype}, {batch}"] = sampler(
-                model, 2048, batch, num_steps=FAST
+                model, sampled[-1], batch, num_steps=FAST
             )
-        for batch in (32, 128, 512):
-            steps = 1_024 // batch
+        for batch in trained:
+            steps = max(1_024 // batch, 1) if on_cpu() else 20
             tasks[f"training, {dtype}, {batch}"] = trainer(model, batch, steps)
     return interleaved(tasks, repeats)
 
@@ -496,6 +537,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="Stock only, few repeats")
     parser.add_argument("--sets", default="")
     parser.add_argument("--no-torch", action="store_true")
+    parser.add_argument("--no-fresh", action="store_true", help="processes")
     parser.add_argument("--out", default="")
     parser.add_argument("--in-process", default="")
     parser.add_argument("--only", default="", help="tasks that match, rates alone")
@@ -522,7 +564,11 @@ def main() -> None:
     }
     for name in names:
         result = measure(
-            name, quick=args.quick, with_torch=not args.no_torch, only=args.only
+            name,
+            quick=args.quick,
+            with_torch=not args.no_torch,
+            with_fresh=not args.no_fresh,
+            only=args.only,
         )
         report["sets"][name] = result
         shown = result if args.quick else {name: result.get("ratios", result["rates"])}

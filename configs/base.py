@@ -92,7 +92,8 @@ def get_config() -> ConfigDict:
     config.sampling.eta = 1.0  # noise of DDIM: 0 none, 1 as ancestral
     config.sampling.start_rounds = 1  # calls that find where the data chain starts
     config.sampling.clip = True  # estimates of x_0, to the range of the training series
-    config.sampling.batch_size = 512  # series per device and call: memory, not results
+    # Series per device and call: memory, not results. 0: 512 on CPU, 4,096 elsewhere
+    config.sampling.batch_size = 0
 
     config.evaluation = ConfigDict()
     config.evaluation.metrics = ("all",)  # or keys of l2d_jax.metrics.METRICS, GROUPS

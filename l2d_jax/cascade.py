@@ -286,7 +286,7 @@ class Cascade:
             sampler(self.config, self.layout.shape),
             {"params": self.params, "key": key},
             np.arange(n, dtype=np.int32),
-            batch_size=self.config.sampling.batch_size,
+            batch_size=parallel.sampling_batch_size(self.config),
         )
         return (self._in_data_units(z) for z in batches)
 
@@ -316,7 +316,7 @@ class Cascade:
             reconstructor(self.config, self.layout.shape),
             {"params": self.params, "key": key, "latents": r_0},
             np.arange(len(r_0), dtype=np.int32),
-            batch_size=self.config.sampling.batch_size,
+            batch_size=parallel.sampling_batch_size(self.config),
         )
         examples = self._in_data_units(z)
         return to_list(*examples[:2]) if self.layout.ragged else examples.series
@@ -409,8 +409,10 @@ def with_sampling(
         raise InputError(f"start_rounds={s.start_rounds}: use 0 or more")
     if not 1.0 <= s.get("spacing", 1.0) <= MAX_SPACING:
         raise InputError(f"spacing={s.spacing}: use 1 (even) to {MAX_SPACING:g}")
-    if s.batch_size < 1:
-        raise InputError(f"batch_size={s.batch_size}: use 1 or more")
+    if s.batch_size < 0:
+        raise InputError(
+            f"batch_size={s.batch_size}: use 1 or more, or 0 (by the device)"
+        )
     if not 0.0 <= s.eta <= 1.0:
         raise InputError(f"eta={s.eta}: use 0 (no noise) to 1 (as ancestral)")
     return FrozenConfigDict(config)

@@ -176,7 +176,9 @@ RANGES = {
     "sampling.num_samples": NOT_NEGATIVE._replace(
         mend="use 0 (as many as real) or more"
     ),
-    "sampling.batch_size": COUNT,
+    "sampling.batch_size": NOT_NEGATIVE._replace(
+        mend="use 1 or more, or 0 (by the device)"
+    ),
     "evaluation.num_series": NOT_NEGATIVE._replace(mend="use 0 (all) or more"),
     "evaluation.num_repeats": COUNT,
     "evaluation.seed": NOT_NEGATIVE,

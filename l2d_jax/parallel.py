@@ -24,6 +24,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Int
+from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import peers
 from l2d_jax.types import InputError, Params, Rows
@@ -262,6 +263,12 @@ def processor() -> str:
 def default_compute_dtype() -> str:
     """bfloat16 where the hardware multiplies it natively, float32 on CPU."""
     return "float32" if jax.default_backend() == "cpu" else "bfloat16"
+
+
+def sampling_batch_size(config: ConfigDict | FrozenConfigDict) -> int:
+    """Series per device and call: `config.sampling.batch_size`, or by the device."""
+    by_device = 512 if jax.default_backend() == "cpu" else 4_096
+    return config.sampling.batch_size or by_device
 
 
 def mean(tree: Params) -> Params:

@@ -82,7 +82,7 @@ def sample_to_file(
             write_batches(model, path, n=n, seed=seed, settings=made_with)
             return path
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
-            size = model.config.sampling.batch_size
+            size = parallel.sampling_batch_size(model.config)
             if not is_out_of_memory(error) or size == 1:
                 raise
             free(error)
