@@ -30,7 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -430,8 +430,8 @@ def in_process(*arguments: str | int, cache: str | None = None):
 
 def measure(
     name: str, *, quick: bool, with_torch: bool, with_fresh: bool, only: str
-) -> dict:
-    """Everything of one set."""
+) -> Iterator[dict]:
+    """Everything of one set, part by part: what follows may take minutes."""
     num_series, length, _, _ = SETS[name]
     n = min(num_series, 88_000 // length if on_cpu() else 8_192)
     part, repeats, batch = 20, 3, 512 if on_cpu() else 4_096
@@ -454,8 +454,9 @@ def measure(
     chosen = {key: task for key, task in tasks.items() if re.search(only, key)}
     rates = interleaved(chosen, repeats)
     if only:
-        return {"series at once": batch, "rates": rates, "largest difference": error}
-    result = {
+        yield {"series at once": batch, "rates": rates, "largest difference": error}
+        return
+    yield {
         "series at once": n,
         "parameters": tree_size(models["float32"].params),
         "rates": rates,
@@ -470,24 +471,30 @@ def measure(
         },
     }
     if with_torch:
-        result["largest difference to the torch denoiser"] = error
-        result["parameters of Diffusion-TS's size"] = size
-        result["tsgm DDPM, 1000 steps"] = in_process("tsgm", name, batch, part)
-        result["ratios"] = ratios(rates)
+        yield {
+            "largest difference to the torch denoiser": error,
+            "parameters of Diffusion-TS's size": size,
+            "ratios": ratios(rates),
+        }
+        yield {"tsgm DDPM, 1000 steps": in_process("tsgm", name, batch, part)}
     if not quick:
-        result["batch sweep"] = sweep(models, repeats)
-    if not with_fresh:
-        return result
+        yield {"batch sweep": sweep(models, repeats)}
+    if with_fresh:
+        dtypes, steps = (DTYPES[:1], (FULL,)) if quick else (DTYPES, (FULL, FAST))
+        yield {"fresh process": fresh_processes(name, dtypes, steps, batch)}
+
+
+def fresh_processes(name: str, dtypes: Iterable[str], steps: Iterable[int], n: int):
+    """What `fresh` finds: compiled from nothing, and from the cache after that."""
     with tempfile.TemporaryDirectory() as cache:
-        result["fresh process"] = {
-            f"{state}, {steps} steps, {dtype}": in_process(
-                "fresh", name, dtype, steps, batch, cache=cache
+        return {
+            f"{state}, {num_steps} steps, {dtype}": in_process(
+                "fresh", name, dtype, num_steps, n, cache=cache
             )
-            for dtype in (DTYPES[:1] if quick else DTYPES)
-            for steps in ((FULL,) if quick else (FULL, FAST))
+            for dtype in dtypes
+            for num_steps in steps
             for state in ("without cache", "with cache")
         }
-    return result
 
 
 def ratios(rates: dict[str, dict]) -> dict[str, float]:
@@ -579,20 +586,21 @@ def main() -> None:
         "sets": {},
     }
     for name in names:
-        result = measure(
+        result = report["sets"][name] = {}
+        for part in measure(
             name,
             quick=args.quick,
             with_torch=not args.no_torch,
             with_fresh=not args.no_fresh,
             only=args.only,
-        )
-        report["sets"][name] = result
+        ):
+            result |= part
+            report["load at the end"] = round(os.getloadavg()[0], 1)
+            if args.out:
+                write_text(Path(args.out), json.dumps(report, indent=1) + "\n")
+                draw(report["sets"], Path(args.out).with_suffix(".png"))
         shown = result if args.quick else {name: result.get("ratios", result["rates"])}
         print(json.dumps(shown, indent=1), flush=True)
-        report["load at the end"] = round(os.getloadavg()[0], 1)
-        if args.out:
-            write_text(Path(args.out), json.dumps(report, indent=1) + "\n")
-            draw(report["sets"], Path(args.out).with_suffix(".png"))
 
 
 if __name__ == "__main__":
