@@ -230,6 +230,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=3, help="two or more")
     parser.add_argument("--repeats", type=int, default=3, help="encoders")
     parser.add_argument("--compute_dtype", default="auto", help="of products")
+    parser.add_argument("--chains", default="data,latent", help="whose rows")
     parser.add_argument("--time_again", action="store_true", help="on a quiet machine")
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -254,7 +255,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             model = model_of(name, variant, args.runs, args.compute_dtype)
             one["compute dtype"] = model.config.training.compute_dtype
             one[f"parameters of {variant}"] = tree_size(model.params)
-            for row in rows:
+            for row in (row for row in rows if row[0] in args.chains.split(",")):
                 key = "|".join(map(str, (variant, *row)))
                 is_there = key in one["rows"]
                 if is_there and not args.time_again:

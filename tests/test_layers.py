@@ -14,6 +14,7 @@ from l2d_jax.layers import (
     StepEmbedding,
     TimeMixing,
     along_time,
+    attend,
     product,
     shift,
     turned,
@@ -199,3 +200,21 @@ def test_every_step_has_its_own_embedding():
     rows = jax.vmap(lambda t: layer.apply(params, t))(jnp.arange(100))
     distances = jnp.linalg.norm(rows[:, None] - rows[None], axis=-1)
     assert (distances + jnp.eye(100)).min() > 1e-3
+
+
+@pytest.mark.parametrize("dropout_rate", [0.0, 0.5])
+def test_attention_is_that_of_flax(dropout_rate):
+    """Of 3 heads and 5 queries to 7 keys; the same weights are dropped."""
+    query, key, value = (
+        jax.random.normal(jax.random.key(i), (length, 3, 4))
+        for i, length in enumerate((5, 7, 7))
+    )
+    options = {"dropout_rng": jax.random.key(3), "dropout_rate": dropout_rate}
+    found = attend(query, key, value, **options, deterministic=False)
+    expected = nn.dot_product_attention(
+        query, key, value, **options, deterministic=False, broadcast_dropout=False
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    without = attend(query, key, value, **options)  # deterministic
+    same = np.allclose(found, without, atol=1e-6)
+    assert same == (dropout_rate == 0.0)

@@ -33,7 +33,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import parallel
 from l2d_jax.baselines.diffusion_ts import dense
-from l2d_jax.layers import torch_uniform
+from l2d_jax.layers import attend, torch_uniform
 from l2d_jax.stages import Stage, dtype_of, fill_missing
 from l2d_jax.types import (
     InputError,
@@ -172,6 +172,7 @@ class Layer(nn.Module):
             broadcast_dropout=False,
             kernel_init=torch_uniform(4 * width / 6),  # Xavier's, of [width, 3 width]
             out_kernel_init=torch_uniform(width),
+            attention_fn=attend,
         )(x, deterministic=fixed)
         y = nn.Dropout(self.dropout)(y, deterministic=fixed)
         x = nn.LayerNorm(epsilon=1e-5)(x + y)
