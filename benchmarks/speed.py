@@ -241,7 +241,8 @@ def torch_tasks(model: Cascade, *, batch: int, training_batch: int, part: int):
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     device = "cpu" if on_cpu() else "cuda"
     torch.set_default_device(device)
-    torch.set_float32_matmul_precision("high")  # on a GPU TF32, as in JAX
+    if device == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32, as in JAX
     c, (length, channels) = model.config.data_stage, model.layout.shape
     network = peer.Denoiser(
         length,
