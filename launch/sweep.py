@@ -22,6 +22,7 @@ import itertools
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -97,13 +98,22 @@ def commands(where: str, index: int, flags: list[str]) -> list[list[str]]:
 
 
 def status_of(command: list[str]) -> int:
-    """Runs it to its end, after Ctrl-C too: it got that as well."""
-    with subprocess.Popen(command) as process:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            process.wait()
-            raise
+    """Runs it to its end, after Ctrl-C too: it got that as well.
+
+    Ctrl-C is only noted meanwhile: as an exception it could strike between the start of
+    the command and the wait for it.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background
+        return subprocess.call(command)
+    interrupts = []
+    before = signal.signal(signal.SIGINT, lambda *_: interrupts.append(1))
+    try:
+        status = subprocess.call(command)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if interrupts:
+        raise KeyboardInterrupt
+    return status
 
 
 def refuse(message: str) -> int:
