@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 from compare import NOT_RUN, UNDEFINED, entry_of, grid, plain, written
+from ml_collections import ConfigDict
 from paper import Method, Options, make_config, read_methods
 
-from l2d_jax.cascade import METHODS
+from l2d_jax.cascade import METHODS, num_diffusion_steps
 from l2d_jax.configs import SECTIONS
 from l2d_jax.files import write_text
 from l2d_jax.metrics.about import SCORES
@@ -36,7 +37,13 @@ COLUMNS = (
     "exact_copies",
     "closest_record",
 )
-COSTS = ("share of full training", "parameters", "training, s", "sampling, s")
+COSTS = (
+    "share of full training",
+    "steps of the chain",
+    "parameters",
+    "training, s",
+    "sampling, s",
+)
 
 
 def read(folder: Path) -> Cells:
@@ -87,6 +94,16 @@ def share_of_training(cell: Cell, method: Method) -> str:
     return f"{100 * share:.0f} %" if share < 2 else f"{share:.0f} times"
 
 
+def steps_of_chain(cell: Cell) -> str:
+    """Of the solver, and of how many it was trained with, where these are more."""
+    config = ConfigDict(cell["config"])
+    longest = num_diffusion_steps(config)
+    steps = config.sampling.num_steps or longest
+    if not longest:
+        return ""
+    return f"{steps:,}" if steps == longest else f"{steps:,} of {longest:,}"
+
+
 def costs(cells: list[Cell], method: Method) -> list[str]:
     """Of the first seed, but for the seconds: medians."""
     first = cells[0]
@@ -97,6 +114,7 @@ def costs(cells: list[Cell], method: Method) -> list[str]:
     counted = sum(first["parameters"].values())
     return [
         share_of_training(first, method),
+        steps_of_chain(first),
         f"{counted:,}" if counted else "",
         f"{np.median(training):.0f}" if np.median(training) else "",
         f"{np.median(sampling):.0f}" if sampling else "",
@@ -153,11 +171,13 @@ def made_with(cell: Cell) -> str:
     if options.budget_minutes:
         budget = f"{options.budget_minutes:g} minutes of training a cell"
     steps = options.sampling_steps
+    sampling = options.sampling_minutes
     parts = (
         cell["device"],
         f"JAX {cell['versions']['jax']}",
         budget,
         f"at most {steps} steps in a chain" if steps else "all steps of each chain",
+        *([f"or those of {sampling:g} minutes of sampling"] if sampling else []),
         f"{options.num_series:,} series" if options.num_series else "all series",
         f"{options.num_repeats} repeats of each score",
     )

@@ -16,6 +16,10 @@ whatever machine: a few steps of each stage are timed first (that time isn't cou
 and the number of steps is set so that the stage, with its whole schedule, ends within
 its share (SHARES). Without it, training is as long as the config says. A share that
 hardly covers the compilation leaves few steps: see the lines that begin with "plan".
+
+--sampling_minutes=M does the same for sampling: a chain of more steps than fit is cut
+to those that do, though to no fewer than 5. By default it is as long as the budget,
+without a budget without end: FourierDiffusion's 1,000 steps take hours on a CPU.
 """
 
 import argparse
@@ -36,7 +40,7 @@ from reuse import reused_networks
 
 from l2d_jax import baselines, configs, parallel, train
 from l2d_jax.baselines import BASELINES
-from l2d_jax.cascade import METHODS, num_diffusion_steps, with_sampling
+from l2d_jax.cascade import METHODS, Cascade, num_diffusion_steps, with_sampling
 from l2d_jax.configs import SECTIONS
 from l2d_jax.data import load_splits
 from l2d_jax.files import write_text
@@ -66,6 +70,8 @@ PROBE_STEPS = 10  # in a call that is timed
 PROBE_ROWS = 512  # training series that it sees
 SECONDS_PER_CALL = 5.0
 SECONDS_PER_CHECKPOINT = 60.0
+PROBE_CHAINS = (2, 4)  # steps of the chains that are timed
+LEAST_CHAIN = 5  # steps: no budget cuts a chain to fewer
 
 
 class Method(NamedTuple):
@@ -85,6 +91,7 @@ class Options(NamedTuple):
     num_repeats: int
     sampling_steps: int
     smoke: bool
+    sampling_minutes: float | None = None
 
 
 # --- what is asked for ----------------------------------------------------------------
@@ -254,6 +261,61 @@ def kept_plan(task: Task, minutes: float, workdir: Path) -> dict[str, Any]:
     return found
 
 
+def fitting_steps(model: Cascade, n: int, minutes: float) -> int:
+    """Steps of the chain with which n series take so long; all of them at the most."""
+    config = model.config
+    steps = config.sampling.num_steps or num_diffusion_steps(config)
+    if steps <= LEAST_CHAIN:
+        return steps
+    rows = min(n, parallel.sampling_batch_size(config) * jax.device_count())
+    few, more = PROBE_CHAINS
+    times = [seconds_of_sampling(model, rows, num_steps) for num_steps in PROBE_CHAINS]
+    a_step = max((times[1] - times[0]) / (more - few), 1e-9)
+    left = 60.0 * minutes * rows / n - times[0]
+    fitting = few + int(left / a_step)
+    if fitting >= steps:
+        return steps
+    kept = max(fitting, LEAST_CHAIN)
+    print(
+        f"plan: sampling takes {kept:,} of {steps:,} steps, {a_step:.3g} s each for "
+        f"{rows:,} series",
+        flush=True,
+    )
+    return kept
+
+
+def seconds_of_sampling(model: Cascade, n: int, num_steps: int) -> float:
+    """Of n series, without compilation."""
+    times = []
+    for seed in range(2):
+        start = time.perf_counter()
+        model.sample(jax.random.key(seed), n, num_steps=num_steps)
+        times.append(time.perf_counter() - start)
+    return times[1]
+
+
+def with_fitting_steps(
+    model: Cascade, task: Task, minutes: float, workdir: Path
+) -> Cascade:
+    """The model with the steps that fit; of a cell that was cut off, those it had."""
+    path = workdir / "sampling_plan.json"
+    if not path.exists():
+        n = task.config.evaluation.num_series or model.layout.num_series
+        steps = fitting_steps(model, min(n, model.layout.num_series), minutes)
+        write_text(path, as_json({"minutes": minutes, "steps": steps}))
+    found = json.loads(path.read_text())
+    if found["minutes"] != minutes:
+        raise InputError(
+            f"{path} is a plan for {found['minutes']:g} minutes, and {minutes:g} are "
+            "asked for: use another --workdirs"
+        )
+    now = model.config.sampling.num_steps or num_diffusion_steps(model.config)
+    if found["steps"] < now:
+        model = model.with_sampling(num_steps=found["steps"])
+        task.config.sampling.update(model.config.sampling.to_dict())
+    return model
+
+
 # --- a cell ---------------------------------------------------------------------------
 
 
@@ -269,6 +331,8 @@ def run_cell(
         planned = kept_plan(task, options.budget_minutes, workdir)
         put(task.config, planned["fields"], "plan.json")
     model = train_all(task, workdir)
+    if options.sampling_minutes:
+        model = with_fitting_steps(model, task, options.sampling_minutes, workdir)
     start = time.perf_counter()
     sampled = (workdir / "samples.npz").exists()
     generate(model, workdir)
@@ -366,8 +430,12 @@ def main(arguments: list[str] | None = None) -> None:
         "--sampling_steps",
         type=int,
         default=0,
-        help="at most so many in a chain, 0: all. On CPU FourierDiffusion's 1,000 take "
-        "longer than its training",
+        help="at most so many in a chain, 0: all",
+    )
+    parser.add_argument(
+        "--sampling_minutes",
+        type=float,
+        help="a cell, at most; default: as --budget_minutes; 0: no limit",
     )
     parser.add_argument("--smoke", action="store_true", help="tiny networks")
     args = parser.parse_args(arguments)
@@ -378,6 +446,9 @@ def main(arguments: list[str] | None = None) -> None:
         num_repeats=args.num_repeats,
         sampling_steps=args.sampling_steps,
         smoke=args.smoke,
+        sampling_minutes=args.budget_minutes
+        if args.sampling_minutes is None
+        else args.sampling_minutes or None,
     )
     try:
         methods = read_methods(args.methods)

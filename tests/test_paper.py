@@ -89,7 +89,8 @@ def test_a_table_from_cells_that_are_made_once(tmp_path, on_a_tiny_set, capsys):
 def test_a_page_of_cells_and_of_what_is_missing(tmp_path):
     """Two seeds of 1 and 3: Student's interval is 2 -+ 12.706 / sqrt(2) sqrt(2)."""
     options = paper.Options(10.0, ("context_fid",), 500, 5, 20, smoke=False)
-    full = configs.load("stock").get_config().data_stage.num_steps
+    config = configs.load("stock").get_config()
+    full, config.sampling.num_steps = config.data_stage.num_steps, 20
     for seed, mean in ((0, 1.0), (1, 3.0)):
         cell = {
             "method": "full",
@@ -106,6 +107,7 @@ def test_a_page_of_cells_and_of_what_is_missing(tmp_path):
             "parameters": {"encoder": 1_000, "data": 2_000},
             "device": "1 x cpu (1 of 2 cores)",
             "versions": {"jax": "0.10.2"},
+            "config": config.to_dict(),
         }
         (tmp_path / f"full__stock__{seed}.json").write_text(json.dumps(cell))
     arguments = [str(tmp_path), "--sets=stock,etth", "--methods=full,gaussian"]
@@ -113,7 +115,7 @@ def test_a_page_of_cells_and_of_what_is_missing(tmp_path):
     text = (tmp_path / "tables.md").read_text()
     assert (
         "| full | 2 | 2.0 ± 12.7 | – | undefined | – | – | – | – | – "
-        "| 25 % | 3,000 | 550 | 12 |"
+        "| 25 % | 20 of 100 | 3,000 | 550 | 12 |"
     ) in text
     assert "| real against real, half the size |  | 0.250 |" in text
     assert "## etth" not in text
@@ -200,6 +202,51 @@ def test_a_plan_shares_the_time_as_stated(monkeypatch):
     assert found["fields"]["training.checkpoint_every"] == 6_000
     task.config.variant = "data_only"
     assert paper.plan(task, 1.0)["measured"]["data"]["steps"] in (5_490, 5_500)
+
+
+class Chain:
+    """A model whose chain takes 2 s and .5 s a step for each series."""
+
+    def __init__(self, steps=0):
+        config = base.with_argument(base.get_config(), "data_only")
+        config.sampling.num_steps = steps
+        self.config, self.clock, self.calls = configs.resolve(config), 0.0, []
+
+    def sample(self, key, n, *, num_steps):
+        self.calls.append((n, num_steps))
+        self.clock += 2.0 + 0.5 * n * num_steps
+
+
+@pytest.mark.parametrize(
+    "asked, n, minutes, steps",
+    [
+        (0, 10, 1.0, 11),  # 60 s = 2 + 5 x 11.6
+        (0, 10, 10.0, 100),  # 119 fit, the chain has 100
+        (8, 10, 1.0, 8),
+        (0, 10, 0.3, 5),  # 3 would fit
+        (0, 1_024, 100.0, 11),  # two calls of 512: 3,000 s = 2 + 256 x 11.7
+    ],
+)
+def test_steps_that_fit_the_time_of_sampling(monkeypatch, asked, n, minutes, steps):
+    model = Chain(asked)
+    monkeypatch.setattr(time, "perf_counter", lambda: model.clock)
+    monkeypatch.setattr(paper.parallel, "sampling_batch_size", lambda _: 512)
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    assert paper.fitting_steps(model, n, minutes) == steps
+    assert model.calls == [(min(n, 512), k) for k in (2, 2, 4, 4)]
+
+
+def test_a_cell_keeps_the_steps_that_its_sampling_began_with(tmp_path, on_a_tiny_set):
+    options = paper.Options(None, ("spectral_distance",), 0, 2, 0, True, 9.0)
+    method = paper.Method("data_only", "data_only", {})
+    plan = {"minutes": 9.0, "steps": 6}
+    (tmp_path / "sampling_plan.json").write_text(json.dumps(plan))
+    cell = paper.run_cell(method, "sines", 0, options=options, workdir=tmp_path)
+    assert cell["config"]["sampling"]["num_steps"] == 6
+    assert page.steps_of_chain(cell) == "6 of 100"
+    other = options._replace(sampling_minutes=3.0)
+    with pytest.raises(InputError, match=r"plan for 9 minutes, and 3 are.*--workdirs"):
+        paper.run_cell(method, "sines", 0, options=other, workdir=tmp_path)
 
 
 def test_a_schedule_keeps_its_shape():
