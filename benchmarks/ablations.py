@@ -218,11 +218,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=1, help="of sampling")
     parser.add_argument("--data_steps", type=int)
     parser.add_argument("--latent_steps", type=int)
+    parser.add_argument(
+        "--sampling_steps", type=int, help="of dpm_solver++, not as the config says"
+    )
     parser.add_argument("--compute_dtype", default="auto", help="of products")
     args = parser.parse_args(argv)
     config = configs.load(args.set).get_config()
     config.data_stage.num_steps = args.data_steps or config.data_stage.num_steps
     config.latent_stage.num_steps = args.latent_steps or config.latent_stage.num_steps
+    if args.sampling_steps:
+        config = with_fields(config, FAST | {"sampling.num_steps": args.sampling_steps})
     config.evaluation.num_series = args.num_series
     config.training.compute_dtype = args.compute_dtype
     folder = args.out / args.set
@@ -257,6 +262,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "data set": args.set,
             "series": len(real),
             "seeds of sampling": args.seeds,
+            "sampling steps": args.sampling_steps or "as the config",
             "data steps": config.data_stage.num_steps,
             "latent steps": config.latent_stage.num_steps,
             "compute dtype": args.compute_dtype,
