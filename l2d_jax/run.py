@@ -45,6 +45,8 @@ log = logging.getLogger(__name__)
 
 DIGEST_ROWS = 4_096
 
+Choice = Mapping[str, Any]  # of latent dimension and mask rate: latent.json
+
 # --- the whole program ----------------------------------------------------------------
 
 
@@ -162,7 +164,7 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
 
 def train(task: Task, workdir: FilePath) -> Cascade:
     """The stages of the variant in order, each from where it was; then the model."""
-    task = with_chosen_latent(task, workdir)
+    task, choice = with_chosen_latent(task, workdir)
     config, params = task.config, {}
     steps_per_call = config.training.steps_per_call
     check_shared(workdir)
@@ -171,7 +173,7 @@ def train(task: Task, workdir: FilePath) -> Cascade:
     facts = {name: stage_facts(config, name, of_data) for name in variant.stages}
     facts = facts or {config.variant: of_data}
     if model := finished(workdir, {"variant": config.variant, **of_data}, facts):
-        write_config(config, workdir)
+        write_config(config, choice, workdir)
         before, model = model, replace(model, config=FrozenConfigDict(config))
         if before.config != model.config:  # in how it is sampled or scored
             save(model, workdir, facts)
@@ -184,7 +186,7 @@ def train(task: Task, workdir: FilePath) -> Cascade:
         c = config[SECTIONS[name]]
 
         def open_logbook(first_step, name=name, c=c):
-            write_config(config, workdir)  # the checkpoints were accepted
+            write_config(config, choice, workdir)  # the checkpoints were accepted
             if not parallel.is_first():
                 return Silent()
             return Logbook(
@@ -221,16 +223,18 @@ def train(task: Task, workdir: FilePath) -> Cascade:
         ema_params = jax.tree.map(np.asarray, ema_params)
         params |= stage.export(ema_params, task.series)
     params |= variant.extras(config, params, task.series)
-    write_config(config, workdir)
+    write_config(config, choice, workdir)
     model = Cascade(params, task.normalizer, FrozenConfigDict(config), task.layout)
     save(model, workdir, facts)
     return model
 
 
-def write_config(config: ConfigDict, workdir: FilePath) -> None:
-    """config.json: of a run that what the workdir holds was accepted for."""
+def write_config(config: ConfigDict, choice: Choice, workdir: FilePath) -> None:
+    """config.json and latent.json, of a run that the workdir was accepted for."""
     if parallel.is_first():
         write_text(workdir / "config.json", as_json(describe(config)))
+        if choice:
+            write_text(workdir / "latent.json", as_json(choice))
 
 
 def save(model: Cascade, workdir: FilePath, facts: Mapping[str, Any]) -> None:
@@ -247,16 +251,17 @@ def save(model: Cascade, workdir: FilePath, facts: Mapping[str, Any]) -> None:
     )
 
 
-def with_chosen_latent(task: Task, workdir: FilePath) -> Task:
+def with_chosen_latent(task: Task, workdir: FilePath) -> tuple[Task, Choice]:
     """Latent dimension and mask rate chosen where the config leaves them open.
 
-    What was chosen is kept in the workdir, and taken from there by the same command.
+    What was chosen, and by what: to be kept in the workdir, from where the same command
+    takes it. Empty where nothing was open.
     """
     c = task.config.encoder
     if "encoder" not in METHODS[task.config.variant].stages:
-        return task
+        return task, {}
     if c.latent_dim and c.mask_rate:
-        return task
+        return task, {}
     path = workdir / "latent.json"
     facts = fields_of(task.config, ["encoder", "latent_stage"]) | data_facts(task)
     asked = json.loads(json.dumps(facts))
@@ -267,16 +272,15 @@ def with_chosen_latent(task: Task, workdir: FilePath) -> Task:
     if parallel.agree(known.get("asked") == asked):
         config = task.config.copy_and_resolve_references()
         config.encoder.update(known["chosen"])
-        return replace(task, config=config)
+        return replace(task, config=config), known
     config, candidates = with_latent(task.config, task.series)
     chosen = {name: config.encoder[name] for name in ("latent_dim", "mask_rate")}
     tried = [one._asdict() for one in candidates]
-    if parallel.is_first():
-        write_text(path, as_json({"asked": asked, "chosen": chosen, "tried": tried}))
     for field in chosen:
         if not c[field]:
             parallel.say(f"data: {field} {chosen[field]:g}: --config.encoder.{field}")
-    return replace(task, config=config)
+    choice = {"asked": asked, "chosen": chosen, "tried": tried}
+    return replace(task, config=config), choice
 
 
 def as_facts(layout: Layout) -> dict[str, Any]:

@@ -161,3 +161,9 @@ def test_a_run_keeps_its_choice(monkeypatch, tmp_path, capsys):
     again = run.fit(series, workdir=tmp_path, config=config)
     assert len(seen) == count == 6
     assert again.config.encoder.latent_dim == 4
+    # A run that the workdir refuses leaves the choice as it is.
+    before = (tmp_path / "latent.json").read_bytes()
+    with pytest.raises(InputError, match="digest of the training series was"):
+        run.fit(curves(40, 2, seed=1), workdir=tmp_path, config=config)
+    assert len(seen) == 12
+    assert (tmp_path / "latent.json").read_bytes() == before

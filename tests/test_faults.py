@@ -31,6 +31,7 @@ from l2d_jax.data import read_array, split
 from l2d_jax.lock import LOCK, locked
 from l2d_jax.samples import read_npz
 from l2d_jax.types import InputError
+from l2d_jax.workdir import as_json
 
 ROOT = Path(__file__).resolve().parents[1]
 KILLS = int(os.environ.get("L2D_KILLS", "30"))
@@ -378,9 +379,11 @@ def test_half_of_a_choice(left, tmp_path, monkeypatch):
     config.encoder.latent_dim = 0
     task = run.prepare(config, split(read_array(waves(), config.data), config.data))
     (tmp_path / "latent.json").write_text(left)
-    assert run.with_chosen_latent(task, tmp_path).config.encoder.latent_dim == 4
+    found, choice = run.with_chosen_latent(task, tmp_path)
+    assert found.config.encoder.latent_dim == choice["chosen"]["latent_dim"] == 4
+    run.write_config(found.config, choice, tmp_path)
     saved = json.loads((tmp_path / "latent.json").read_text())
-    assert saved["chosen"]["latent_dim"] == 4
+    assert saved == json.loads(as_json(choice))
 
 
 # --- whole runs, in processes of their own --------------------------------------------
