@@ -174,7 +174,8 @@ def with_config_path(argv: list[str]) -> list[str]:
 
 
 def check_flags(argv: list[str]) -> None:
-    """Raises `InputError` for what would be ignored; `argv`: all but the flags."""
+    """Raises `InputError` for what would be ignored or lost; `argv`: all but flags."""
+    from l2d_jax import files
     from l2d_jax.types import InputError
 
     if argv[1:]:
@@ -185,6 +186,12 @@ def check_flags(argv: list[str]) -> None:
             raise InputError(
                 "--config is not for --mode=sample, which takes that of the workdir: "
                 f"leave it out (there are {known})"
+            )
+        out = files.absolute(_OUT.value or "")
+        if out.parent == files.absolute(_WORKDIR.value or "") and out.stem == "samples":
+            raise InputError(
+                f"--out={_OUT.value} is what the run itself wrote and scored: use "
+                f"another name, as more{out.suffix}"
             )
         return
     for name, instead in OF_SAMPLE.items():

@@ -52,6 +52,17 @@ def error_of(monkeypatch, capsys):
         ([*RUN, "--num_samples=5"], "a run takes --config.sampling.num_samples"),
         ([*RUN, "--mode=report", "--out=x"], "--out is for --mode=sample"),
         ([*SAMPLE, "--config=ar1"], "--config is not for --mode=sample"),
+        (
+            [*SAMPLE, "--out=w/samples.csv"],
+            "--out=w/samples.csv is what the run itself",
+        ),
+        ([*SAMPLE, "--out=./w/samples.npz"], "use another name, as more.npz"),
+        ([*SAMPLE, "--out=w/more.csv"], "went on"),
+        ([*SAMPLE, "--out=samples.csv"], "went on"),
+        (
+            ["--mode=sample", "--workdir=gs://a/w", "--out=gs://a/w/samples.npz"],
+            "is what the run itself",
+        ),
         ([*RUN, "--config.sampling.clip", "False"], "'False' is no flag: use --flag="),
         (["stray", *RUN], "'stray' is no flag"),
         (
