@@ -7,9 +7,8 @@ from l2d_jax import adaptive, run
 from l2d_jax.adaptive import (
     Candidate,
     best,
-    decoder_stage,
+    distance,
     measure,
-    transport,
     with_latent,
 )
 from l2d_jax.configs import base, resolve
@@ -31,60 +30,104 @@ def curves(n, dim, seed=0):
     return (weights @ basis)[:, :, None].astype(np.float32)
 
 
-def test_transport_of_a_shift_is_its_square():
+def test_distance_of_a_shift_and_of_a_spread():
     points = np.random.default_rng(0).standard_normal((50, 3))
-    order = np.random.default_rng(1).permutation(50)
-    shift = np.array([0.3, -0.4, 1.2])  # |shift|^2 = 1.69
-    assert transport(points, points[order] + shift) == pytest.approx(1.69)
-    # The longer set is cut: its second half doesn't count.
-    assert transport(points, np.concatenate([points, points + 9])) == pytest.approx(0)
+    shift = np.array([0.3, -0.4, 1.2])
+    assert distance(points, points + shift) == pytest.approx(1.3)
+    wide = 2.0 * points + np.array([-1.0, 0.0, 0.0])  # means differ as well
+    mean, variances = points.mean(axis=0), np.cov(points.T).trace()
+    gap = np.square(mean - wide.mean(axis=0)).sum()
+    assert distance(points, wide) == pytest.approx(np.sqrt(gap + variances))
 
 
 def test_best_is_the_smallest_sum():
-    few = Candidate(4, 0.5, rebuilding=0.5, prior=0.1)
-    some = Candidate(8, 0.5, rebuilding=0.2, prior=0.2)
-    many = Candidate(32, 0.5, rebuilding=0.1, prior=0.6)
+    few = Candidate(4, 0.5, rebuilding=0.5, prior=0.1, error=0.01)
+    some = Candidate(8, 0.5, rebuilding=0.2, prior=0.2, error=0.01)
+    many = Candidate(32, 0.5, rebuilding=0.1, prior=0.6, error=0.01)
     assert best([few, some, many]) == some
     assert many.sum == pytest.approx(0.7)
+    assert best([few, many]) == few
 
 
-def test_too_few_dimensions_leave_what_they_can_not_hold(monkeypatch):
-    """Of two equal variances one dimension keeps one at best: error sqrt(1/2) = .71."""
-    monkeypatch.setattr(adaptive, "ENCODER_STEPS", 400)
-    monkeypatch.setattr(adaptive, "LATENT_STEPS", 20)
+def test_of_those_that_chance_may_order_the_papers_is_best():
+    """Two errors of .03 and .04 are .1 apart, at the most."""
+    few = Candidate(4, 0.5, rebuilding=0.2, prior=0.2, error=0.03)
+    near = Candidate(8, 0.5, rebuilding=0.2, prior=0.29, error=0.04)
+    far = near._replace(prior=0.31)
+    assert best([few, near]) == near
+    assert best([few, far]) == few
+    rates = [few._replace(mask_rate=rate) for rate in (0.75, 0.25, 0.5)]
+    assert best(rates).mask_rate == 0.5
+    sixteen, four = few._replace(latent_dim=16), few._replace(prior=0.19)
+    assert best([sixteen, four]) == four  # as far from 8: the smaller sum
+
+
+def test_a_candidate_that_gave_no_numbers_is_never_best():
+    bad = Candidate(8, 0.5, rebuilding=float("nan"), prior=0.1, error=float("nan"))
+    good = Candidate(32, 0.5, rebuilding=0.5, prior=0.5, error=0.1)
+    assert best([bad, good]) == best([good, bad]) == good
+
+
+def with_steps(monkeypatch, **steps):
+    monkeypatch.setattr(adaptive, "NUM_DRAWN", 512)
+    monkeypatch.setattr(
+        adaptive, "STEPS", {"encoder": 100, "latent_stage": 1, "data_stage": 1} | steps
+    )
+
+
+def test_a_data_stage_that_knows_nothing_leaves_all_of_the_deviation(monkeypatch):
+    """It says 0 whatever the latent: variance 1 is lost, and no prior changes that."""
     config, rows = small_config(), curves(512, 2)
-    one = measure(config, rows, 1, 0.25)
-    four = measure(config, rows, 4, 0.25)
-    assert 0.65 < one.rebuilding < 1.05
-    assert four.rebuilding < min(0.6, one.rebuilding - 0.1)
-
-
-def test_the_decoder_learns_whole_series_before_it_is_judged(monkeypatch):
-    """With 3 of 4 steps hidden in stage 1, whole series are nothing that D knows."""
-    monkeypatch.setattr(adaptive, "ENCODER_STEPS", 400)
-    monkeypatch.setattr(adaptive, "LATENT_STEPS", 20)
-    config, rows = small_config(), curves(512, 2)
-    found = measure(config, rows, 4, 0.75)
-
-    def untrained(config, shape, upstream):
-        stage = decoder_stage(config, shape, upstream)
-        return stage._replace(export=lambda *_: {"decoder": upstream["decoder"]})
-
-    monkeypatch.setattr(adaptive, "decoder_stage", untrained)
-    assert found.rebuilding < 0.8 * measure(config, rows, 4, 0.75).rebuilding
+    with_steps(monkeypatch)
+    nothing = measure(config, rows, 4, 0.25)
+    assert nothing.rebuilding == pytest.approx(1.0, abs=0.1)
+    assert nothing.prior < 0.05
+    with_steps(monkeypatch, encoder=400, data_stage=400)
+    assert measure(config, rows, 4, 0.25).rebuilding < 0.4
 
 
 def test_an_untrained_prior_costs_more_than_a_trained_one(monkeypatch):
-    monkeypatch.setattr(adaptive, "ENCODER_STEPS", 100)
     config, rows = small_config(), curves(512, 2)
     # Of x_0 an untrained network says 0; of v, it draws N(0, I), which is near.
     config.latent_stage.prediction = "x_0"
     found = {}
     for steps in (1, 400):
-        monkeypatch.setattr(adaptive, "LATENT_STEPS", steps)
+        with_steps(monkeypatch, encoder=400, latent_stage=steps, data_stage=400)
         found[steps] = measure(config, rows, 4, 0.25)
     assert found[400].rebuilding == pytest.approx(found[1].rebuilding)
-    assert found[400].prior < 0.7 * found[1].prior
+    assert found[400].prior < 0.5 * found[1].prior
+
+
+def test_what_is_compared_with_what(monkeypatch):
+    """A quarter of the series is held out, four parts of those drawn tell the error."""
+    config, rows = small_config(), curves(64, 2)
+    with_steps(monkeypatch, encoder=1)
+    learned, compared, values = [], [], iter([1.0, 2.0, 3.0, 4.0, 10.0, 20.0])
+    train_briefly = adaptive.train_briefly
+
+    def train(config, rows):
+        learned.append(rows)
+        return train_briefly(config, rows)
+
+    def distance(one, other):
+        compared.append((one, other))
+        return next(values)
+
+    monkeypatch.setattr(adaptive, "train_briefly", train)
+    monkeypatch.setattr(adaptive, "distance", distance)
+    found = measure(config, rows, 4, 0.25)
+    # The variance of 1, 2, 3 and 4 is 5 / 3, that of their mean a quarter of it.
+    assert found == Candidate(4, 0.25, 10.0, 20.0, pytest.approx(np.sqrt(5 / 12)))
+    (*parts, (rebuilt, held_out), (drawn, of_all)) = compared
+    for i, (part, other) in enumerate(parts):
+        np.testing.assert_array_equal(part, drawn[i::4])
+        assert other is of_all and len(other) == 64
+    assert len(drawn) == 512 and len(rebuilt) == len(held_out) == 16
+    # Two components hold all variance: lengths are those of the series.
+    unseen = [row for row in rows if not (row == learned[0]).all((1, 2)).any()]
+    lengths = np.linalg.norm(unseen, axis=(1, 2)) / np.sqrt(rows.var(axis=0).sum())
+    projected = np.linalg.norm(held_out, axis=1)
+    np.testing.assert_allclose(np.sort(projected), np.sort(lengths), rtol=1e-4)
 
 
 def fake_measure(sums):
@@ -93,7 +136,7 @@ def fake_measure(sums):
 
     def measure(config, rows, dim, rate):
         asked.append((dim, rate))
-        return Candidate(dim, rate, sums.get((dim, rate), 1.0), 0.0)
+        return Candidate(dim, rate, sums.get((dim, rate), 1.0), 0.0, 0.0)
 
     return measure, asked
 

@@ -53,6 +53,7 @@ BESIDE = {
 USERS = {
     "cascade": {"data"},
     "train": {"data"},
+    "adaptive": {"metrics"},
     "memory": {"data"},
     "configs": {"data", "metrics"},
     "workdir": {"data"},
