@@ -45,7 +45,7 @@ from l2d_jax.configs import SECTIONS
 from l2d_jax.data import load_splits
 from l2d_jax.files import write_text
 from l2d_jax.logbook import read_seconds
-from l2d_jax.results import generate, parameters, score
+from l2d_jax.results import generate, num_samples, parameters, score
 from l2d_jax.run import Task, prepare
 from l2d_jax.run import train as train_all
 from l2d_jax.stages import STAGES, Stage
@@ -300,8 +300,7 @@ def with_fitting_steps(
     """The model with the steps that fit; of a cell that was cut off, those it had."""
     path = workdir / "sampling_plan.json"
     if not path.exists():
-        n = task.config.evaluation.num_series or model.layout.num_series
-        steps = fitting_steps(model, min(n, model.layout.num_series), minutes)
+        steps = fitting_steps(model, num_samples(model), minutes)
         write_text(path, as_json({"minutes": minutes, "steps": steps}))
     found = json.loads(path.read_text())
     if found["minutes"] != minutes:

@@ -46,9 +46,7 @@ COPYING = {"authenticity", *(n for n, a in SCORES.items() if a.family == "privac
 def generate(model: Cascade, workdir: FilePath) -> FilePath:
     """workdir/samples.npz, by the settings of the config; skipped if it is there."""
     config, path = model.config, workdir / "samples.npz"
-    n = config.sampling.num_samples or model.layout.num_series
-    if config.evaluation.num_series and not config.sampling.num_samples:
-        n = min(n, config.evaluation.num_series)
+    n = num_samples(model)
     form, paths = model.layout.form, [path]
     if form is not None and form.suffix != path.suffix:
         paths.append(path.with_suffix(form.suffix))  # as the user's own file
@@ -65,6 +63,14 @@ def generate(model: Cascade, workdir: FilePath) -> FilePath:
         sample_to_file(model, one, n=n, seed=config.seed)
         parallel.say(f"samples: {n:,} in {one}")
     return path
+
+
+def num_samples(model: Cascade) -> int:
+    """How many series `generate` makes: as asked for, or as many as are scored."""
+    config, available = model.config, model.layout.num_series
+    if config.sampling.num_samples:
+        return config.sampling.num_samples
+    return min(available, config.evaluation.num_series or available)
 
 
 def sample_to_file(
