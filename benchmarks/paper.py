@@ -27,7 +27,7 @@ import ast
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,6 +72,9 @@ SECONDS_PER_CALL = 5.0
 SECONDS_PER_CHECKPOINT = 60.0
 PROBE_CHAINS = (2, 4)  # steps of the chains that are timed
 LEAST_CHAIN = 5  # steps: no budget cuts a chain to fewer
+
+
+Plan = dict[str, Any]
 
 
 class Method(NamedTuple):
@@ -155,7 +158,7 @@ def make_config(method: Method, name: str, seed: int, options: Options) -> Confi
 # --- budgets --------------------------------------------------------------------------
 
 
-def plan(task: Task, minutes: float) -> dict[str, Any]:
+def plan(task: Task, minutes: float) -> Plan:
     """Fields of the config with which training takes so long, and what was measured."""
     config, params, key = task.config, {}, jax.random.key(0)
     rows = task.series[:PROBE_ROWS]
@@ -245,19 +248,21 @@ def stretched(c: ConfigDict, num_steps: int) -> dict[str, Any]:
     return fields
 
 
-def kept_plan(task: Task, minutes: float, workdir: Path) -> dict[str, Any]:
+def kept_plan(task: Task, minutes: float, workdir: Path) -> Plan:
     """The plan of a cell: of one that was cut off, the one that it began with."""
-    path = workdir / "plan.json"
-    if path.exists():
-        found = json.loads(path.read_text())
-        if found["minutes"] != minutes:
-            raise InputError(
-                f"{path} is a plan for {found['minutes']:g} minutes, and "
-                f"{minutes:g} are asked for: use another --workdirs"
-            )
-        return found
-    found = plan(task, minutes)
-    write_text(path, as_json(found))
+    return kept(workdir / "plan.json", minutes, lambda: plan(task, minutes))
+
+
+def kept(path: Path, minutes: float, make: Callable[[], Plan]) -> Plan:
+    """The plan in a file; made, and written there, where it is missing."""
+    if not path.exists():
+        write_text(path, as_json(make()))
+    found = json.loads(path.read_text())
+    if found["minutes"] != minutes:
+        raise InputError(
+            f"{path} is a plan for {found['minutes']:g} minutes, and {minutes:g} are "
+            "asked for: use another --workdirs"
+        )
     return found
 
 
@@ -298,16 +303,12 @@ def with_fitting_steps(
     model: Cascade, task: Task, minutes: float, workdir: Path
 ) -> Cascade:
     """The model with the steps that fit; of a cell that was cut off, those it had."""
-    path = workdir / "sampling_plan.json"
-    if not path.exists():
+
+    def make():
         steps = fitting_steps(model, num_samples(model), minutes)
-        write_text(path, as_json({"minutes": minutes, "steps": steps}))
-    found = json.loads(path.read_text())
-    if found["minutes"] != minutes:
-        raise InputError(
-            f"{path} is a plan for {found['minutes']:g} minutes, and {minutes:g} are "
-            "asked for: use another --workdirs"
-        )
+        return {"minutes": minutes, "steps": steps}
+
+    found = kept(workdir / "sampling_plan.json", minutes, make)
     now = model.config.sampling.num_steps or num_diffusion_steps(model.config)
     if found["steps"] < now:
         model = model.with_sampling(num_steps=found["steps"])

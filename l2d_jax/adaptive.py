@@ -95,7 +95,7 @@ def with_latent(config: ConfigDict, series: Rows) -> tuple[ConfigDict, list[Cand
             f"{len(rows)} training series are too few to choose latent_dim and "
             f"mask_rate by: give both, or {MIN_SERIES} series"
         )
-    if deviation_of(rows) < LEAST_DEVIATION:
+    if deviation_of(points_of(rows)) < LEAST_DEVIATION:
         raise InputError("all training series are the same: give others")
     dims = (c.latent_dim,) if c.latent_dim else LATENT_DIMS
     rates = (c.mask_rate,) if c.mask_rate else MASK_RATES
@@ -145,7 +145,7 @@ def measure(
 
     real = points_of(rows)
     components = principal_components(real)
-    deviation = deviation_of(rows)
+    deviation = deviation_of(real)
     real, rebuilt, drawn = (
         points @ components / deviation
         for points in (
@@ -189,9 +189,9 @@ def distance(one: Points, other: Float[np.ndarray, "M D"]) -> float:
     return math.sqrt(max(frechet_distance(one, other), 0.0))
 
 
-def deviation_of(rows: Float[np.ndarray, "N L C"]) -> float:
-    """Root of the summed variances of all values over the series."""
-    return float(np.sqrt(points_of(rows).var(axis=0).sum()))
+def deviation_of(points: Points) -> float:
+    """Root of the summed variances of all coordinates."""
+    return float(np.sqrt(points.var(axis=0).sum()))
 
 
 def points_of(rows: Float[np.ndarray, "N L C"]) -> Points:

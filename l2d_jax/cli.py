@@ -190,8 +190,8 @@ def check_flags(argv: list[str]) -> None:
         out = files.absolute(_OUT.value or "")
         if out.parent == files.absolute(_WORKDIR.value or "") and out.stem == "samples":
             raise InputError(
-                f"--out={_OUT.value} is what the run itself wrote and scored: use "
-                f"another name, as more{out.suffix}"
+                f"--out={_OUT.value}: the name is for what the run itself wrote and "
+                f"scored, use another, as more{out.suffix}"
             )
         return
     for name, instead in OF_SAMPLE.items():
