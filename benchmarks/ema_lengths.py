@@ -1,0 +1,140 @@
+"""How long the average of the weights should be, all lengths from one training.
+
+    python benchmarks/ema_lengths.py --set=stock --out=runs/ema_lengths
+
+The data stage of configs/NAME.py is trained once, and beside the config's own average
+of the weights several others are kept: the last weights, and the averages of
+power-function profile that post-hoc EMA (Karras et al. 2024, section 3) chooses from
+after a training, of relative widths .025 to .25. All rows share encoder, latent stage,
+training and noise: what they differ by is the average alone. Scores as in ablations.py.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ablations import score_row, with_fields
+from few_steps import make_score
+from scipy.optimize import brentq
+
+from l2d_jax import configs, parallel, stages
+from l2d_jax.configs import resolve
+from l2d_jax.data import load_splits
+from l2d_jax.files import write_text
+from l2d_jax.results import comparable, some
+from l2d_jax.run import prepare, train
+from l2d_jax.train import batches, init_state, make_train_step
+from l2d_jax.workdir import library_version, make_workdir
+
+WIDTHS = (0.025, 0.05, 0.1, 0.15, 0.25)
+STEPS_PER_CALL = 100
+
+
+def power(width: float) -> float:
+    """gamma of an average with weights ~ step^gamma, of deviation width x last step."""
+
+    def deviation(gamma):
+        return np.sqrt((gamma + 1.0) / ((gamma + 2.0) ** 2 * (gamma + 3.0)))
+
+    return brentq(lambda gamma: deviation(gamma) - width, 0.0, 1e4)
+
+
+def towards(rate: jax.Array, old: jax.Array, new: jax.Array) -> jax.Array:
+    """The average after one more step."""
+    return old + rate * (new - old)
+
+
+def with_tracks(step: Callable, gammas: np.ndarray) -> Callable:
+    """The train step, and beside its state the averages [row] of the weights."""
+
+    def tracked(state, batch):
+        inner, tracks = state
+        rates = 1.0 - (1.0 - 1.0 / (inner.step + 1.0)) ** (gammas + 1.0)
+        inner, metrics = step(inner, batch)
+        rates_of = jax.vmap(towards, (0, 0, None))
+        tracks = jax.tree.map(
+            lambda old, new: rates_of(rates, old, new), tracks, inner.params
+        )
+        return (inner, tracks), metrics
+
+    return tracked
+
+
+def averages(task: Any, upstream: Any) -> dict[str, Any]:
+    """Weights of the data stage by row, of one training."""
+    c, seed = task.config.data_stage, task.config.seed
+    stage = stages.STAGES["data"](task.config, task.layout.shape)
+    examples = stage.prepare(upstream, task.series)
+    gammas = np.array([power(width) for width in WIDTHS], np.float32)
+    state = init_state(stage, c, seed=seed)
+    many = jax.tree.map(lambda x: jnp.stack([x] * len(gammas)), state.params)
+    step = with_tracks(make_train_step(stage, c, seed=seed), gammas)
+    program = parallel.train_program(lambda s, b: jax.lax.scan(step, s, b))
+    state = parallel.place((state, many))
+    for start in range(0, c.num_steps, STEPS_PER_CALL):
+        stop = min(start + STEPS_PER_CALL, c.num_steps)
+        batch = batches(examples, start, stop, batch_size=c.batch_size, seed=seed)
+        state, metrics = program(state, batch)
+        if stop % 1_000 == 0:
+            print(f"step {stop:,}, loss {metrics['loss'][-1]:.4f}", flush=True)
+    (inner, tracks) = jax.tree.map(np.asarray, state)
+    rows = {f"config: {c.ema_decay:g}": inner.ema_params, "last weights": inner.params}
+    for i, width in enumerate(WIDTHS):
+        rows[f"relative width {width:g}"] = jax.tree.map(lambda x, i=i: x[i], tracks)
+    return rows
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--set", default="stock")
+    parser.add_argument("--out", type=Path, default=Path("runs/ema_lengths"))
+    parser.add_argument("--num_series", type=int, default=2000)
+    parser.add_argument("--repeats", type=int, default=2, help="encoders")
+    parser.add_argument("--seeds", type=int, default=4, help="of sampling")
+    parser.add_argument("--data_steps", type=int)
+    parser.add_argument("--compute_dtype", default="auto", help="of products")
+    args = parser.parse_args(argv)
+    config = configs.load(args.set).get_config()
+    fields = {"sampling.solver": "dpm_solver++", "sampling.num_steps": 5}
+    config = with_fields(config, fields)
+    config.data_stage.num_steps = num_steps = (
+        args.data_steps or config.data_stage.num_steps
+    )
+    config.training.compute_dtype = args.compute_dtype
+    config.evaluation.num_series = args.num_series
+    config = resolve(config)
+    splits = load_splits(config.data)
+    folder = args.out / args.set
+    folder.mkdir(parents=True, exist_ok=True)
+    task = prepare(config, splits)
+    # Encoder and latent stage as any run has them; its data stage is one step.
+    first = with_fields(config, {"data_stage.num_steps": 1})
+    model = train(prepare(first, splits), make_workdir(folder / "base"))
+    real = comparable(some(splits.train, config.evaluation))
+    context_fid = make_score(real, repeats=args.repeats)
+    results: dict[str, Any] = {
+        "data set": args.set,
+        "series": len(real),
+        "seeds of sampling": args.seeds,
+        "data steps": num_steps,
+        "compute dtype": args.compute_dtype,
+        "device": parallel.describe_devices(),
+        "jax": library_version("jax"),
+        "rows": {},
+    }
+    for name, params in averages(task, model.params).items():
+        row = replace(model, params=model.params | {"series_denoiser": params})
+        scores = score_row(row, real, context_fid, seeds=args.seeds)
+        results["rows"][name] = scores
+        print(name, {k: round(v, 4) for k, v in scores.items()}, flush=True)
+        write_text(folder / "ema_lengths.json", json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
