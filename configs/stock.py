@@ -21,4 +21,5 @@ def get_config(argument: str = ""):
     config = base.get_config()
     config.data.name = "stock"
     config.data.window = 24
+    config.data_stage.prediction = "v"
     return base.with_argument(config, argument)
