@@ -5,13 +5,14 @@
 For each set two models: runs/NAME (configs/NAME.py) and runs/NAME_data_only (the same
 data stage alone), trained where they are not there yet. Each is sampled with the same
 keys by every solver and number of steps, and scored against as many real series by the
-same encoders: Context-FID, FID of random convolutions and spectral distance, means over
-the seeds. In the rows of the data chain the latent chain takes 20 steps of
-DPM-Solver++; in those of the latent chain the data chain takes 5.
+same encoders: Context-FID, FID of random convolutions, spectral distance and, given two
+channels or more, the discriminative score (one classifier a seed), means over the
+seeds. In the rows of the data chain the latent chain takes 20 steps of DPM-Solver++; in
+those of the latent chain the data chain takes 5.
 
 Seconds are the median over the seeds, without compilation, for all series together,
-both chains. A row that is there is not run again, but for its seconds with
---time_again. Results: few_steps.json, few_steps.md and few_steps.png in --out.
+both chains. A row that is there is not run again, but for scores that it lacks and, with
+--time_again, its seconds. Results: few_steps.json, few_steps.md and few_steps.png in --out.
 """
 
 import argparse
@@ -41,11 +42,17 @@ from l2d_jax.workdir import library_version, make_workdir
 
 Scores = dict[str, float]
 
-FINE_DETAIL = ("random_convolution_fid", "spectral_distance")
-DPM, DDIM, ANCESTRAL = "dpm_solver++", "ddim", "ancestral"
+SCORES = {
+    "context_fid": "Context-FID",
+    "random_convolution_fid": "random-convolution FID",
+    "spectral_distance": "spectral distance",
+    "discriminative_score": "discriminative score",
+}
+DPM, SDE, DDIM, ANCESTRAL = "dpm_solver++", "sde_dpm_solver++", "ddim", "ancestral"
 # chain, solver, steps
 DATA_ROWS = [
     *(("data", DPM, steps) for steps in (1, 2, 3, 5, 10, 20, 100)),
+    *(("data", SDE, steps) for steps in (5, 10, 20)),
     *(("data", DDIM, steps) for steps in (5, 10)),
     ("data", ANCESTRAL, 100),
 ]
@@ -103,21 +110,33 @@ def make_score(real: Any, *, repeats: int) -> Callable[[Any], float]:
     return score
 
 
+def names_of_scores(real: Any) -> list[str]:
+    """Those that are defined: one channel has no discriminative score."""
+    one_channel = real[0].shape[-1] == 1
+    return [
+        one for one in SCORES if not (one_channel and one == "discriminative_score")
+    ]
+
+
 def measure(
     model: Cascade,
     real: Any,
-    context_fid: Callable[[Any], float],
+    make_context_fid: Callable[[], Callable[[Any], float]],
     settings: dict[str, Any],
-    *,
-    seeds: int,
+    before: list[Scores],
 ) -> dict[str, Any]:
-    """Scores, one a seed, of one setting."""
+    """Scores of one setting, one a seed: those that `before` lacks, and their means."""
     found: list[Scores] = []
-    for seed in range(seeds):
-        x = model.sample(jax.random.key(seed), len(real), **settings)
-        fine = evaluate(real, x, metrics=FINE_DETAIL, num_repeats=1)
-        scores = {name: float(fine[name]["mean"]) for name in FINE_DETAIL}
-        found.append({"context_fid": context_fid(x), **scores})
+    for seed, scores in enumerate(before):
+        lacking = [name for name in names_of_scores(real) if name not in scores]
+        if lacking:
+            x = model.sample(jax.random.key(seed), len(real), **settings)
+            if "context_fid" in lacking:
+                scores = scores | {"context_fid": make_context_fid()(x)}
+            fine = [name for name in lacking if name != "context_fid"]
+            new = evaluate(real, x, metrics=fine, num_repeats=1)
+            scores = scores | {name: float(new[name]["mean"]) for name in fine}
+        found.append(scores)
     return {
         **{name: float(np.mean([one[name] for one in found])) for name in found[0]},
         "of each seed": found,
@@ -145,11 +164,15 @@ def markdown(results: dict[str, Any]) -> str:
     lines = ["# Quality against solver steps", ""]
     for name, one in results["sets"].items():
         lines += [f"## {name}, {one['series']:,} series", "", made_by(one), ""]
-        lines += ["| model | chain | solver | steps | Context-FID |"]
-        lines[-1] += " random-convolution FID | spectral distance | seconds |"
-        lines += ["|---" * 8 + "|"]
+        shown = {
+            key: head
+            for key, head in SCORES.items()
+            if any(key in row for row in one["rows"].values())
+        }
+        heads = ["model", "chain", "solver", "steps", *shown.values(), "seconds"]
+        lines += [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
         for key, row in one["rows"].items():
-            values = [f"{row[score]:.4f}" for score in ("context_fid", *FINE_DETAIL)]
+            values = [f"{row[name]:.4f}" if name in row else "" for name in shown]
             cells = [*key.split("|"), *values, f"{row['seconds']:.2f}"]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
@@ -257,16 +280,17 @@ def main(argv: Sequence[str] | None = None) -> None:
             one[f"parameters of {variant}"] = tree_size(model.params)
             for row in (row for row in rows if row[0] in args.chains.split(",")):
                 key = "|".join(map(str, (variant, *row)))
-                is_there = key in one["rows"]
-                if is_there and not args.time_again:
-                    continue
+                found = one["rows"].get(key, {})
                 settings = settings_of(variant, *row)
-                if not is_there:
-                    one["rows"][key] = measure(
-                        model, real, context_fid(), settings, seeds=args.seeds
+                before = found.get("of each seed", [{}] * args.seeds)
+                found = found | measure(model, real, context_fid, settings, before)
+                if found == one["rows"].get(key) and not args.time_again:
+                    continue
+                if "seconds" not in found or args.time_again:
+                    found["seconds"] = seconds(
+                        model, len(real), settings, seeds=args.seeds
                     )
-                found = one["rows"][key]
-                found["seconds"] = seconds(model, len(real), settings, seeds=args.seeds)
+                one["rows"][key] = found
                 save(results, args.out)
                 print(
                     f"{name} {key:35} {found['context_fid']:.4f} "

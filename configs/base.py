@@ -83,7 +83,7 @@ def get_config() -> ConfigDict:
 
     config.sampling = ConfigDict()
     config.sampling.num_samples = 0  # generated for the scores; 0: as many as real ones
-    config.sampling.solver = "ancestral"  # ancestral, ddim or dpm_solver++
+    config.sampling.solver = "ancestral"  # or ddim, dpm_solver++, sde_dpm_solver++
     config.sampling.num_steps = 0  # of the data chain; 0: all K
     config.sampling.spacing = 0.0  # p of steps at (K - 1) u^p; 0: 2 given r, else 1
     config.sampling.latent_solver = "dpm_solver++"  # of the latent chain

@@ -244,7 +244,7 @@ class Cascade:
         Args:
           key: a typed key, `jax.random.key(0)`.
           n: how many, 1 or more.
-          solver: ancestral, ddim or dpm_solver++. By default the config's; with fewer
+          solver: one of sampling.SOLVERS. By default the config's; with fewer
             steps than the chain was trained with, dpm_solver++ (diffusion_ts: ddim with
             eta 0, as published).
           num_steps: solver steps of the data chain, 1 to K (0: all). Given the latent,

@@ -37,7 +37,9 @@ _OUT = flags.DEFINE_string(
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Of the samples, for --mode=sample.")
 _SOLVER = flags.DEFINE_string(
-    "solver", None, "ancestral, ddim or dpm_solver++, for --mode=sample."
+    "solver",
+    None,
+    "ancestral, ddim, dpm_solver++ or sde_dpm_solver++, for --mode=sample.",
 )
 _COORDINATOR = flags.DEFINE_string(
     "coordinator", None, "HOST:PORT of process 0, where several processes train."

@@ -87,20 +87,37 @@ def dpm_solver_pp(ab_t: np.ndarray, ab_prev: np.ndarray, eta: float) -> Table:
     ratio = sigma_prev / sigma_t
     # alpha_prev (1 - e^-h), without the infinite h of the last step (sigma_prev = 0).
     weight = np.sqrt(ab_prev) - ratio * np.sqrt(ab_t)
-    log_snr = np.log(ab_t / (1.0 - ab_t)) / 2.0
-    second = np.zeros_like(ab_t)
-    if len(ab_t) > 2:
-        h = np.diff(log_snr)  # h[i]: from step i to i + 1
-        second[1:-1] = h[1:] / (2.0 * h[:-1])  # 1 / 2r
+    second = extrapolation(ab_t)
     return np.stack(
         [ratio, weight * (1.0 + second), -weight * second, np.zeros_like(ab_t)], axis=1
     )
+
+
+def sde_dpm_solver_pp(ab_t: np.ndarray, ab_prev: np.ndarray, eta: float) -> Table:
+    """SDE-DPM-Solver++(2M) (Lu et al. 2022, eq. 18): `ancestral` with the D of 2M.
+
+    Noise in every step, as the forward process has it, takes back part of what the
+    steps before got wrong.
+    """
+    a, b, _, s = ancestral(ab_t, ab_prev, eta).T
+    second = extrapolation(ab_t)
+    return np.stack([a, b * (1.0 + second), -b * second, s], axis=1)
+
+
+def extrapolation(ab_t: np.ndarray) -> np.ndarray:
+    """1 / 2r of each step of a two-step solver, 0 in the first and the last."""
+    second = np.zeros_like(ab_t)
+    if len(ab_t) > 2:
+        h = np.diff(np.log(ab_t / (1.0 - ab_t)) / 2.0)  # h[i]: from step i to i + 1
+        second[1:-1] = h[1:] / (2.0 * h[:-1])
+    return second
 
 
 SOLVERS: dict[str, Solver] = {
     "ancestral": ancestral,
     "ddim": ddim,
     "dpm_solver++": dpm_solver_pp,
+    "sde_dpm_solver++": sde_dpm_solver_pp,
 }
 
 

@@ -46,6 +46,7 @@ def draw(schedule, n=20_000, **settings):
         ("ancestral", 1000, "linear"),
         ("ancestral", 1000, "cosine"),
         ("ddim", 1000, "linear"),
+        ("sde_dpm_solver++", 1000, "linear"),
     ],
 )
 def test_ideal_denoiser_gives_the_data_distribution(solver, num_diffusion_steps, name):
@@ -122,6 +123,30 @@ def test_dpm_solver_is_of_second_order_and_ddim_of_first():
     assert flow_error("dpm_solver++", 50) < flow_error("ddim", 50) / 5
 
 
+def variance_error(solver, num_steps):
+    """Of the samples, exactly: with the ideal denoiser every step is affine."""
+    schedule = make(1000)
+    steps = timesteps(1000, num_steps)
+    covariance = np.diag([1.0, 0.0])  # of x_t and the estimate before
+    ab = np.asarray(schedule.alpha_bar, np.float64)[steps]
+    gains = np.sqrt(ab) * VARIANCE / (ab * VARIANCE + 1.0 - ab)
+    table = solver_table(solver, schedule, steps, eta=1.0)
+    for (a, b, c, s), gain in zip(table, gains, strict=True):
+        step = np.array([[a + b * gain, c], [gain, 0.0]])
+        covariance = step @ covariance @ step.T + np.diag([s**2, 0.0])
+    return abs(covariance[0, 0] - VARIANCE)
+
+
+def test_sde_dpm_solver_is_of_second_order_and_ancestral_of_first():
+    ancestral = variance_error("ancestral", 50) / variance_error("ancestral", 100)
+    sde = variance_error("sde_dpm_solver++", 50) / variance_error(
+        "sde_dpm_solver++", 100
+    )
+    assert 1.7 < ancestral < 2.3
+    assert sde > 3.5
+    assert variance_error("sde_dpm_solver++", 100) < 0.01 * VARIANCE
+
+
 def test_ddim_with_full_noise_is_the_ancestral_sampler():
     schedule = make(100)
     for num_steps in (100, 10):
@@ -133,15 +158,16 @@ def test_ddim_with_full_noise_is_the_ancestral_sampler():
         )
 
 
-def test_ancestral_table_is_the_posterior():
+@pytest.mark.parametrize("solver", ["ancestral", "sde_dpm_solver++"])
+def test_noisy_step_with_the_true_x_0_draws_from_the_posterior(solver):
     schedule, x_0, x_t = make(100), jnp.float32(0.3), jnp.float32(-0.8)
     steps = timesteps(100, 7)
-    table = solver_table("ancestral", schedule, steps, eta=1.0)
-    for (a, b, _, s), t, t_prev in zip(table, steps, [*steps[1:], -1], strict=True):
+    table = solver_table(solver, schedule, steps, eta=1.0)
+    for (a, b, c, s), t, t_prev in zip(table, steps, [*steps[1:], -1], strict=True):
         mean, variance = diffusion.q_posterior(
             schedule, x_0=x_0, x_t=x_t, t=jnp.int32(t), t_prev=jnp.int32(t_prev)
         )
-        assert a * x_t + b * x_0 == pytest.approx(float(mean), abs=1e-5)
+        assert a * x_t + (b + c) * x_0 == pytest.approx(float(mean), abs=1e-5)
         assert s**2 == pytest.approx(float(variance), abs=1e-5)
 
 
