@@ -11,8 +11,8 @@ seeds. In the rows of the data chain the latent chain takes 20 steps of DPM-Solv
 those of the latent chain the data chain takes 5.
 
 Seconds are the median over the seeds, without compilation, for all series together,
-both chains. A row that is there is not run again, but for scores that it lacks and, with
---time_again, its seconds. Results: few_steps.json, few_steps.md and few_steps.png in --out.
+both chains. A row that is there is not run again, but for scores that it lacks and,
+with --time_again, its seconds. Results: few_steps.json, .md and .png in --out.
 """
 
 import argparse
@@ -112,10 +112,10 @@ def make_score(real: Any, *, repeats: int) -> Callable[[Any], float]:
 
 def names_of_scores(real: Any) -> list[str]:
     """Those that are defined: one channel has no discriminative score."""
-    one_channel = real[0].shape[-1] == 1
-    return [
-        one for one in SCORES if not (one_channel and one == "discriminative_score")
-    ]
+    names = list(SCORES)
+    if real[0].shape[-1] == 1:
+        names.remove("discriminative_score")
+    return names
 
 
 def measure(
@@ -254,6 +254,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=3, help="encoders")
     parser.add_argument("--compute_dtype", default="auto", help="of products")
     parser.add_argument("--chains", default="data,latent", help="whose rows")
+    parser.add_argument("--variants", default=",".join(VARIANTS))
     parser.add_argument("--time_again", action="store_true", help="on a quiet machine")
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -274,7 +275,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             "seeds": args.seeds,
             "repeats": args.repeats,
         }
-        for variant, rows in VARIANTS.items():
+        for variant in args.variants.split(","):
+            rows = VARIANTS[variant]
             model = model_of(name, variant, args.runs, args.compute_dtype)
             one["compute dtype"] = model.config.training.compute_dtype
             one[f"parameters of {variant}"] = tree_size(model.params)
