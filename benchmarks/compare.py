@@ -312,14 +312,14 @@ def tests(table: Table, alpha: float) -> str:
     complete = ranking.is_complete(table.costs)
     sets = [plain(s) for s, ok in zip(table.sets, complete, strict=True) if ok]
     out = [plain(s) for s, ok in zip(table.sets, complete, strict=True) if not ok]
-    text = f"Ranks and tests are over {len(sets)} sets: {', '.join(sets) or 'none'}."
+    text = f"Sets in ranks and tests, {len(sets)}: {', '.join(sets) or 'none'}."
     if out:
         text += f" Left out, as not all methods have a score: {', '.join(out)}."
     costs, names = table.costs[complete], [*map(plain, table.methods)]
     try:
         found, p = ranking.friedman(costs), ranking.conover(costs)
     except InputError as error:
-        return f"{text}\n\nNo tests: {error}."
+        return f"{text}\n\nNo tests ({error})."
     groups = ranking.groups(costs, alpha=alpha)
     together = "; ".join(", ".join(names[i] for i in group) for group in groups)
     shown = [

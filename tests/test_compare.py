@@ -128,7 +128,7 @@ def test_what_was_not_run_is_left_out(run):
     assert "| ours | **0.100** | <u>0.900</u> | **1.00** | 1.00 |" in printed
     assert "| theirs | <u>0.200</u> | – | <u>2.00</u> | 2.00 |" in printed
     assert "–: not run." in printed
-    assert "over 2 sets: one, three. Left out, as not all" in printed
+    assert "tests, 2: one, three. Left out, as not all" in printed
     assert "score: two." in printed
     tex = (out / "table_context_fid.tex").read_text()
     assert "0.200} & -- & " in tex and "--: not run" in tex
@@ -138,13 +138,13 @@ def test_undefined_scores_are_said(run):
     rows = cells([[0.1, 0.2], [0.2, 0.1], [None, 0.3]])
     printed, _ = run([*rows, cell("noise", "one", None, undefined="constant")])
     assert "| noise | undefined | 0.300 | 3.00 |" in printed
-    assert "not run" not in printed and "No tests: 3 methods on 1 sets" in printed
+    assert "not run" not in printed and "No tests (methods: 3, sets: 1." in printed
 
 
 def test_too_few_methods_still_make_a_table(run):
     printed, out = run([cell("a", "one", 1.0), cell("b", "two", 2.0)])
     assert "| a | **1.00** | – | – |" in printed
-    assert "over 0 sets: none" in printed and "No tests: 2 methods" in printed
+    assert "tests, 0: none" in printed and "No tests (methods: 2" in printed
     assert not list(out.glob("*.png"))
 
 

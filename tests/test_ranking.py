@@ -201,7 +201,7 @@ def test_missing_scores_are_named():
 @pytest.mark.parametrize("shape", [(5, 2), (1, 3), (0, 3)])
 @pytest.mark.parametrize("name", ["friedman", "conover", "groups"])
 def test_too_few(name, shape):
-    message = f"{shape[1]} methods on {shape[0]} sets.*3 methods and 2 sets"
+    message = f"methods: {shape[1]}, sets: {shape[0]}.*3 methods and 2 sets"
     with pytest.raises(InputError, match=message):
         getattr(ranking, name)(np.zeros(shape))
 

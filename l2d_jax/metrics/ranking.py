@@ -133,7 +133,7 @@ def nemenyi_critical_difference(
 
     if num_methods < 2 or num_sets < 1:
         raise InputError(
-            f"{num_methods} methods on {num_sets} sets: use 2 methods and 1 set or more"
+            f"methods: {num_methods}, sets: {num_sets}. Use 2 methods and 1 set or more"
         )
     check_alpha(alpha)
     q = stats.studentized_range.ppf(1 - alpha, num_methods, np.inf) / np.sqrt(2)
@@ -197,7 +197,7 @@ def check_size(scores: Scores) -> None:
     num_sets, num_methods = scores.shape
     if num_methods < 3 or num_sets < 2:
         raise InputError(
-            f"{num_methods} methods on {num_sets} sets: Friedman's test needs "
+            f"methods: {num_methods}, sets: {num_sets}. Friedman's test needs "
             "3 methods and 2 sets that all of them have, or more"
         )
 
