@@ -179,12 +179,15 @@ def smoke(config: ConfigDict) -> None:
 
 def single_stage(config: ConfigDict) -> None:
     """One stage of the size of all three."""
-    config.update(variant="data_only", equal_size=True)
+    variant("data_only", config)
+    config.equal_size = True
 
 
 def variant(name: str, config: ConfigDict) -> None:
-    """What is trained."""
+    """What is trained; without a latent the whole chain, whatever suits the set."""
     config.variant = name
+    if name not in ("full", "oracle_latent"):
+        config.sampling.update(solver="ancestral", num_steps=0, spacing=0.0)
 
 
 ARGUMENTS = {

@@ -20,7 +20,7 @@ from l2d_jax.baselines import (
     settings,
     time_gan,
 )
-from l2d_jax.configs import base, resolve
+from l2d_jax.configs import base, load, resolve
 from l2d_jax.schedules import cosine
 
 SHAPE = (8, 2)
@@ -42,6 +42,18 @@ def waves(n=64, length=8, seed=0):
     rng = np.random.default_rng(seed)
     t = np.arange(length)[None] + rng.uniform(0, 6, (n, 1))
     return np.stack([300 + 20 * np.sin(t), 1e-3 * np.cos(t)], -1).astype(np.float32)
+
+
+OTHERS = [*baselines.BASELINES, "data_only", "latent_only", "single_stage"]
+
+
+@pytest.mark.parametrize("method", OTHERS)
+def test_steps_that_suit_the_cascade_are_not_those_of_others(method):
+    energy = load("energy").get_config
+    assert energy().sampling.num_steps == energy("oracle_latent").sampling.num_steps
+    assert 0 < energy().sampling.num_steps < energy().data_stage.num_diffusion_steps
+    s = energy(method).sampling
+    assert (s.num_steps, s.solver, s.spacing) == (0, "ancestral", 0.0)
 
 
 # --- all of them, in small ------------------------------------------------------------
