@@ -197,6 +197,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import NullFormatter
 
     sets = results["sets"]
     figure, axes = plt.subplots(
@@ -227,6 +228,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
         for axis in column:
             axis.set(xscale="log", yscale="log")
             axis.grid(alpha=0.3, which="both")
+            axis.xaxis.set_minor_formatter(NullFormatter())
     for axis in axes[:, 0]:
         axis.set_ylabel("Context-FID")
     handles, labels = axes[0, 0].get_legend_handles_labels()

@@ -2,9 +2,9 @@
 
     python main.py --config=configs/energy.py --workdir=runs/energy
 
-Expected: Context-FID .0106 (95 % interval .0098 to .0113; seed 0, five encoders) of all
-series, .0130 at half their number, where real against real has .0066; discriminative
-score .074 beside a floor of .002: it is told from real. Time: some 60 min on one of two
+Expected: Context-FID .0114 (95 % interval .0101 to .0128; seed 0, five encoders) of all
+series, .0138 at half their number, where real against real has .0066; discriminative
+score .040 beside a floor of .002: it is told from real. Time: some 60 min on one of two
 CPU cores with AMX, which other programs shared, with
 --config.training.compute_dtype=bfloat16 and the scores that the file of results has.
 
