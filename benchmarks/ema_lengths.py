@@ -83,7 +83,7 @@ def averages(task: Any, upstream: Any) -> dict[str, Any]:
         state, metrics = program(state, batch)
         if stop % 1_000 == 0:
             print(f"step {stop:,}, loss {metrics['loss'][-1]:.4f}", flush=True)
-    (inner, tracks) = jax.tree.map(np.asarray, state)
+    inner, tracks = jax.tree.map(np.asarray, state)
     rows = {f"config: {c.ema_decay:g}": inner.ema_params, "last weights": inner.params}
     for i, width in enumerate(WIDTHS):
         rows[f"relative width {width:g}"] = jax.tree.map(lambda x, i=i: x[i], tracks)
