@@ -144,7 +144,10 @@ class ConditionNetwork(nn.Module):
 CONDITION_NETWORKS = {
     "cnn": lambda width, dtype: Conv1D(width, dtype=dtype),
     "mlp": lambda width, dtype: Dense(width, dtype=dtype),
-    "attention": lambda width, dtype: SelfAttention(dtype=dtype),
+    # Normalised: without it logits grow with the square of x, and trainings diverge.
+    "attention": lambda width, dtype: nn.Sequential(
+        [nn.LayerNorm(), SelfAttention(dtype=dtype)]
+    ),
 }
 
 
