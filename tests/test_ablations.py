@@ -65,6 +65,17 @@ def test_what_a_token_of_a_condition_network_sees(kind, sees):
     assert tokens[2].sum() == sees and tokens[2, 2]
 
 
+def test_attention_adds_no_more_to_a_larger_input():
+    """Not normalised, it adds in proportion, its logits squared: trainings diverge."""
+    network = ConditionNetwork(num_tokens=6, width=8, num_layers=3, kind="attention")
+    r = 1e6 * jax.random.normal(jax.random.key(0), (48,))
+    params = network.init(jax.random.key(1), r)
+    params["params"]["Dense_0"]["kernel"] = jnp.eye(48)
+    x = np.asarray(r, np.float64).reshape(6, 8)
+    normed = (x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True)
+    np.testing.assert_allclose(network.apply(params, r), normed, atol=1e-4)
+
+
 def test_an_unknown_condition_network_is_named():
     with pytest.raises(InputError, match=r"condition_network='rnn': use one of cnn"):
         config_with(**{"data_stage.condition_network": "rnn"})
