@@ -259,6 +259,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--variants", default=",".join(VARIANTS))
     parser.add_argument("--time_again", action="store_true", help="on a quiet machine")
     args = parser.parse_args(argv)
+    for option, known in (("chains", ("data", "latent")), ("variants", VARIANTS)):
+        if unknown := set(getattr(args, option).split(",")) - {*known}:
+            parser.error(f"--{option}: {unknown.pop()!r}, use {', '.join(known)}")
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "few_steps.json"
     results = json.loads(path.read_text()) if path.exists() else {"sets": {}}
