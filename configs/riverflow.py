@@ -2,13 +2,11 @@
 
     python main.py --config=configs/riverflow.py --workdir=runs/riverflow
 
-Expected: Context-FID .0014 of 2,000 series (seed 0; two encoders: .0012, .0016), at
-half of these .0040, where real against real has .0083; with
+Expected: Context-FID .0009 of 2,000 series (seed 0; two encoders: .0008, .0010), at
+half of these .0053, where real against real has .0083; with
 --config.evaluation.num_series=2000, .num_repeats=2 and
 --config.training.compute_dtype=bfloat16. All series with five encoders: not measured.
-Time: 6 min on one of two CPU cores with AMX, with three of the scores.
-
-These are from before latents were whitened; not run since.
+Time: 7 min on one of two cores of an AMD EPYC without AMX, with four of the scores.
 """
 
 from l2d_jax.configs import base
