@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ablations import score_row, with_fields
+from ablations import FAST, score_row, with_fields
 from few_steps import make_score
 from scipy.optimize import brentq
 
@@ -100,9 +100,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data_steps", type=int)
     parser.add_argument("--compute_dtype", default="auto", help="of products")
     args = parser.parse_args(argv)
-    config = configs.load(args.set).get_config()
-    fields = {"sampling.solver": "dpm_solver++", "sampling.num_steps": 5}
-    config = with_fields(config, fields)
+    config = with_fields(configs.load(args.set).get_config(), FAST)
     config.data_stage.num_steps = num_steps = (
         args.data_steps or config.data_stage.num_steps
     )
