@@ -149,7 +149,8 @@ def make_config(method: Method, name: str, seed: int, options: Options) -> Confi
         num_repeats=options.num_repeats,
     )
     config = configs.resolve(config)
-    if 0 < options.sampling_steps < num_diffusion_steps(config):
+    now = config.sampling.num_steps or num_diffusion_steps(config)
+    if 0 < options.sampling_steps < now:
         steps = with_sampling(config, num_steps=options.sampling_steps).sampling
         config.sampling.update(steps.to_dict())
     return config

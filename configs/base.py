@@ -83,8 +83,10 @@ def get_config() -> ConfigDict:
 
     config.sampling = ConfigDict()
     config.sampling.num_samples = 0  # generated for the scores; 0: as many as real ones
-    config.sampling.solver = "ancestral"  # or ddim, dpm_solver++, sde_dpm_solver++
-    config.sampling.num_steps = 0  # of the data chain; 0: all K
+    # ancestral, ddim, dpm_solver++, sde_dpm_solver++; auto: given r dpm_solver++ and 20
+    # steps, else ancestral
+    config.sampling.solver = "auto"
+    config.sampling.num_steps = 0  # of the data chain; 0: all K, but for auto
     config.sampling.spacing = 0.0  # p of steps at (K - 1) u^p; 0: 2 given r, else 1
     config.sampling.latent_solver = "dpm_solver++"  # of the latent chain
     config.sampling.latent_num_steps = 20  # 0: all K, as the paper with ancestral
@@ -184,10 +186,10 @@ def single_stage(config: ConfigDict) -> None:
 
 
 def variant(name: str, config: ConfigDict) -> None:
-    """What is trained; without a latent the whole chain, whatever suits the set."""
+    """What is trained; a set's spacing of few steps is for those given a latent."""
     config.variant = name
     if name not in ("full", "oracle_latent"):
-        config.sampling.update(solver="ancestral", num_steps=0, spacing=0.0)
+        config.sampling.spacing = 0.0
 
 
 ARGUMENTS = {

@@ -32,6 +32,4 @@ def get_config(argument: str = ""):
     config.data_stage.num_steps = 20_000
     config.sampling.start_rounds = 3
     config.sampling.spacing = 1.5
-    config.sampling.solver = "dpm_solver++"
-    config.sampling.num_steps = 20
     return base.with_argument(config, argument)

@@ -199,6 +199,7 @@ class Layout(NamedTuple):
     ragged: bool = False  # series of different lengths: one more channel, the validity
     min_length: int = 1  # of a generated series, where ragged
     num_series: int = 0  # N of the training set
+    digest: int = 0  # of its series in model space; 0: not known
     form: Form | None = None  # of the user's file
 
     @property
@@ -246,7 +247,7 @@ class Cascade:
           n: how many, 1 or more.
           solver: one of sampling.SOLVERS. By default the config's; with fewer
             steps than the chain was trained with, dpm_solver++ (diffusion_ts: ddim with
-            eta 0, as published).
+            eta 0, as published). "ancestral" alone takes all K steps.
           num_steps: solver steps of the data chain, 1 to K (0: all). Given the latent,
             5 do.
           latent_solver, latent_num_steps: the same for the latent chain. By default
@@ -281,7 +282,8 @@ class Cascade:
 
     def sample_batches(self, key: RandomKey, n: int) -> Iterator[Examples]:
         """As `sample`, batch by batch: memory does not depend on n."""
-        check_request(key, n)
+        check_key(key)
+        check_count(n)
         batches = parallel.share_rows(
             sampler(self.config, self.layout.shape),
             {"params": self.params, "key": key},
@@ -310,7 +312,13 @@ class Cascade:
     def reconstruct(
         self, key: RandomKey, x: Any
     ) -> SeriesBatch | list[Float[np.ndarray, "_ C"]]:
-        """Series drawn given the latents of `x`: what r keeps, what it leaves."""
+        """Series drawn given the latents of `x`: what r keeps, what it leaves.
+
+        Args:
+          key: a typed key, `jax.random.key(0)`.
+          x: as `encode` takes them, and with its errors.
+        """
+        check_key(key)
         r_0 = self.encode(x)
         z = parallel.map_all(
             reconstructor(self.config, self.layout.shape),
@@ -355,10 +363,14 @@ class Cascade:
         return examples._replace(lengths=np.full(len(series), length))
 
 
-def check_request(key: Any, n: Any) -> None:
-    """Raises `InputError` unless it is a typed key and a number of series."""
+def check_key(key: Any) -> None:
+    """Raises `InputError` unless it is a typed key."""
     if not jnp.issubdtype(getattr(key, "dtype", object), jax.dtypes.prng_key):
-        raise InputError("key: give a typed one, jax.random.key(0), before the number")
+        raise InputError("key: give a typed one, jax.random.key(0), first")
+
+
+def check_count(n: Any) -> None:
+    """Raises `InputError` unless it is a number of series."""
     if not isinstance(n, int | np.integer) or n < 1:
         raise InputError(f"num_samples={n}: ask for 1 or more")
 
@@ -386,6 +398,8 @@ def with_sampling(
             kind = type(config.sampling[name]).__name__
             raise InputError(f"{name}={value!r}: give one of type {kind}") from None
     s, latent_steps = config.sampling, config.latent_stage.num_diffusion_steps
+    if given.get("solver") == "ancestral" and "num_steps" not in given:
+        s.num_steps = 0
     if "num_steps" in given and 0 < s.num_steps < num_diffusion_steps(config):
         others = {name: v for name, v in variant.fast.items() if name not in given}
         if "latent_num_steps" in others:

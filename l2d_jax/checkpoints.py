@@ -72,6 +72,11 @@ class Checkpoints:
         with _writing(self.directory):
             self._manager.save(step, args=args)
 
+    def wait(self) -> None:
+        """Until what was saved is written."""
+        with _writing(self.directory):
+            self._manager.wait_until_finished()
+
     def latest(self) -> str:
         """Where the last finished checkpoint lies, for messages."""
         self._manager.wait_until_finished()

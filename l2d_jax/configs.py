@@ -14,7 +14,7 @@ import jax
 from ml_collections import ConfigDict
 
 from l2d_jax import baselines, parallel
-from l2d_jax.cascade import METHODS, with_sampling
+from l2d_jax.cascade import METHODS, num_diffusion_steps, with_sampling
 from l2d_jax.data.normalizer import SCALERS
 from l2d_jax.data.protocols import PROTOCOLS
 from l2d_jax.diffusion import PREDICTIONS, WEIGHTINGS
@@ -23,9 +23,12 @@ from l2d_jax.metrics import ALL, GROUPS, METRICS
 from l2d_jax.models import CONDITION_NETWORKS, CONDITIONS, MIXERS
 from l2d_jax.schedules import SCHEDULES
 from l2d_jax.stages import STAGES, check_choice, stage_schedule
+from l2d_jax.train import DECAY_FIELDS
 from l2d_jax.types import InputError, tree_size
 
 MAX_GROWTH = 100.0  # paper: 13
+GIVEN_LATENT = ("full", "oracle_latent")  # their data chain
+NUM_STEPS = 20  # of that
 SECTIONS = {
     "encoder": "encoder",
     "latent": "latent_stage",
@@ -91,12 +94,11 @@ def resolve(config: ConfigDict) -> ConfigDict:
     if config.data.scaler == "auto":
         is_baseline = config.variant in baselines.BASELINES
         config.data.scaler = "min_max" if is_baseline else "equal_range"
+    check_choice(config.variant, METHODS, "--config.variant")
     without_latent = config.variant == "data_only"
     if not config.data_stage.noise_scale:
         config.data_stage.noise_scale = 2.0 if without_latent else 0.5
-    if not config.sampling.spacing:
-        config.sampling.spacing = 1.0 if without_latent else 2.0
-    check_choice(config.variant, METHODS, "--config.variant")
+    choose_solver(config)
     data, training = config.data_stage, config.training
     choices: dict[str, tuple[str, Iterable[str]]] = {
         "data.protocol": (config.data.protocol, PROTOCOLS),
@@ -117,10 +119,10 @@ def resolve(config: ConfigDict) -> ConfigDict:
         check_choice(value, known, f"--config.{field}")
     for metric in config.evaluation.metrics:
         check_choice(metric, (ALL, *METRICS, *GROUPS), "--config.evaluation.metrics")
-    for stage in METHODS[config.variant].stages:
-        section = SECTIONS[stage]
+    for section in trained_sections(config):
         field = f"--config.{section}.batch_size"
         parallel.check_batch_size(config[section].batch_size, field)
+        check_decay(config[section], section)
     check_ranges(config)
     check_chains(config)
     check_heads(config)
@@ -133,6 +135,39 @@ def resolve(config: ConfigDict) -> ConfigDict:
     return config
 
 
+def choose_solver(config: ConfigDict) -> None:
+    """The solver, steps and spacing of the data chain, where they are left open.
+
+    Given a latent few steps do, and noise in them does no good; without one it does.
+    """
+    s, longest = config.sampling, num_diffusion_steps(config)
+    given_latent = config.variant in GIVEN_LATENT
+    if s.solver == "auto" and given_latent:
+        s.solver = "dpm_solver++"
+        s.num_steps = s.num_steps or min(NUM_STEPS, longest)
+    elif s.solver == "auto":
+        is_shorter = 0 < s.num_steps < longest
+        fast = METHODS[config.variant].fast if is_shorter else {}
+        s.update({"solver": "ancestral", **fast})
+    s.spacing = s.spacing or (2.0 if given_latent else 1.0)
+
+
+def trained_sections(config: ConfigDict) -> list[str]:
+    """Of the stages that are trained, also of those that choose what is left open."""
+    stages = METHODS[config.variant].stages
+    c = config.encoder
+    if "encoder" in stages and not (c.latent_dim and c.mask_rate):
+        stages = METHODS["full"].stages
+    return [SECTIONS[stage] for stage in stages]
+
+
+def check_decay(c: ConfigDict, section: str) -> None:
+    """Raises `InputError` for a decay whose fields the section lacks."""
+    if "decay" in c:
+        known = [name for name, needs in DECAY_FIELDS.items() if needs <= {*c.keys()}]
+        check_choice(c.decay, known, f"--config.{section}.decay")
+
+
 class Range(NamedTuple):
     """Values that a field may have."""
 
@@ -142,6 +177,7 @@ class Range(NamedTuple):
 
 COUNT = Range(lambda n: n >= 1, "use 1 or more")
 NOT_NEGATIVE = Range(lambda x: x >= 0, "use 0 or more")
+UP_TO_1 = Range(lambda x: 0 < x <= 1, "use above 0, up to 1")
 ABOVE_0 = Range(lambda x: x > 0, "use a number above 0")
 BELOW_1 = Range(lambda x: 0 <= x < 1, "use 0 or more, and less than 1")
 RANGES = {
@@ -191,6 +227,23 @@ TRAINING_RANGES = {
     "weight_decay": NOT_NEGATIVE,
     "clip_norm": ABOVE_0,
     "ema_decay": BELOW_1,
+    "patience": COUNT,
+    "factor": UP_TO_1,
+    "least_rate": NOT_NEGATIVE,
+    "decay_rate": UP_TO_1,
+}
+BASELINE_RANGES = TRAINING_RANGES | {
+    "encoder_layers": COUNT,
+    "decoder_layers": COUNT,
+    "num_layers": COUNT,
+    "num_flows": COUNT,
+    "num_heads": COUNT,
+    "width": COUNT,
+    "hidden": COUNT,
+    "expansion": COUNT,
+    "kernel_size": NOT_NEGATIVE,
+    "num_diffusion_steps": COUNT,
+    "dropout": BELOW_1,
 }
 
 
@@ -198,8 +251,8 @@ def check_ranges(config: ConfigDict) -> None:
     """Raises `InputError` naming the first field whose value can't be."""
     ranges = RANGES | {
         f"{section}.{name}": one
-        for section in SECTIONS.values()
-        for name, one in TRAINING_RANGES.items()
+        for stage, section in SECTIONS.items()
+        for name, one in ranges_of(stage).items()
         if name in config[section]
     }
     for field, allowed in ranges.items():
@@ -208,10 +261,15 @@ def check_ranges(config: ConfigDict) -> None:
             raise InputError(f"--config.{field}={value}: {allowed.mend}")
 
 
+def ranges_of(stage: str) -> dict[str, Range]:
+    """Of the fields that any stage, or any baseline's, may have."""
+    return BASELINE_RANGES if stage in baselines.STAGES else TRAINING_RANGES
+
+
 def check_chains(config: ConfigDict) -> None:
     """Raises `InputError` for noise levels that can't be, of the stages trained."""
     for section in ("latent_stage", "data_stage"):
-        if section not in map(SECTIONS.get, METHODS[config.variant].stages):
+        if section not in trained_sections(config):
             continue
         c = config[section]
         try:
@@ -230,7 +288,7 @@ def check_chains(config: ConfigDict) -> None:
 
 def check_heads(config: ConfigDict) -> None:
     """Raises `InputError` where the heads of attention can't share the width."""
-    if "data" not in METHODS[config.variant].stages:
+    if "data_stage" not in trained_sections(config):
         return
     c = config.data_stage
     for field, kind, width in (

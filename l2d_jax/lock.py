@@ -71,7 +71,7 @@ def is_being_written(path: Path) -> bool:
 
     As `--mode=sample`, which needs no lock. On Windows it can't be asked: True.
     """
-    found = re.search(r"\.(\d+)\.tmp(\.part)?$", path.name)
+    found = re.search(r"\.(\d+)\.tmp(\.part)*$", path.name)
     if found is None or int(found[1]) == os.getpid():
         return False
     if fcntl is None:

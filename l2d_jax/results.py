@@ -8,6 +8,7 @@ import logging
 import zlib
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import jax
@@ -21,6 +22,7 @@ from l2d_jax.configs import SECTIONS
 from l2d_jax.data import load_splits, to_list
 from l2d_jax.data.normalizer import inside
 from l2d_jax.data.protocols import take
+from l2d_jax.data.ragged import ModelSpace
 from l2d_jax.files import FilePath, write_text
 from l2d_jax.lock import locked
 from l2d_jax.logbook import read_losses, read_seconds
@@ -31,8 +33,8 @@ from l2d_jax.metrics.sets import Rows, rows_of
 from l2d_jax.metrics.table import table
 from l2d_jax.report import write_report
 from l2d_jax.samples import check_out, read_npz, write_samples
-from l2d_jax.stages import fill_missing
-from l2d_jax.types import Examples, InputError, Series, Splits, is_ragged, tree_size
+from l2d_jax.stages import interpolated
+from l2d_jax.types import Examples, InputError, Splits, is_ragged, tree_size
 from l2d_jax.workdir import as_json, load, make_workdir
 
 log = logging.getLogger(__name__)
@@ -148,10 +150,12 @@ def score(workdir: FilePath, config: ConfigDict, splits: Splits) -> dict[str, An
     c, path = config.evaluation, workdir / "scores.json"
     count = len(splits.train.lengths)
     num_searched = min(count, most_searched(c) or count)
+    train, test = real_sets(splits, config, searched=True)
     settings = {
         "samples": settings,
         "evaluation": json.loads(json.dumps(c.to_dict())),
         "searched for copies": num_searched,
+        "digest of the real series": [digest(one) for one in (train, test) if one],
     }
     try:
         scores = read_json(path, "it is made")
@@ -159,7 +163,6 @@ def score(workdir: FilePath, config: ConfigDict, splits: Splits) -> dict[str, An
             return scores
     except InputError:  # made, or made again
         pass
-    train, test = real_sets(splits, config, searched=True)
     scores = evaluate(
         comparable(train),
         comparable(samples),
@@ -217,11 +220,6 @@ def filled(examples: Examples) -> Examples:
     series = parallel.map_all(interpolated, (), examples.series, batch_size=256)
     series[~within] = np.nan
     return examples._replace(series=series)
-
-
-def interpolated(_: tuple[()], series: Series) -> Series:
-    """Without missing values."""
-    return fill_missing(series)[0]
 
 
 def some(examples: Examples, c: ConfigDict) -> Examples:
@@ -333,6 +331,12 @@ def chain(solver: str, num_steps: int, c: ConfigDict) -> str:
     return f"{solver}, {num_steps or c.num_diffusion_steps} steps"
 
 
+def digest(examples: Examples) -> int:
+    """A checksum of the series with their lengths and labels."""
+    parts = [np.ascontiguousarray(part) for part in examples if part is not None]
+    return reduce(lambda crc, part: zlib.crc32(part.tobytes(), crc), parts, 0)
+
+
 # --- again, on a finished workdir -----------------------------------------------------
 
 
@@ -352,8 +356,17 @@ def rescore(
     if config is not None:
         used.evaluation = config.evaluation
         used.data.path = config.data.path or used.data.path
+        if used.data.path and used.data.name == "array":
+            used.data.name = "file"
+    if used.data.name == "array":
+        raise InputError(
+            f"the model in {workdir} was trained on an array, of which no file is "
+            "known: score its samples by l2d_jax.evaluate(series, samples), or name a "
+            "file of the same series by --config=own --config.data.path"
+        )
     with parallel.first_before_others("data prepared"):
         splits = load_splits(used.data)
+    check_trained_on(model, splits)
     scores_path = workdir / "scores.json"
     with locked(make_workdir(workdir)):
         if not report_only:
@@ -366,6 +379,24 @@ def rescore(
             if parallel.is_first():
                 report(workdir, used, splits)
     return scores
+
+
+def check_trained_on(model: Cascade, splits: Splits) -> None:
+    """Raises `InputError` unless these are the series that the model was trained on."""
+    layout, train = model.layout, splits.train
+    count, length = train.series.shape[:2]
+    same = (count, length) == (layout.num_series, layout.length)
+    same &= (splits.channels, is_ragged(train)) == (layout.channels, layout.ragged)
+    if same and layout.digest:
+        series = ModelSpace(train, model.normalizer, layout.ragged)
+        same = series.digest() == layout.digest
+    if not same:
+        raise InputError(
+            f"{count:,} series of {length} steps x {len(splits.channels)} channels, "
+            "which aren't those that the model was trained on: name the file that it "
+            "was trained on by --config.data.path. Against other series samples are "
+            "scored by python -m l2d_jax.metrics"
+        )
 
 
 def read_json(path: FilePath, mend: str) -> dict[str, Any]:

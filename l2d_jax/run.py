@@ -7,7 +7,6 @@ interruption.
 import json
 import logging
 import tempfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,8 +41,6 @@ from l2d_jax.workdir import (
 )
 
 log = logging.getLogger(__name__)
-
-DIGEST_ROWS = 4_096
 
 Choice = Mapping[str, Any]  # of latent dimension and mask rate: latent.json
 
@@ -147,15 +144,16 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
     for note in notes:
         parallel.say(f"data: {note}")
     normalizer = Normalizer.from_moments(values, config.data.scaler, channels)
+    series = ModelSpace(train_set, normalizer, ragged)
     layout = Layout(
         length=length,
         channels=channels,
         ragged=ragged,
         min_length=int(train_set.lengths.min()),
         num_series=len(train_set.lengths),
+        digest=series.digest(),
         form=splits.form,
     )
-    series = ModelSpace(train_set, normalizer, ragged)
     return Task(config, splits, normalizer, layout, series)
 
 
@@ -350,13 +348,5 @@ def data_facts(task: Task) -> dict[str, Any]:
         "training.compute_dtype": config.training.compute_dtype,
         "data.scaler": config.data.scaler,
         "training series": list(task.series.shape),
-        "digest of the training series": digest(task.series),
+        "digest of the training series": task.layout.digest,
     }
-
-
-def digest(series: ModelSpace) -> int:
-    """A checksum of all series, made piece by piece."""
-    crc = 0
-    for start in range(0, series.shape[0], DIGEST_ROWS):
-        crc = zlib.crc32(series[start : start + DIGEST_ROWS].tobytes(), crc)
-    return crc

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict, FrozenConfigDict
 
@@ -50,7 +51,7 @@ class Stage(NamedTuple):
     loss: Callable[[Params, RandomKey, Example], tuple[Scalar, Metrics]]
     export: Callable[[Params, Rows], dict[str, Params]]  # (EMA params, [N, L, C])
     # Where one loss of single examples and one optimizer don't do:
-    updater: "Callable[[ConfigDict], Updater] | None" = None
+    updater: "Callable[[optax.GradientTransformationExtraArgs], Updater] | None" = None
     # upstream -> parameters to begin with, where a stage goes on with those before it:
     start: Callable[[Params], Params] | None = None
 
@@ -124,8 +125,9 @@ def encoder_stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
     def loss(params, key, x):
         key_mask, key_noise = jax.random.split(key)
         mask = jax.random.bernoulli(key_mask, c.mask_rate, shape[:1])
+        x_seen, visible = without_hidden(x, mask)
         x, observed = fill_missing(x)
-        r = encoder.apply(params["encoder"], x, ~mask & observed.any(axis=-1))
+        r = encoder.apply(params["encoder"], x_seen, visible)
         noise = jax.random.normal(key_noise, r.shape)
         x_hat = decoder.apply(params["decoder"], r + c.latent_noise * noise)
         error = diffusion.masked_mean(jnp.square(x - x_hat), mask[:, None] & observed)
@@ -305,6 +307,23 @@ def fill_missing(x: Series) -> tuple[Series, Bool[Array, "L C"]]:
     return jnp.where(observed, x, between), observed
 
 
+def without_hidden(
+    x: Series, hidden: Bool[Array, " L"]
+) -> tuple[Series, Bool[Array, " L"]]:
+    """What the encoder may see: x, and the steps with a value that aren't hidden.
+
+    Where a channel of a step is missing it is interpolated between values that are
+    seen, so that none comes from a hidden step.
+    """
+    seen, observed = fill_missing(jnp.where(hidden[:, None], jnp.nan, x))
+    return seen, observed.any(axis=-1)
+
+
+def interpolated(_: tuple[()], x: Series) -> Series:
+    """Without missing values: for `parallel.map_all`, that has nothing to share."""
+    return fill_missing(x)[0]
+
+
 # --- latents --------------------------------------------------------------------------
 
 
@@ -318,15 +337,16 @@ def encode_one(config: FrozenConfigDict) -> Callable[[Params, Series], Latent]:
     encoder, c = make_encoder(config), config.encoder
 
     def encode(params: Params, x: Series) -> Latent:
-        x, observed = fill_missing(x)
-        visible = observed.any(axis=-1)
         if not c.num_masks:
-            return encoder.apply(params, x, visible)
-        shown = jax.random.bernoulli(
+            nothing = jnp.zeros(x.shape[:1], bool)
+            return encoder.apply(params, *without_hidden(x, nothing))
+        hidden = ~jax.random.bernoulli(
             jax.random.key(0), 1.0 - c.mask_rate, (c.num_masks, x.shape[0])
         )
-        encode_shown = jax.vmap(lambda one: encoder.apply(params, x, one & visible))
-        return encode_shown(shown).mean(axis=0)
+        encode_shown = jax.vmap(
+            lambda one: encoder.apply(params, *without_hidden(x, one))
+        )
+        return encode_shown(hidden).mean(axis=0)
 
     return encode
 

@@ -55,6 +55,12 @@ def exponential(c: ConfigDict) -> optax.Schedule:
     return optax.exponential_decay(c.learning_rate, 1, c.decay_rate)
 
 
+DECAY_FIELDS: dict[str, set[str]] = {  # beside the learning rate
+    "cosine": set(),
+    "constant": set(),
+    "exponential": {"decay_rate"},
+    "plateau": {"patience", "factor", "least_rate"},
+}
 DECAYS: dict[str, Callable[[ConfigDict], optax.Schedule]] = {
     "cosine": cosine,
     "constant": constant,
@@ -110,9 +116,9 @@ def init_state(stage: Stage, c: ConfigDict, *, seed: int) -> TrainState:
 
 def make_updater(stage: Stage, c: ConfigDict) -> Updater:
     """The stage's own, or the gradient of its mean loss through one optimizer."""
-    if stage.updater is not None:
-        return stage.updater(c)
     tx = make_optimizer(c)
+    if stage.updater is not None:
+        return stage.updater(tx)
 
     def mean_loss(params, key, batch):
         count = jax.tree.leaves(batch)[0].shape[0]
@@ -248,7 +254,8 @@ def fit(
                 record(*running)
             running = (start, metrics)
             leaving = asked_before()
-            if stop % every == 0 or stop == c.num_steps or leaving:
+            due = stop // every > start // every
+            if due or stop == c.num_steps or leaving:
                 record(*running)  # before saving: no bad state is ever kept
                 running = None
                 logbook.flush()
@@ -258,6 +265,7 @@ def fit(
                     f"stage {stage.name!r} saved at step {stop:,} of {c.num_steps:,}",
                     together=True,
                 )
+        checkpoints.wait()  # SIGTERM mustn't end the program while the last is written
     return state.ema_params
 
 

@@ -114,7 +114,7 @@ def test_a_run_uses_that_width(capsys):
         ("full", 0.5, 2.0, "equal_range"),
         ("data_only", 2.0, 1.0, "equal_range"),
         ("single_stage", 2.0, 1.0, "equal_range"),
-        ("diffusion_ts", 0.5, 2.0, "min_max"),
+        ("diffusion_ts", 0.5, 1.0, "min_max"),
     ],
 )
 def test_what_is_left_open_follows_the_method(argument, noise_scale, spacing, scaler):

@@ -22,6 +22,7 @@ from l2d_jax.baselines import (
 )
 from l2d_jax.configs import base, load, resolve
 from l2d_jax.schedules import cosine
+from l2d_jax.types import InputError
 
 SHAPE = (8, 2)
 
@@ -49,11 +50,36 @@ OTHERS = [*baselines.BASELINES, "data_only", "latent_only", "single_stage"]
 
 @pytest.mark.parametrize("method", OTHERS)
 def test_steps_that_suit_the_cascade_are_not_those_of_others(method):
-    energy = load("energy").get_config
-    assert energy().sampling.num_steps == energy("oracle_latent").sampling.num_steps
-    assert 0 < energy().sampling.num_steps < energy().data_stage.num_diffusion_steps
-    s = energy(method).sampling
-    assert (s.num_steps, s.solver, s.spacing) == (0, "ancestral", 0.0)
+    for given_latent in ("full", "oracle_latent"):
+        s = resolve(load("energy").get_config(given_latent)).sampling
+        assert (s.num_steps, s.solver, s.spacing) == (20, "dpm_solver++", 1.5)
+    s = resolve(load("energy").get_config(method)).sampling
+    assert (s.num_steps, s.solver, s.spacing) == (0, "ancestral", 1.0)
+    config = load("stock").get_config()
+    config.variant = "data_only"  # by its flag
+    s = resolve(config).sampling
+    assert (s.num_steps, s.solver, s.spacing) == (0, "ancestral", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("method", "num_steps", "solver", "eta"),
+    [
+        ("full", 5, "dpm_solver++", 1.0),
+        ("data_only", 5, "dpm_solver++", 1.0),
+        ("diffusion_ts", 5, "ddim", 0.0),
+        ("full", 100, "dpm_solver++", 1.0),
+        ("data_only", 100, "ancestral", 1.0),
+    ],
+)
+def test_a_number_of_steps_brings_its_solver(method, num_steps, solver, eta):
+    """In a config as in `sample`."""
+    config = load("stock").get_config(method)
+    config.sampling.num_steps = num_steps
+    s = resolve(config).sampling
+    assert (s.solver, s.num_steps, s.eta) == (solver, num_steps, eta)
+    config.sampling.solver = "ancestral"  # as given
+    s = resolve(config).sampling
+    assert (s.solver, s.num_steps, s.eta) == ("ancestral", num_steps, 1.0)
 
 
 # --- all of them, in small ------------------------------------------------------------
@@ -369,6 +395,33 @@ def test_the_first_two_phases_train_what_they_should_and_nothing_else():
     assert changed == {"embedder", "recovery"}
     changed, _ = one_step(stages["time_gan_supervised"], config.time_gan_supervised)
     assert changed == {"supervisor"}
+
+
+def test_each_turn_takes_the_optimizer_of_its_section():
+    """The first step of a warm-up has a learning rate of 0."""
+    config, stages = time_gan_stages(tiny("time_gan"))
+    c = config.time_gan_embedding
+    c.update(num_steps=100, warmup_steps=50)
+    assert one_step(stages["time_gan_embedding"], c)[0] == set()
+
+
+@pytest.mark.parametrize(
+    ("method", "field", "value", "says"),
+    [
+        ("fourier_diffusion", "num_diffusion_steps", 0, "steps=0: use 1 or more"),
+        ("diffusion_ts", "num_heads", 0, "num_heads=0: use 1 or more"),
+        ("diffusion_ts", "factor", 0.0, "factor=0.0: use above 0, up to 1"),
+        ("fourier_diffusion", "dropout", 1.5, "dropout=1.5: use 0 or more, and less"),
+        ("fourier_flow", "hidden", 0, "hidden=0: use 1 or more"),
+        ("diffusion_ts", "decay", "linear", "decay='linear': use one of cosine"),
+        ("fourier_flow", "decay", "plateau", "='plateau': use one of .*exponential$"),
+    ],
+)
+def test_settings_that_can_not_be_are_refused(method, field, value, says):
+    config = tiny(method)
+    config[method][field] = value
+    with pytest.raises(InputError, match=f"--config.{method}.*{says}"):
+        resolve(config)
 
 
 def test_joint_phase_leaves_a_good_discriminator_alone(monkeypatch):

@@ -12,7 +12,8 @@ from l2d_jax.cascade import (
     VARIANTS,
     Cascade,
     Layout,
-    check_request,
+    check_count,
+    check_key,
     sampler,
     with_sampling,
 )
@@ -38,7 +39,9 @@ def make_model(variant="full", ragged=False, **settings):
     """An untrained cascade, its weights moved away from their zeros."""
     config = base.with_argument(base.get_config(), f"smoke,{variant}")
     config.data_stage.num_diffusion_steps = config.latent_stage.num_diffusion_steps = 8
-    config.sampling.update(latent_num_steps=0, batch_size=16, **settings)
+    config.sampling.update(
+        {"solver": "ancestral", "latent_num_steps": 0, "batch_size": 16} | settings
+    )
     config = resolve(config)
     layout = Layout(7, ("a", "b"), ragged, 3, 20)
     series = np.asarray(jax.random.normal(jax.random.key(1), (20, *layout.shape)))
@@ -251,8 +254,9 @@ def test_a_series_in_a_list_is_the_same_in_an_array():
             lambda m: m.with_sampling(guidance=2.0),
             "guidance=2.0 needs.*condition_dropout",
         ),
-        (lambda m: check_request(2, jax.random.key(0)), "give a typed one, jax.random"),
-        (lambda m: check_request(jax.random.key(0), 2.5), "num_samples=2.5: ask for 1"),
+        (lambda m: check_key(2), "give a typed one, jax.random"),
+        (lambda m: check_count(2.5), "num_samples=2.5: ask for 1"),
+        (lambda m: check_key(jax.random.PRNGKey(0)), "give a typed one, jax.random"),
         (lambda m: m.with_sampling(num_steps=3.5), "num_steps=3.5: give one of type"),
         (lambda m: m.with_sampling(num_steps="3"), "num_steps='3': give one of type"),
         (

@@ -196,10 +196,11 @@ def test_files_that_are_being_written(tmp_path, dead_pid):
     for pid in (mine, others, dead_pid):
         (tmp_path / f".x.npz.{pid}.tmp").write_text("half of a file")
         (tmp_path / f".x.npz.{pid}.tmp.part").write_text("half of a file")
+        (tmp_path / f".x.npz.{pid}.tmp.part.part").write_text("half of a file")
     with locked(tmp_path):
         pass
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {f".x.npz.{others}.tmp", f".x.npz.{others}.tmp.part"}
+    assert left == {f".x.npz.{others}.tmp{end}" for end in ("", ".part", ".part.part")}
 
 
 def test_a_dead_run_on_another_host(tmp_path, caplog, quick_locks):

@@ -202,8 +202,46 @@ def test_a_data_file_is_found_from_elsewhere_and_after_it_was_moved(
         results.rescore(workdir, None, report_only=True)
     config.data.path = "moved.npy"
     assert results.rescore(workdir, config, report_only=False) == scores
+    np.save("other.npy", 2.0 * waves())  # as many, of the same shape
+    config.data.path = "other.npy"
+    with pytest.raises(InputError, match="aren't those that the model was trained on"):
+        results.rescore(workdir, config, report_only=False)
+    config.data.path = "moved.npy"
     run.run(config, workdir)  # is finished, and keeps the new place
     assert l2d_jax.load(workdir).config.data.path == str(Path("moved.npy").absolute())
+
+
+def test_scores_are_of_the_series_that_they_were_made_with(tmp_path, monkeypatch):
+    np.save(tmp_path / "mine.npy", waves(n=100))
+    config = tiny("gaussian")
+    config.data.update(name="file", path=str(tmp_path / "mine.npy"))
+    config.data.protocol = "held_out"
+    config.evaluation.metrics = ("spectral_distance",)
+    monkeypatch.setattr(run, "report", lambda *_: None)
+    scores = run.run(config, tmp_path / "w")
+    splits = load_splits(config.data)
+    workdir, config = make_workdir(tmp_path / "w"), resolve(config)
+    assert results.score(workdir, config, splits) == scores
+    x = splits.train.series.copy()
+    x[::2] = x[::2, ::-1]
+    others = splits._replace(train=splits.train._replace(series=x))
+    assert results.score(workdir, config, others) != scores
+    test = splits.test._replace(series=2.0 * splits.test.series)
+    others = splits._replace(test=test)
+    found = results.score(workdir, config, others)["settings"]
+    assert found != scores["settings"]
+
+
+def test_a_model_of_an_array_is_scored_against_a_file_of_the_same(tmp_path):
+    config = tiny("gaussian")
+    config.evaluation.metrics = ("spectral_distance",)
+    l2d_jax.fit(waves(), workdir=tmp_path / "w", config=config)
+    workdir = make_workdir(tmp_path / "w")
+    with pytest.raises(InputError, match=r"an array.*l2d_jax\.evaluate.*data\.path"):
+        results.rescore(workdir, None, report_only=False)
+    np.save(tmp_path / "mine.npy", waves())
+    config.data.path = str(tmp_path / "mine.npy")
+    assert "spectral_distance" in results.rescore(workdir, config, report_only=False)
 
 
 @pytest.mark.parametrize(
@@ -324,6 +362,15 @@ def test_equal_size_with_latents_that_are_to_be_chosen():
     config.encoder.update(latent_dim=0, mask_rate=0.0)
     open_sized, _ = configs.with_equal_size(config, (8, 2))
     assert open_sized.data_stage.width == sized.data_stage.width
+
+
+def test_stages_that_choose_a_latent_are_checked_too():
+    config = tiny("latent_only")
+    config.data_stage.batch_size = -5
+    resolve(config)  # it has no data stage
+    config.encoder.latent_dim = 0
+    with pytest.raises(InputError, match=r"data_stage\.batch_size=-5"):
+        resolve(config)
 
 
 def test_places_that_can_not_be_a_workdir(tmp_path):

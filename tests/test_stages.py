@@ -84,9 +84,9 @@ def test_missing_values_are_in_no_loss(name):
     filled, observed = stages.fill_missing(jnp.asarray(x))
     if name == "encoder":
         mask = jax.random.bernoulli(jax.random.split(key)[0], 0.5, (10,))
-        visible = ~mask & observed.any(axis=1)
+        seen, visible = stages.without_hidden(jnp.asarray(x), mask)
         assert (visible != ~mask).any(), "the empty steps are hidden anyway"
-        r = stages.make_encoder(config).apply(params["encoder"], filled, visible)
+        r = stages.make_encoder(config).apply(params["encoder"], seen, visible)
         x_hat = stages.make_decoder(config, SHAPE).apply(params["decoder"], r)
         counted = observed & mask[:, None]
         expected = jnp.square(filled - x_hat)[counted].mean()
@@ -212,6 +212,14 @@ def test_encoder_does_not_see_hidden_steps():
     x_hat = stages.make_decoder(config, SHAPE).apply(params["decoder"], r)
     expected = np.square(x - x_hat)[mask].mean()
     assert stage.loss(params, key, x)[0] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_no_value_of_a_hidden_step_fills_a_gap():
+    """Channel 1 between 1 at step 0 and 4 at step 3, not the 9 of the hidden steps."""
+    x = jnp.array([[0.0, 1.0], [0.0, 9.0], [5.0, NAN], [0.0, 4.0], [NAN, NAN]])
+    seen, visible = stages.without_hidden(x, jnp.array([False, True, *[False] * 3]))
+    assert visible.tolist() == [True, False, True, True, False]
+    assert seen[2].tolist() == [5.0, 3.0]
 
 
 def test_the_penalty_is_half_the_mean_square_of_the_latent():

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from l2d_jax import parallel, train
+from l2d_jax import parallel, preemption, train
 from l2d_jax.checkpoints import Checkpoints
 from l2d_jax.configs import base, resolve
 from l2d_jax.data.sampler import chunk_indices
@@ -117,6 +117,34 @@ def test_interrupted_equals_uninterrupted(tmp_path, killed_at, monkeypatch):
     np.testing.assert_array_equal(resumed["w"], whole["w"])
     steps = read_losses(tmp_path / "cut" / "metrics.jsonl")["line"][0]
     assert steps.tolist() == [2, 4, 6, 8, 10, 12]
+
+
+def test_going_on_with_another_chunk_keeps_saving(tmp_path, monkeypatch):
+    """From step 3 in twos, every 4 steps: at the first stop at or after 4 and 8."""
+    c = settings()
+    c.num_steps = 3
+    fit(tmp_path, c=c, steps_per_call=3, every=3)
+    saved, save = [], Checkpoints.save
+
+    def noted(self, step, state):
+        saved.append(step)
+        save(self, step, state)
+
+    monkeypatch.setattr(Checkpoints, "save", noted)
+    fit(tmp_path, steps_per_call=2, every=4)
+    assert saved == [5, 9, 12]
+
+
+def test_sigterm_waits_for_the_last_checkpoint(tmp_path, monkeypatch):
+    deferred, wait = [], Checkpoints.wait
+
+    def noted(self):
+        deferred.append(preemption._notice.deferred)
+        wait(self)
+
+    monkeypatch.setattr(Checkpoints, "wait", noted)
+    fit(tmp_path)
+    assert deferred == [True]
 
 
 def test_a_finished_stage_is_only_restored(tmp_path, monkeypatch):

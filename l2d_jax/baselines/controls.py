@@ -14,7 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import parallel
-from l2d_jax.stages import fill_missing
+from l2d_jax.stages import interpolated
 from l2d_jax.types import Latent, Params, RandomKey, Rows, Series
 
 FILL_BATCH = 256
@@ -23,11 +23,7 @@ PIECE = 4_096  # series whose products are summed at once
 
 def filled(series: Rows) -> np.ndarray:
     """All series [N, L, C], missing values interpolated."""
-    return parallel.map_all(_fill_one, (), series, batch_size=FILL_BATCH)
-
-
-def _fill_one(_: tuple[()], x: Series) -> Series:
-    return fill_missing(x)[0]
+    return parallel.map_all(interpolated, (), series, batch_size=FILL_BATCH)
 
 
 # --- bootstrap ------------------------------------------------------------------------

@@ -265,18 +265,20 @@ def gradient(
 
 
 def make_updater(
-    turns: dict[str, Turn], order: tuple[tuple[str, int], ...], c: ConfigDict
+    turns: dict[str, Turn],
+    order: tuple[tuple[str, int], ...],
+    tx: optax.GradientTransformationExtraArgs,
 ) -> Updater:
     """Takes the turns of `order`, (name, number of its batch), one after the other.
 
-    Each has an Adam of its own. The loss that is logged is that of the first.
+    Each has a state of the optimizer of its own. The loss that is logged is that of the
+    first.
     """
     num_batches = 1 + max(batch for _, batch in order)
-    adam = optax.adam(c.learning_rate)
 
     def init(params: Params) -> Params:
         return {
-            name: adam.init({net: params[net] for net in turns[name].networks})
+            name: tx.init({net: params[net] for net in turns[name].networks})
             for name in dict.fromkeys(name for name, _ in order)
         }
 
@@ -292,7 +294,7 @@ def make_updater(
                 turn, params, keys[number::num_batches], batch[number::num_batches]
             )
             trained = {net: params[net] for net in turn.networks}
-            updates, new = adam.update(grads, state[name], trained)
+            updates, new = tx.update(grads, state[name], trained, value=loss)
             after = (optax.apply_updates(trained, updates), new)
             if name == "discriminator":
                 after = jax.tree.map(
@@ -380,7 +382,7 @@ def phase(
         prepare,
         loss,
         lambda params, _: {"time_gan": params},
-        updater=lambda c: make_updater(turns, order, c),
+        updater=lambda tx: make_updater(turns, order, tx),
         start=lambda upstream: upstream["time_gan"],
     )
 

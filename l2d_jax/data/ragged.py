@@ -6,6 +6,7 @@ other channels repeat the last value. A generated series ends at the likeliest s
 down of its validity.
 """
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from jaxtyping import Array, Float, Int
 
 from l2d_jax.data.normalizer import Normalizer, inside
 from l2d_jax.types import Examples, InputError, Lengths, SeriesBatch, is_ragged
+
+DIGEST_ROWS = 4_096
 
 
 def from_list(
@@ -106,6 +109,13 @@ class ModelSpace:
         rows = Examples(series[flat], lengths[flat])
         z = to_model_space(rows, self.normalizer, self.ragged)
         return z.reshape(*index.shape, *z.shape[1:])
+
+    def digest(self) -> int:
+        """A checksum of all of them, made piece by piece."""
+        crc = 0
+        for start in range(0, self.shape[0], DIGEST_ROWS):
+            crc = zlib.crc32(self[start : start + DIGEST_ROWS].tobytes(), crc)
+        return crc
 
 
 def from_model_space(
