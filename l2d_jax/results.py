@@ -35,7 +35,7 @@ from l2d_jax.report import write_report
 from l2d_jax.samples import check_out, read_npz, write_samples
 from l2d_jax.stages import interpolated
 from l2d_jax.types import Examples, InputError, Splits, is_ragged, tree_size
-from l2d_jax.workdir import as_json, load, make_workdir
+from l2d_jax.workdir import as_json, load, made_by, make_workdir
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +159,8 @@ def score(workdir: FilePath, config: ConfigDict, splits: Splits) -> dict[str, An
     }
     try:
         scores = read_json(path, "it is made")
-        if scores.get("settings") == settings:
+        before = scores.get("settings")
+        if isinstance(before, dict) and settings.items() <= before.items():
             return scores
     except InputError:  # made, or made again
         pass
@@ -180,7 +181,7 @@ def score(workdir: FilePath, config: ConfigDict, splits: Splits) -> dict[str, An
         note = f"Searched are {num_searched:,} of {count:,} training series"
         for name in COPYING & scores.keys():
             scores[name]["note"] = note
-    scores["settings"] = settings
+    scores["settings"] = settings | made_by()
     write_text(path, as_json(scores))
     return scores
 

@@ -121,12 +121,15 @@ def with_tuples(value: Any) -> Any:
 
 
 def describe(config: ConfigDict) -> dict[str, Any]:
-    """The config with the versions and the commit that it ran with."""
+    """The config, what it ran with, and the command."""
+    return {"config": config.to_dict(), **made_by(), "command": command_line()}
+
+
+def made_by() -> dict[str, Any]:
+    """Versions, commit and devices of this process."""
     return {
-        "config": config.to_dict(),
         "versions": versions(),
         "git_commit": git_commit(),
-        "command": command_line(),
         "device": parallel.describe_devices(),
     }
 
