@@ -1,7 +1,7 @@
 """Series per second of sampling and training, beside PyTorch on the same device.
 
     python benchmarks/speed.py --quick
-    python benchmarks/speed.py --out=benchmarks/results/speed_cpu.json
+    python benchmarks/speed.py --out=runs/speed.json
 
 Weights are random: time does not depend on them. What is compared runs in turn, several
 times over; given are medians, with minimum and maximum. Long chains of others are timed
@@ -104,7 +104,7 @@ def weights(name: str) -> dict:
     return params
 
 
-def interleaved(tasks: dict[str, Callable[[], int]], repeats: int) -> dict[str, dict]:
+def interleaved(tasks: dict[str, Callable[[], float]], repeats: int) -> dict[str, dict]:
     """How many each task makes in a second, as it returns: one round after another."""
     for name, task in tasks.items():
         print(f"  {name}", file=sys.stderr, flush=True)
@@ -214,17 +214,17 @@ def inputs(model: Cascade, batch: int):
     return x_t, jnp.int32(50), signal
 
 
-def matmul(dtype: str) -> Callable[[], int]:
+def matmul(dtype: str) -> Callable[[], float]:
     """Square products with float32 out: the device's rate, in 1e9 a second."""
     size = 1024 if on_cpu() else 8192
     a = jax.random.normal(jax.random.key(0), (size, size), dtype)
     dot = jax.jit(partial(jnp.matmul, preferred_element_type=jnp.float32))
 
-    def run() -> int:
+    def run() -> float:
         for _ in range(20):
             result = dot(a, a)
         result.block_until_ready()
-        return 20 * 2 * size**3 // 10**9
+        return 20 * 2 * size**3 / 1e9
 
     return run
 
