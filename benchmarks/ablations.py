@@ -13,13 +13,14 @@ Each row trains the stages that its fields reach and takes the others from the r
 Beside them, in the json, two scores of as many other real series, where there are any.
 On Stock one sample scores several times another's Context-FID, as a few extreme windows
 decide it: take the mean over --seeds=4 of sampling. A row that is there is not run
-again. Rows: --rows=base,v; fields of all rows, which make a new base: --data_steps=3000
-and the like.
+again; fields of all rows (--data_steps=3000 and the like), --num_series, --seeds and
+--repeats other than those of the rows that are there are refused. Rows: --rows=base,v.
 """
 
 import argparse
 import json
 import shutil
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ from typing import Any
 import jax
 import numpy as np
 from few_steps import make_score
+from kept import check_same, with_also
 
 from l2d_jax import configs, parallel
 from l2d_jax.cascade import Cascade
@@ -38,7 +40,7 @@ from l2d_jax.files import write_text
 from l2d_jax.metrics import evaluate
 from l2d_jax.results import comparable, some
 from l2d_jax.run import prepare, train
-from l2d_jax.types import Examples
+from l2d_jax.types import Examples, InputError
 from l2d_jax.workdir import library_version, make_workdir
 
 Fields = dict[str, Any]
@@ -222,21 +224,8 @@ def markdown(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--set", default="energy")
-    parser.add_argument("--rows", default=",".join(ROWS))
-    parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
-    parser.add_argument("--num_series", type=int, default=2000)
-    parser.add_argument("--repeats", type=int, default=2, help="encoders")
-    parser.add_argument("--seeds", type=int, default=1, help="of sampling")
-    parser.add_argument("--data_steps", type=int)
-    parser.add_argument("--latent_steps", type=int)
-    parser.add_argument(
-        "--sampling_steps", type=int, help="of dpm_solver++, not as the config says"
-    )
-    parser.add_argument("--compute_dtype", default="auto", help="of products")
-    args = parser.parse_args(argv)
+def config_of(args: argparse.Namespace) -> Any:
+    """The config of the row `base`."""
     config = configs.load(args.set).get_config()
     config.data_stage.num_steps = args.data_steps or config.data_stage.num_steps
     config.latent_stage.num_steps = args.latent_steps or config.latent_stage.num_steps
@@ -244,11 +233,28 @@ def main(argv: Sequence[str] | None = None) -> None:
         config = with_fields(config, FAST | {"sampling.num_steps": args.sampling_steps})
     config.evaluation.num_series = args.num_series
     config.training.compute_dtype = args.compute_dtype
+    return config
+
+
+def add_rows(args: argparse.Namespace) -> dict[str, Any]:
+    """All results, with the rows that were not there yet, saved one by one."""
+    config = config_of(args)
     folder = args.out / args.set
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "ablations.json"
-    results = json.loads(path.read_text()) if path.exists() else {"rows": {}}
     real = comparable(some(load_splits(config.data).train, config.evaluation))
+    settings = {
+        "data set": args.set,
+        "series": len(real),
+        "encoders": args.repeats,
+        "seeds of sampling": args.seeds,
+        "sampling steps": args.sampling_steps or "as the config",
+        "data steps": config.data_stage.num_steps,
+        "latent steps": config.latent_stage.num_steps,
+        "compute dtype": resolve(config).training.compute_dtype,
+    }
+    results = json.loads(path.read_text()) if path.exists() else {"rows": {}} | settings
+    check_same(results, settings, str(path))
     context_fid = make_score(real, repeats=args.repeats)
     others = left_out(load_splits(config.data).train, config.evaluation)
     if others is not None and "other real series" not in results:
@@ -256,6 +262,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         found = evaluate(real, x, metrics=[judge], num_repeats=1)[judge]["mean"]
         results["other real series"] = {judge: found, "context_fid": context_fid(x)}
         print("other real series", results["other real series"])
+    made = {"device": parallel.describe_devices(), "jax": library_version("jax")}
     for name in args.rows.split(","):
         if name in results["rows"]:
             continue
@@ -272,19 +279,31 @@ def main(argv: Sequence[str] | None = None) -> None:
             "scores": scores,
             "seconds": seconds,
         }
-        results |= {
-            "data set": args.set,
-            "series": len(real),
-            "seeds of sampling": args.seeds,
-            "sampling steps": args.sampling_steps or "as the config",
-            "data steps": config.data_stage.num_steps,
-            "latent steps": config.latent_stage.num_steps,
-            "compute dtype": args.compute_dtype,
-            "device": parallel.describe_devices(),
-            "jax": library_version("jax"),
-        }
+        results |= with_also(results, made)
         write_text(path, json.dumps(results, indent=2) + "\n")
         print(name, {k: round(v, 4) for k, v in scores.items()}, f"{seconds:.0f} s")
+    return results
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--set", default="energy")
+    parser.add_argument("--rows", default=",".join(ROWS))
+    parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
+    parser.add_argument("--num_series", type=int, default=2000)
+    parser.add_argument("--repeats", type=int, default=2, help="encoders")
+    parser.add_argument("--seeds", type=int, default=1, help="of sampling")
+    parser.add_argument("--data_steps", type=int)
+    parser.add_argument("--latent_steps", type=int)
+    parser.add_argument(
+        "--sampling_steps", type=int, help="of dpm_solver++, not as the config says"
+    )
+    parser.add_argument("--compute_dtype", default="auto", help="of products")
+    args = parser.parse_args(argv)
+    try:
+        results = add_rows(args)
+    except InputError as error:
+        sys.exit(str(error))
     print(markdown(results))
 
 

@@ -1,6 +1,6 @@
 """Which score notices which corruption: real series, corrupted at five strengths.
 
-    python benchmarks/corruptions.py --sets=stock,crop --out=benchmarks/results
+    python benchmarks/corruptions.py --sets=stock,crop --out=runs/corruptions
 
 A set is dealt at random into three parts of equal size: what a generator is said to
 have trained on, what was held out, and fresh real series that are corrupted and scored
@@ -9,19 +9,22 @@ as if generated. A score notices where its verdict says that they aren't as real
 column holds the fresh series as they are: what is noticed there is a false alarm.
 
 Each cell is kept in OUT/corruptions.json as soon as it is there; the same command goes
-on after an interruption, and --metrics=a,b adds scores to what is there. A cell of all
-scores takes some five minutes on two CPU cores, half of it the repaired forms.
+on after an interruption, and --metrics=a,b adds scores to what is there. Another --size
+or --num_repeats than that of the cells is refused. A cell of all scores takes some five
+minutes on two CPU cores, half of it the repaired forms.
 """
 
-import argparse
 import json
+import sys
 import time
-from collections.abc import Callable
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from kept import check_same, command_of, with_also
 from reuse import reused_networks
 
 from l2d_jax import configs
@@ -30,7 +33,7 @@ from l2d_jax.files import write_text
 from l2d_jax.metrics import check_names, evaluate
 from l2d_jax.metrics.about import FAMILIES, SCORES, verdict
 from l2d_jax.metrics.sets import sets_of
-from l2d_jax.types import Examples
+from l2d_jax.types import Examples, InputError
 from l2d_jax.workdir import library_version
 
 Corrupt = Callable[..., np.ndarray]
@@ -220,60 +223,70 @@ def rounded(tree: Any) -> Any:
     )
 
 
+def corrupted(parts: dict[str, Any], corruption: str, strength: float) -> np.ndarray:
+    """The fresh series, corrupted."""
+    if corruption == "none":
+        return parts["fresh"]
+    return CORRUPTIONS[corruption][0](
+        parts["fresh"],
+        strength,
+        rng=np.random.default_rng(1),
+        modes=parts["modes"],
+        train=parts["train"],
+    )
+
+
+def add_cells(
+    results: dict[str, Any], path: Path, made: dict[str, str], options: Namespace
+) -> None:
+    """What the cells lack, saved one by one."""
+    settings = {"num_series": options.size, "num_repeats": options.num_repeats}
+    metrics = check_names(options.metrics.split(","))
+    kept: dict[str, Any] = {}
+    for name, corruption, strength in cells(options.sets.split(",")):
+        key = f"{name}|{corruption}|{strength:g}"
+        cell = results["cells"].get(key, {"scores": {}, "seconds": 0.0} | settings)
+        check_same(cell, settings, f"{path}, {key}")
+        if name not in kept:
+            kept = {name: parts_of(name, options.size)}
+        parts, start = kept[name], time.perf_counter()
+        wanted = missing(cell["scores"], parts, metrics)
+        if not wanted:
+            continue
+        generated = corrupted(parts, corruption, strength)
+        repeats = options.num_repeats
+        scores = score(parts, generated, metrics=wanted, num_repeats=repeats)
+        seconds = time.perf_counter() - start
+        cell["scores"] |= scores
+        cell["seconds"] += seconds
+        results["cells"][key] = cell
+        results |= with_also(results, made)
+        write_text(path, json.dumps(rounded(results)) + "\n")
+        write_text(path.with_suffix(".md"), markdown(results))
+        print(f"{key}: {seconds:.0f} s", flush=True)
+
+
 @reused_networks()
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = ArgumentParser(description=__doc__)
     parser.add_argument("--sets", default="stock,crop")
     parser.add_argument("--size", type=int, default=1000, help="series of each part")
     parser.add_argument("--num_repeats", type=int, default=5)
     parser.add_argument("--metrics", default="all")
-    parser.add_argument("--out", default="benchmarks/results")
-    options = parser.parse_args()
-    path = Path(options.out) / "corruptions.json"
+    parser.add_argument("--out", type=Path, default=Path("runs/corruptions"))
+    options = parser.parse_args(argv)
+    path = options.out / "corruptions.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    results: dict[str, Any] = {"cells": {}}
-    if path.exists():
-        results = json.loads(path.read_text())
-    command = f"python benchmarks/corruptions.py --sets={options.sets}"
-    command += f" --metrics={options.metrics}" if options.metrics != "all" else ""
-    results |= {
-        "command": f"{command} --size={options.size}",
+    made = {
+        "command": command_of(__file__, parser, options),
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "jax": library_version("jax"),
     }
-    kept: dict[str, Any] = {}
-    for name, corruption, strength in cells(options.sets.split(",")):
-        key = f"{name}|{corruption}|{strength:g}"
-        if name not in kept:
-            kept = {name: parts_of(name, options.size)}
-        parts, start = kept[name], time.perf_counter()
-        cell = results["cells"].get(key, {"scores": {}, "seconds": 0.0})
-        wanted = missing(cell["scores"], parts, check_names(options.metrics.split(",")))
-        if not wanted:
-            continue
-        generated = parts["fresh"]
-        if corruption != "none":
-            generated = CORRUPTIONS[corruption][0](
-                generated,
-                strength,
-                rng=np.random.default_rng(1),
-                modes=parts["modes"],
-                train=parts["train"],
-            )
-        scores = score(
-            parts,
-            generated,
-            metrics=wanted,
-            num_repeats=options.num_repeats,
-        )
-        seconds = time.perf_counter() - start
-        cell["scores"] |= scores
-        cell["seconds"] += seconds
-        cell["num_series"] = options.size
-        results["cells"][key] = cell
-        write_text(path, json.dumps(rounded(results)) + "\n")
-        write_text(path.with_suffix(".md"), markdown(results))
-        print(f"{key}: {seconds:.0f} s", flush=True)
+    results = json.loads(path.read_text()) if path.exists() else {"cells": {}} | made
+    try:
+        add_cells(results, path, made, options)
+    except InputError as error:
+        sys.exit(str(error))
     write_text(path.with_suffix(".md"), markdown(results))
     print(path.with_suffix(".md").read_text())
 

@@ -3,7 +3,8 @@
     python benchmarks/faults.py --kills=30
 
 Runs tests/test_faults.py, with real processes and real signals, and writes its outcome
-to benchmarks/results/faults.md. Half an hour of a core or so; --only picks tests.
+to --out, runs/faults/faults.md. Half an hour of a core or so; --only picks tests, whose
+outcome joins that of the others in --out.
 """
 
 import argparse
@@ -70,9 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=30, help="kill -9, so many times")
     parser.add_argument("--only", default="", help="as pytest's -k: merged into --out")
-    parser.add_argument(
-        "--out", type=Path, default=ROOT / "benchmarks/results/faults.md"
-    )
+    parser.add_argument("--out", type=Path, default=Path("runs/faults/faults.md"))
     arguments = parser.parse_args()
     if arguments.out:
         Path(arguments.out).parent.mkdir(parents=True, exist_ok=True)

@@ -1,22 +1,24 @@
 """Quality against solver steps: the cascade, and the same network without the latent.
 
-    python benchmarks/few_steps.py --sets=stock,japanese_vowels --runs=runs
+    python benchmarks/few_steps.py --sets=stock,japanese_vowels --out=runs/few_steps
 
-For each set two models: runs/NAME (configs/NAME.py) and runs/NAME_data_only (the same
-data stage alone), trained where they are not there yet. Each is sampled with the same
-keys by every solver and number of steps, and scored against as many real series by the
-same encoders: Context-FID, FID of random convolutions, spectral distance and, given two
-channels or more, the discriminative score (one classifier a seed), means over the
-seeds. In the rows of the data chain the latent chain takes 20 steps of DPM-Solver++; in
-those of the latent chain the data chain takes 5.
+For each set two models: RUNS/NAME (configs/NAME.py) and RUNS/NAME_data_only (the same
+data stage alone; RUNS: --runs), trained where they are not there yet. Each is sampled
+with the same keys by every solver and number of steps, and scored against as many real
+series by the same encoders: Context-FID, FID of random convolutions, spectral distance
+and, given two channels or more, the discriminative score (one classifier a seed), means
+over the seeds. In the rows of the data chain the latent chain takes 20 steps of
+DPM-Solver++; in those of the latent chain the data chain takes 5.
 
 Seconds are the median over the seeds, without compilation, for all series together,
-both chains. A row that is there is not run again, but for scores that it lacks and,
-with --time_again, its seconds. Results: few_steps.json, .md and .png in --out.
+both chains. A row that is in --out is not run again, but for scores that it lacks and,
+with --time_again, its seconds; other numbers of series, seeds and encoders than a set's
+rows have are refused. Results: few_steps.json, .md and .png in --out.
 """
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
@@ -25,6 +27,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from kept import check_same, command_of, with_also
 
 from l2d_jax import configs, parallel
 from l2d_jax.cascade import METHODS, Cascade
@@ -37,7 +40,7 @@ from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.metrics.sets import sets_of
 from l2d_jax.results import comparable, some
 from l2d_jax.run import prepare, train
-from l2d_jax.types import tree_size
+from l2d_jax.types import InputError, tree_size
 from l2d_jax.workdir import library_version, make_workdir
 
 Scores = dict[str, float]
@@ -246,11 +249,80 @@ def save(results: dict[str, Any], folder: Path) -> None:
     draw(results, folder / "few_steps.png")
 
 
+# --- the program ----------------------------------------------------------------------
+
+
+def add_set(
+    results: dict[str, Any], name: str, command: str, args: argparse.Namespace
+) -> None:
+    """The rows of a set that are not there yet, saved one by one."""
+    config = configs.load(name).get_config()
+    config.evaluation.num_series = args.num_series
+    config.training.compute_dtype = args.compute_dtype
+    real = comparable(some(load_splits(config.data).train, config.evaluation))
+    settings = {
+        "series": len(real),
+        "seeds": args.seeds,
+        "repeats": args.repeats,
+        "compute dtype": resolve(config).training.compute_dtype,
+    }
+    made = {
+        "command": command,
+        "device": parallel.describe_devices(),
+        "jax": library_version("jax"),
+    }
+    one = results["sets"].setdefault(name, {"rows": {}} | settings | made)
+    check_same(one, settings, f"{args.out / 'few_steps.json'}, {name}")
+    context_fid = lru_cache(partial(make_score, real, repeats=args.repeats))
+    for variant in args.variants.split(","):
+        model = model_of(name, variant, args.runs, args.compute_dtype)
+        one[f"parameters of {variant}"] = tree_size(model.params)
+        for row in VARIANTS[variant]:
+            if row[0] not in args.chains.split(","):
+                continue
+            key = "|".join(map(str, (variant, *row)))
+            found = complete_row(
+                one["rows"].get(key, {}),
+                model,
+                real,
+                context_fid,
+                settings_of(variant, *row),
+                args,
+            )
+            if found is None:
+                continue
+            one["rows"][key] = found
+            one |= with_also(one, made)
+            save(results, args.out)
+            print(
+                f"{name} {key:35} {found['context_fid']:.4f} {found['seconds']:8.2f} s",
+                flush=True,
+            )
+
+
+def complete_row(
+    row: dict[str, Any],
+    model: Cascade,
+    real: Any,
+    make_context_fid: Callable[[], Callable[[Any], float]],
+    settings: dict[str, Any],
+    args: argparse.Namespace,
+) -> dict[str, Any] | None:
+    """The row with what it lacks; None where that is nothing."""
+    before = row.get("of each seed", [{}] * args.seeds)
+    found = row | measure(model, real, make_context_fid, settings, before)
+    if found == row and not args.time_again:
+        return None
+    if "seconds" not in found or args.time_again:
+        found["seconds"] = seconds(model, len(real), settings, seeds=args.seeds)
+    return found
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", default="stock,japanese_vowels")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--out", type=Path, default=Path("runs/few_steps"))
     parser.add_argument("--num_series", type=int, default=2000)
     parser.add_argument("--seeds", type=int, default=3, help="two or more")
     parser.add_argument("--repeats", type=int, default=3, help="encoders")
@@ -265,45 +337,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "few_steps.json"
     results = json.loads(path.read_text()) if path.exists() else {"sets": {}}
-    for name in args.sets.split(","):
-        config = configs.load(name).get_config()
-        config.evaluation.num_series = args.num_series
-        real = comparable(some(load_splits(config.data).train, config.evaluation))
-        context_fid = lru_cache(partial(make_score, real, repeats=args.repeats))
-        one = results["sets"].setdefault(name, {"rows": {}})
-        one |= {
-            "series": len(real),
-            "command": f"python benchmarks/few_steps.py --sets={name} "
-            f"--num_series={args.num_series} --compute_dtype={args.compute_dtype}",
-            "device": parallel.describe_devices(),
-            "jax": library_version("jax"),
-            "seeds": args.seeds,
-            "repeats": args.repeats,
-        }
-        for variant in args.variants.split(","):
-            rows = VARIANTS[variant]
-            model = model_of(name, variant, args.runs, args.compute_dtype)
-            one["compute dtype"] = model.config.training.compute_dtype
-            one[f"parameters of {variant}"] = tree_size(model.params)
-            for row in (row for row in rows if row[0] in args.chains.split(",")):
-                key = "|".join(map(str, (variant, *row)))
-                found = one["rows"].get(key, {})
-                settings = settings_of(variant, *row)
-                before = found.get("of each seed", [{}] * args.seeds)
-                found = found | measure(model, real, context_fid, settings, before)
-                if found == one["rows"].get(key) and not args.time_again:
-                    continue
-                if "seconds" not in found or args.time_again:
-                    found["seconds"] = seconds(
-                        model, len(real), settings, seeds=args.seeds
-                    )
-                one["rows"][key] = found
-                save(results, args.out)
-                print(
-                    f"{name} {key:35} {found['context_fid']:.4f} "
-                    f"{found['seconds']:8.2f} s",
-                    flush=True,
-                )
+    try:
+        for name in args.sets.split(","):
+            command = command_of(__file__, parser, args, sets=name)
+            add_set(results, name, command, args)
+    except InputError as error:
+        sys.exit(str(error))
     print(markdown(results))
 
 

@@ -1,6 +1,6 @@
 """Memory and time of a run on a recording that is too large to hold every window of.
 
-    python benchmarks/large_recording.py --out=benchmarks/results/large_recording.json
+    python benchmarks/large_recording.py --out=runs/large_recording.json
 
 Makes 10 million rows x 8 channels (--rows, --format=npy, csv or parquet) in a temporary
 folder, and runs the smoke form of configs/own.py on it in a process of its own. Exit

@@ -13,6 +13,7 @@ score. All in whitened units, one training a row (seed 0).
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 import jax
 import numpy as np
 from ablations import Fields, with_fields
+from kept import check_same, with_also
 from ml_collections import FrozenConfigDict
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
@@ -34,6 +36,7 @@ from l2d_jax.files import write_text
 from l2d_jax.metrics.neighbours import nearest
 from l2d_jax.run import prepare
 from l2d_jax.train import fit_briefly
+from l2d_jax.types import InputError
 from l2d_jax.workdir import library_version
 
 PAPER: Fields = {
@@ -139,7 +142,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "latent_stage.json"
-    results = json.loads(path.read_text()) if path.exists() else {"sets": {}}
+    settings = {"latent steps": args.latent_steps}
+    results = json.loads(path.read_text()) if path.exists() else {"sets": {}} | settings
+    try:
+        check_same(results, settings, str(path))
+    except InputError as error:
+        sys.exit(str(error))
+    made = {"device": parallel.describe_devices(), "jax": library_version("jax")}
     for name in args.sets.split(","):
         config = configs.load(name).get_config()
         config.latent_stage.num_steps = args.latent_steps
@@ -153,11 +162,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 continue
             found["rows"][row] = measure(with_fields(config, ROWS[row]), r)
             print(name, row, found["rows"][row], flush=True)
-            results |= {
-                "latent steps": args.latent_steps,
-                "device": parallel.describe_devices(),
-                "jax": library_version("jax"),
-            }
+            results |= with_also(results, made)
             write_text(path, json.dumps(results, indent=1) + "\n")
     print(markdown(results["sets"]))
 

@@ -4,6 +4,7 @@
 
 Random walks, scaled to [0, 1]; each metric in a process of its own, one repeat. Memory
 is the peak of the process less what it holds with the two sets before the metric runs.
+What is in --out is not measured again; series of another shape are refused there.
 """
 
 import argparse
@@ -13,11 +14,14 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from kept import check_same, with_also
 
 from l2d_jax.files import write_text
+from l2d_jax.types import InputError
 
 
 def walks(seed: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -65,16 +69,24 @@ def measure(name: str, shape: tuple[int, ...]) -> dict[str, float]:
     }
 
 
-def main() -> None:
+def measured(name: str, size: str, shape: str) -> dict[str, float | str]:
+    """One metric, in a process of its own; or the last line of what went wrong."""
+    command = [sys.executable, __file__, f"--shape={shape}", f"--one={name}:{size}"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    last = (run.stdout if run.returncode == 0 else run.stderr).splitlines()[-1]
+    return json.loads(last) if run.returncode == 0 else {"failed": last}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", default="10000,100000")
     parser.add_argument("--shape", default="24,28", help="steps, channels")
     parser.add_argument("--metrics", default="", help='joined by commas; "": all')
-    parser.add_argument("--out", default="benchmarks/results/metrics_memory.json")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/metrics_memory/metrics_memory.json")
+    )
     parser.add_argument("--one", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.out:
-        Path(options.out).parent.mkdir(parents=True, exist_ok=True)
+    options = parser.parse_args(argv)
     steps, channels = map(int, options.shape.split(","))
     if options.one:
         name, size = options.one.split(":")
@@ -83,24 +95,24 @@ def main() -> None:
     from l2d_jax.metrics import GROUPS, METRICS
     from l2d_jax.workdir import library_version
 
-    path = Path(options.out)
-    found = json.loads(path.read_text()) if path.exists() else {"metrics": {}}
-    found |= {
-        "shape": [steps, channels],
-        "device": f"{os.cpu_count()} CPU cores",
-        "jax": library_version("jax"),
-    }
+    path = options.out
+    path.parent.mkdir(parents=True, exist_ok=True)
+    settings = {"shape": [steps, channels]}
+    made = {"device": f"{os.cpu_count()} CPU cores", "jax": library_version("jax")}
+    found = (
+        json.loads(path.read_text()) if path.exists() else {"metrics": {}} | settings
+    )
+    try:
+        check_same(found, settings, str(path))
+    except InputError as error:
+        sys.exit(str(error))
     for name in options.metrics.split(",") if options.metrics else [*METRICS, *GROUPS]:
         for size in options.sizes.split(","):
             if size in found["metrics"].get(name, {}):
                 continue
-            command = [sys.executable, __file__, f"--shape={options.shape}"]
-            run = subprocess.run(
-                [*command, f"--one={name}:{size}"], capture_output=True, text=True
-            )
-            last = (run.stdout if run.returncode == 0 else run.stderr).splitlines()[-1]
-            one = json.loads(last) if run.returncode == 0 else {"failed": last}
+            one = measured(name, size, options.shape)
             found["metrics"].setdefault(name, {})[size] = one
+            found |= with_also(found, made)
             print(name, size, one, flush=True)
             write_text(path, json.dumps(found, indent=1) + "\n")
 

@@ -1,6 +1,6 @@
 """Weak scaling of training, and a projection to a v5e-256 slice.
 
-    python benchmarks/scaling.py --out=benchmarks/results/scaling
+    python benchmarks/scaling.py --out=runs/scaling
 
 The data stage of configs/stock.py, without the latent, 16 series a device, on 1, 2, 4
 and 8 virtual CPU devices of one process and on 2, 4 and 8 of two processes. Every step
@@ -37,6 +37,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+from kept import command_of
 
 from l2d_jax.files import write_text
 
@@ -269,7 +271,7 @@ def main() -> None:
     import jax
 
     facts = {
-        "command": "python benchmarks/scaling.py --out=benchmarks/results/scaling",
+        "command": command_of(__file__, parser, args),
         "machine": f"{os.cpu_count()} CPU cores, JAX {jax.__version__}",
         "series a device": args.batch,
         "series a device, projected": PROJECTED_BATCH,

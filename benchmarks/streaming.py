@@ -1,6 +1,6 @@
 """Peak memory while n series go to a file, at several n: it must not grow.
 
-    python benchmarks/streaming.py --out=benchmarks/results/streaming.json
+    python benchmarks/streaming.py --out=runs/streaming.json
 
 As `main.py --mode=sample --num_steps=5` writes them, from an untrained model of Stock's
 shape and the smoke config's size; all files by one process. Linux only: the kernel's

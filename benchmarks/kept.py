@@ -1,0 +1,52 @@
+"""Rows that a benchmark keeps between its calls: how they were made isn't mixed up."""
+
+import shlex
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from l2d_jax.types import InputError
+
+
+def check_same(before: Mapping[str, Any], now: Mapping[str, Any], where: str) -> None:
+    """Refuses settings other than those of the rows that are there.
+
+    Args:
+      before: of these rows; what it doesn't name isn't known, and passes.
+      now: what is asked for.
+      where: the file, and what of it.
+    """
+    differing = [
+        f"{name} {before[name]}, now {value}"
+        for name, value in now.items()
+        if before.get(name, value) != value
+    ]
+    if differing:
+        raise InputError(
+            f"{where}: made with other settings ({'; '.join(differing)}): use the "
+            "same, or another --out"
+        )
+
+
+def with_also(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    """What may differ from call to call, all of it: "the first; the second"."""
+    return {
+        name: "; ".join(
+            dict.fromkeys([*filter(None, before.get(name, "").split("; ")), value])
+        )
+        for name, value in now.items()
+    }
+
+
+def command_of(
+    script: str, parser: ArgumentParser, args: Namespace, **changed: Any
+) -> str:
+    """The call of a benchmark, without defaults and folders."""
+    parts = [f"python benchmarks/{Path(script).name}"]
+    for name, value in (vars(args) | changed).items():
+        if value == parser.get_default(name) or name in ("out", "runs"):
+            continue
+        told = "" if value is True else f"={shlex.quote(str(value))}"
+        parts.append(f"--{name}{told}")
+    return " ".join(parts)

@@ -1,0 +1,161 @@
+"""Benchmarks that keep rows: none of other settings, and none of ours by default."""
+
+import json
+import re
+from argparse import ArgumentParser
+from pathlib import Path
+
+import ablations
+import corruptions
+import few_steps
+import kept
+import latent_stage
+import metrics_memory
+import numpy as np
+import pytest
+
+from l2d_jax.types import Examples, InputError, Splits
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def splits(_=None):
+    series = np.random.default_rng(0).normal(size=(40, 8, 2)).astype(np.float32)
+    return Splits(Examples(series, np.full(40, 8)), None, ("a", "b"))
+
+
+class Model:
+    """In the place of a model."""
+
+    def __init__(self):
+        self.params = {"w": np.zeros(3)}
+
+    def sample(self, key, count, **settings):
+        return np.zeros((count, 8, 2))
+
+
+def test_settings_that_differ_are_named_with_the_mend():
+    kept.check_same({}, {"seeds": 3}, "a.json")
+    kept.check_same({"seeds": 3, "jax": "0.1"}, {"seeds": 3}, "a.json")
+    expected = (
+        r"^a.json: made with other settings \(seeds 3, now 2; size 9, now 8\): use"
+    )
+    with pytest.raises(InputError, match=expected):
+        kept.check_same({"seeds": 3, "size": 9}, {"seeds": 2, "size": 8}, "a.json")
+
+
+def test_what_may_differ_is_listed_once_each():
+    first = kept.with_also({}, {"device": "cpu"})
+    both = kept.with_also(first, {"device": "gpu"})
+    assert (first, both) == ({"device": "cpu"}, {"device": "cpu; gpu"})
+    assert kept.with_also(both, {"device": "cpu"}) == both
+
+
+def test_the_command_has_what_is_not_default():
+    parser = ArgumentParser()
+    parser.add_argument("--sets", default="a,b")
+    parser.add_argument("--out", default="runs")
+    parser.add_argument("--rows", default="")
+    parser.add_argument("--again", action="store_true")
+    args = parser.parse_args(["--out=o", "--rows=a b", "--again"])
+    assert kept.command_of("/x/few.py", parser, args) == (
+        "python benchmarks/few.py --rows='a b' --again"
+    )
+    args = parser.parse_args([])
+    assert kept.command_of("few.py", parser, args, sets="a") == (
+        "python benchmarks/few.py --sets=a"
+    )
+
+
+@pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("*.py")), ids=lambda p: p.stem)
+def test_no_benchmark_writes_to_the_committed_results_by_default(path):
+    text = path.read_text("utf-8")
+    assert not re.search(r"default=[^\n]*benchmarks", text)
+    assert "--out=benchmarks/results" not in text
+
+
+@pytest.fixture
+def quick_steps(monkeypatch):
+    """few_steps.py without a model, scores and pictures."""
+    monkeypatch.setattr(few_steps, "load_splits", splits)
+    monkeypatch.setattr(few_steps, "model_of", lambda *_: Model())
+    monkeypatch.setattr(few_steps, "make_score", lambda *_, **__: lambda x: 0.5)
+    monkeypatch.setattr(few_steps, "seconds", lambda *_, **__: 1.0)
+    monkeypatch.setattr(few_steps, "draw", lambda *_: None)
+    monkeypatch.setattr(
+        few_steps, "evaluate", lambda *_, metrics, **__: dict.fromkeys(metrics, ZERO)
+    )
+
+
+ZERO = {"mean": 0.0}
+
+
+def few(out, *more):
+    few_steps.main([f"--out={out}", "--variants=data_only", "--seeds=2", *more])
+
+
+def test_few_steps_keeps_rows_of_one_kind(tmp_path, quick_steps, monkeypatch, capsys):
+    few(tmp_path, "--sets=stock", "--num_series=30")
+    path = tmp_path / "few_steps.json"
+    made = path.read_text()
+    for other in ("--num_series=20", "--seeds=3", "--repeats=4"):
+        with pytest.raises(SystemExit, match=r"few_steps.json, stock: made with other"):
+            few(tmp_path, "--sets=stock", "--num_series=30", other)
+    assert path.read_text() == made
+    # Each set has its own number of series.
+    few(tmp_path, "--sets=sines", "--num_series=20")
+    sets = json.loads(path.read_text())["sets"]
+    assert (sets["stock"]["series"], sets["sines"]["series"]) == (30, 20)
+    assert sets["stock"]["command"] == (
+        "python benchmarks/few_steps.py --sets=stock --num_series=30 --seeds=2 "
+        "--variants=data_only"
+    )
+    # What is timed on another device says so; a call that adds nothing, nothing.
+    device = sets["stock"]["device"]
+    monkeypatch.setattr(few_steps.parallel, "describe_devices", lambda: "another")
+    few(tmp_path, "--sets=stock", "--num_series=30")
+    assert json.loads(path.read_text())["sets"] == sets
+    few(tmp_path, "--sets=stock", "--num_series=30", "--time_again")
+    found = json.loads(path.read_text())["sets"]["stock"]
+    assert found["device"] == f"{device}; another"
+    assert found["command"].endswith("--variants=data_only --time_again")
+
+
+def test_ablations_keep_rows_of_one_kind(tmp_path, monkeypatch):
+    class Trained:
+        config = few_steps.configs.load("stock").get_config()
+
+    monkeypatch.setattr(ablations, "load_splits", splits)
+    monkeypatch.setattr(ablations, "train_row", lambda *_: Trained())
+    monkeypatch.setattr(ablations, "make_score", lambda *_, **__: lambda x: 0.5)
+    monkeypatch.setattr(ablations, "score_row", lambda *_, **__: {"context_fid": 0.5})
+    arguments = [f"--out={tmp_path}", "--set=stock", "--num_series=30", "--rows=base"]
+    ablations.main(arguments)
+    path = tmp_path / "stock" / "ablations.json"
+    made = path.read_text()
+    for other in (
+        "--num_series=25",
+        "--seeds=2",
+        "--repeats=3",
+        "--data_steps=9",
+        "--sampling_steps=5",
+    ):
+        with pytest.raises(SystemExit, match=r"ablations.json: made with other"):
+            ablations.main([*arguments, "--rows=v", other])
+    assert path.read_text() == made
+    ablations.main([*arguments, "--rows=v"])
+    assert list(json.loads(path.read_text())["rows"]) == ["base", "v"]
+
+
+def test_the_other_benchmarks_refuse_too(tmp_path):
+    (tmp_path / "corruptions.json").write_text(
+        '{"cells": {"stock|none|0": {"scores": {}, "num_series": 1000}}}'
+    )
+    with pytest.raises(SystemExit, match=r"none\|0: .*num_series 1000, now 10"):
+        corruptions.main([f"--out={tmp_path}", "--sets=stock", "--size=10"])
+    (tmp_path / "memory.json").write_text('{"metrics": {}, "shape": [24, 28]}')
+    with pytest.raises(SystemExit, match=r"shape \[24, 28\], now \[5, 2\]"):
+        metrics_memory.main([f"--out={tmp_path / 'memory.json'}", "--shape=5,2"])
+    (tmp_path / "latent_stage.json").write_text('{"sets": {}, "latent steps": 4000}')
+    with pytest.raises(SystemExit, match="latent steps 4000, now 3"):
+        latent_stage.main([f"--out={tmp_path}", "--latent_steps=3"])
