@@ -4,7 +4,8 @@
 
 Writes FOLDER/tables.md: a table a set with the scores, how much of its full training
 each method had, and its cost; what of --sets, --methods and --seeds was not run, by
-name; and where the cells were made.
+name; and where the cells were made. The floor is that of half the series: it stands in
+the column of as many generated ones, where a score has one.
 """
 
 import argparse
@@ -63,12 +64,23 @@ def read(folder: Path) -> Cells:
 def of_score(cells: list[Cell], name: str) -> str:
     """Mean over seeds; of one seed with the score's own interval."""
     scores = [cell["scores"][name] for cell in cells if name in cell["scores"]]
+    warned = " ‼" if any("warning" in score for score in scores) else ""
+    return shown(scores, name) + warned
+
+
+def shown(scores: list[dict[str, Any]], name: str) -> str:
+    """Mean and half the interval, or why there is none."""
     if not scores:
         return NOT_RUN
     entry = entry_of(scores, "low", name)
-    warned = " ‼" if any("warning" in score for score in scores) else ""
-    shown = UNDEFINED if entry.mean is None else written(entry.mean, entry.reach)
-    return shown + warned
+    return UNDEFINED if entry.mean is None else written(entry.mean, entry.reach)
+
+
+def at_floor_size(cells: list[Cell], name: str) -> list[dict[str, Any]]:
+    """The score of as many generated series as the floor has real ones."""
+    scores = [cell["scores"].get(name) or {} for cell in cells]
+    found = [score["at_floor_size"] for score in scores if "at_floor_size" in score]
+    return [one for one in found if one.get("mean") is not None]
 
 
 def floor_of(cells: list[Cell], name: str) -> str:
@@ -123,17 +135,33 @@ def costs(cells: list[Cell], method: Method) -> list[str]:
 
 def table(found: Cells, name: str, methods: list[Method]) -> str:
     """A row a method that was run on this set, then the floor."""
-    rows, used = [], []
-    for method in methods:
-        if cells := found.get((name, method.name)):
-            used += cells
-            scores = [of_score(cells, column) for column in COLUMNS]
-            count = str(len(cells))
-            rows.append([plain(method.name), count, *scores, *costs(cells, method)])
-    floors = [floor_of(used, column) for column in COLUMNS]
+    run = [
+        (method, found[name, method.name])
+        for method in methods
+        if (name, method.name) in found
+    ]
+    used = [cell for _, cells in run for cell in cells]
+    halved = {column for column in COLUMNS if at_floor_size(used, column)}
+    heads, floors = [], []
+    for column in COLUMNS:
+        heads.append(SCORES[column].title)
+        if column in halved:
+            heads.append("at the floor's size")
+            floors.append("")
+        floors.append(floor_of(used, column))
+    rows = [row_of(method, cells, halved) for method, cells in run]
     rows.append(["real against real, half the size", "", *floors, *[""] * len(COSTS)])
-    titles = [SCORES[column].title for column in COLUMNS]
-    return grid(["method", "seeds", *titles, *COSTS], rows)
+    return grid(["method", "seeds", *heads, *COSTS], rows)
+
+
+def row_of(method: Method, cells: list[Cell], halved: set[str]) -> list[str]:
+    """Of the scores in `halved` two cells: as they are, and at the floor's size."""
+    found = [plain(method.name), str(len(cells))]
+    for column in COLUMNS:
+        found.append(of_score(cells, column))
+        if column in halved:
+            found.append(shown(at_floor_size(cells, column), column))
+    return [*found, *costs(cells, method)]
 
 
 def page(found: Cells, names: list[str], methods: list[Method], seeds: int) -> str:
@@ -155,8 +183,9 @@ def page(found: Cells, names: list[str], methods: list[Method], seeds: int) -> s
     cells = [cell for group in found.values() for cell in group]
     parts += [
         "±: half the 95 % interval, over the repeats of a score or, with several "
-        f"seeds, over these. {NOT_RUN}: not scored. Share of full training: steps of "
-        "the longest stage, of those that the set's config has.",
+        f"seeds, over these. {NOT_RUN}: not scored. At the floor's size: of half the "
+        "series, as the floor is; only these two compare. Share of full training: "
+        "steps of the longest stage, of those that the set's config has.",
         "Made with: " + "; ".join(sorted({made_with(cell) for cell in cells})) + ".",
         "Not run:" if not_run else "Nothing that was asked for is missing.",
         "\n".join(not_run),

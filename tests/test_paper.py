@@ -97,7 +97,11 @@ def test_a_page_of_cells_and_of_what_is_missing(tmp_path):
             "set": "stock",
             "seed": seed,
             "scores": {
-                "context_fid": {"mean": mean, "floor": {"mean": 0.25}},
+                "context_fid": {
+                    "mean": mean,
+                    "at_floor_size": {"mean": 2 * mean},
+                    "floor": {"mean": 0.25},
+                },
                 "discriminative_score": {"mean": None, "undefined": "why"},
             },
             "options": options._asdict(),
@@ -114,10 +118,12 @@ def test_a_page_of_cells_and_of_what_is_missing(tmp_path):
     page.main([*arguments, "--seeds=2"])
     text = (tmp_path / "tables.md").read_text()
     assert (
-        "| full | 2 | 2.0 ± 12.7 | – | undefined | – | – | – | – | – "
+        "| full | 2 | 2.0 ± 12.7 | 4.0 ± 25.4 | – | undefined | – | – | – | – | – "
         "| 25 % | 20 of 100 | 3,000 | 550 | 12 |"
     ) in text
-    assert "| real against real, half the size |  | 0.250 |" in text
+    # The floor stands below what it compares with, and only there.
+    assert "| seeds | Context-FID | at the floor's size | Random" in text
+    assert "| real against real, half the size |  |  | 0.250 |" in text
     assert "## etth" not in text
     assert (
         "Made with: 1 x cpu (1 of 2 cores), JAX 0.10.2, 10 minutes of training a cell, "
@@ -134,8 +140,9 @@ def test_a_page_of_cells_and_of_what_is_missing(tmp_path):
         page.main(arguments)
 
 
-def test_the_committed_tables_are_those_of_the_committed_cells(tmp_path):
-    folder = Path(__file__).parents[1] / "benchmarks" / "results" / "paper"
+@pytest.mark.parametrize("name", ["paper", "full_trainings"])
+def test_the_committed_tables_are_those_of_the_committed_cells(tmp_path, name):
+    folder = Path(__file__).parents[1] / "benchmarks" / "results" / name
     command = re.search(
         r"page\.py\s+\S+\s+([^`]+)`", (folder / "README.md").read_text()
     )
