@@ -85,9 +85,11 @@ plt.show()
 #
 # Diffusion learns to undo noise. Step $t$ leaves a share $\bar\alpha_t$ of the signal:
 # $x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon$. Whatever the schedule,
-# it must end near 0, since sampling starts from pure noise. Over 100 steps the linear
-# schedule therefore needs a last $\beta$ of 0.1: with the 0.02 that is usual over 1000, a
-# third of the signal would be left.
+# it must end near 0, since the paper's sampler starts from pure noise. Over 100 steps the
+# linear schedule therefore needs a last $\beta$ of 0.1: with the 0.02 that is usual over
+# 1000, a third of the signal would be left. (Drawn are the paper's noise levels; both
+# chains have half of them by default, `noise_scale`. What is left then is not little
+# enough for the data chain, which starts from an estimate of it: see Stage 2.)
 
 # %%
 schedules = {
@@ -169,8 +171,17 @@ plt.show()
 # %% [markdown]
 # ## Stage 2: noise becomes latents
 #
-# The reverse chain, looked at while it runs. `sampling.sample` is this very loop, as one
-# `lax.scan`: a table of coefficients, one row a step.
+# The reverse chain, looked at while it runs, as one `lax.scan`: a table of coefficients,
+# one row a step. This is the paper's sampler: pure noise, then all 100 ancestral steps.
+# `sampling.sample` is such a loop too; the defaults differ:
+#
+# - the latent chain takes 20 steps of DPM-Solver++, without noise (`latent_solver`,
+#   `latent_num_steps`);
+# - the data chain takes all ancestral steps too, but begins where the forward process
+#   ends: one more call of the network estimates what is left of the series there
+#   (`start_rounds`);
+# - each of its estimates of $x_0$ is clipped to the range of the training series (`clip`);
+# - asked for fewer steps, it takes more of them where little noise is left (`spacing`).
 
 # %%
 frozen = model.config
@@ -223,7 +234,8 @@ plt.show()
 #
 # ## Stage 3: latents become series
 #
-# The same loop, in the space of series, with $F(r_0)$ as a guide. One latent, one chain:
+# The same loop, in the space of series, with $F(r_0)$ as a guide, here from pure noise and
+# without clipping too. One latent, one chain:
 
 # %%
 c, data_schedule = frozen.data_stage, stages.stage_schedule(frozen.data_stage)

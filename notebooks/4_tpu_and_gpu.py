@@ -225,11 +225,11 @@ plt.show()
 # %% [markdown]
 # ## A machine of your own
 #
-# On a GPU box or a TPU VM it is the command of the laptop, after `pip install
-# 'l2d_jax[cuda12]'` (or `cuda13`, or `tpu`):
+# On a GPU box or a TPU VM it is the command of the laptop, in a checkout of the repository
+# after `pip install -e '.[cuda12]'` (or `cuda13`, or `tpu`):
 #
 # ```
-# python main.py --config=configs/stock.py --workdir=runs/stock
+# l2d --config=configs/stock.py --workdir=runs/stock
 # ```
 #
 # Start it again after any interruption, whatever it was, and it goes on.
