@@ -36,7 +36,9 @@ def to_path(name: str | FilePath) -> FilePath:
             "name that"
         )
     if importlib.util.find_spec("gcsfs") is None:
-        raise InputError(f"{name} needs gcsfs: pip install 'l2d_jax[gcs]'")
+        raise InputError(
+            f"{name} needs gcsfs: pip install -e '.[gcs]', in the checkout"
+        )
     import fsspec
 
     # Other processes write there too: what was listed a minute ago says nothing.
