@@ -604,6 +604,30 @@ def test_days_and_months(read, months_days, time_format, step, day_first):
     assert form.time_format == ("%d/%m/%Y" if day_first else time_format)
 
 
+@pytest.mark.parametrize(
+    "dates",
+    [
+        ("05 01", "03 02", "04 03"),  # day and month: only so they rise
+        ("01 01", "01 02", "03 03"),  # rise both ways, by 31 days each only so
+    ],
+)
+@pytest.mark.parametrize("day_first", [False, True])
+@pytest.mark.parametrize("adjacent", ["ids", "times"])
+def test_days_and_months_within_ids(read, dates, day_first, adjacent):
+    """As without ids: the way back from one id's end to the next's start is no step."""
+    rows = []
+    for one in "uv":
+        for x, date in enumerate(dates):
+            first, second = date.split() if day_first else date.split()[::-1]
+            rows.append((one, f"{first}/{second}/2020", x))
+    if adjacent == "times":
+        rows.sort(key=lambda row: row[2])
+    lines = [f"{one},{date},{x}" for one, date, x in rows]
+    found = read("\n".join(["id,date,x", *lines]))
+    assert lists(found) == [[[0], [1], [2]]] * 2
+    assert found.form.time_format == ("%d/%m/%Y" if day_first else "%m/%d/%Y")
+
+
 def test_uneven_times_are_noted(read):
     found = read("date,a\n2020-01-01,1\n2020-01-02,2\n2020-01-03,3\n2020-01-06,4\n")
     assert found.notes[-1].startswith("column 'date' is unevenly spaced")

@@ -100,11 +100,11 @@ def to_numbers(
     return numbers, bad, dtype
 
 
-def format_of(column: Column) -> str | None:
+def format_of(column: Column, ids: Int[np.ndarray, " T"] | None = None) -> str | None:
     """How at least half of the cells write a time, as strftime has it; else None.
 
-    Where day and month could change places, that with rising, best evenly spaced times;
-    the month first if this doesn't tell either.
+    Where day and month could change places, that with rising, best evenly spaced times
+    within each id; the month first if this doesn't tell either.
     """
     if column.dtype.kind == "M":
         return STAMP + ("Z" if getattr(column.dtype, "tz", None) else "")
@@ -118,13 +118,23 @@ def format_of(column: Column) -> str | None:
     fits = []
     for time_format in formats(texts[0]) if texts else ():
         times = to_times(column, time_format)
-        good = times[times > NOT_A_TIME]
-        if 2 * len(good) >= len(texts):
-            steps = np.diff(good)
+        good = times > NOT_A_TIME
+        if 2 * (count := int(good.sum())) >= len(texts):
+            steps = steps_within(times[good], None if ids is None else ids[good])
             rising = bool((steps > 0).all())
             even = rising and len(steps) and steps.max() <= 1.2 * steps.min()
-            fits.append((len(good), rising, bool(even), time_format))
+            fits.append((count, rising, bool(even), time_format))
     return max(fits, key=lambda fit: fit[:3])[3] if fits else None
+
+
+def steps_within(
+    times: Int[np.ndarray, " T"], ids: Int[np.ndarray, " T"] | None
+) -> Int[np.ndarray, " steps"]:
+    """From each time to the next one of the same id, in the order of the rows."""
+    if ids is None:
+        return np.diff(times)
+    order = np.argsort(ids, kind="stable")
+    return np.diff(times[order])[np.diff(ids[order]) == 0]
 
 
 def formats(text: str) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from jaxtyping import Int
 from ml_collections import ConfigDict
 
 from l2d_jax.data.own.columns import STAMP, Column, format_of, kind_of
@@ -119,7 +120,7 @@ def find_roles(table: Table, head: Frame, asked: Asked) -> Roles:
             raise InputError(f"{table.name} {no_channel(columns, kinds, found)}")
     time_format = ""
     if (i := found.get("time")) is not None:
-        time_format = format_of(head[i]) or ""
+        time_format = format_of(head[i], id_codes(head, found.get("id"))) or ""
         if kinds[i] == "text":
             time_format = time_format or STAMP  # the first bad cell will be named
         if time_format.startswith(("%m", "%d")):
@@ -199,6 +200,13 @@ def find_time(
         if kinds[i] == "time" or by_name:
             return i
     return None
+
+
+def id_codes(head: Frame, ids: int | None) -> Int[np.ndarray, " T"] | None:
+    """A number for the id of each row, -1 where it is missing; None without ids."""
+    import pandas as pd
+
+    return None if ids is None else pd.factorize(head[ids])[0].astype(np.int64)
 
 
 def find_label(
