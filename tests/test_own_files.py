@@ -65,6 +65,21 @@ WORKS = {
         "a;b\n1,5 ;-1\n2,25;5\n",
         [[[1.5, -1], [2.25, 5]]],
     ),
+    "decimal commas, three digits": (
+        "x.csv",
+        "a;b\n1,125;-1\n2,375;5\n",
+        [[[1.125, -1], [2.375, 5]]],
+    ),
+    "decimal commas, quotes": (
+        "x.csv",
+        'a; b\n1; "1,5"\n2; "2,5"\n',
+        [[[1, 1.5], [2, 2.5]]],
+    ),
+    "decimal commas, ids with points": (
+        "x.csv",
+        "id;a;b\n1.1;2,5;0,5\n1.1;3,5;1,5\n1.2;4,5;2,5\n",
+        [[[2.5, 0.5], [3.5, 1.5]], [[4.5, 2.5]]],
+    ),
     "gzip": ("x.csv.gz", gzip.compress(b"a,b\n1,-1\n2,5\n4,-35\n"), AB),
     "gzip in secret": ("x.csv", gzip.compress(b"a,b\n1,-1\n2,5\n4,-35\n"), AB),
     "UTF-16": ("x.csv", "a,b\n1,-1\n2,5\n4,-35\n".encode("utf-16"), AB),
@@ -155,6 +170,48 @@ FAILS = {
         "x.csv",
         "a;b\n900,5;1,5\n1.007;2,5\n",
         "line 3, column 'a': '1.007' is not .* without thousands .* as 1234,5",
+    ),
+    "thousands, commas beside decimal points": (
+        "x.csv",
+        "a;b;c\n1,234;2,345;3.5\n2,234;4,345;4.5\n",
+        "line 2, column 'a': '1,234' is not .* without thousands .* as 1234.5$",
+    ),
+    "thousands, commas with decimal points": (
+        "x.csv",
+        "a;b\n1;1,234.5\n2;2,345.5\n",
+        "line 2, column 'b': '1,234.5' is not .* without thousands .* as 1234.5$",
+    ),
+    "thousands, commas in large numbers": (
+        "x.csv",
+        "a;b\n1,234,567;2,345\n2,345,678;4,345\n",
+        "line 2, column 'b': '2,345' is not .* without thousands .* as 1234.5$",
+        {"channels": "b"},
+    ),
+    "thousands, or decimal marks": (
+        "x.csv",
+        "a;b\n1,234;1.234\n2,345;2.345\n",
+        "line 2, column 'a': '1,234' is not .* without thousands .* as 1234.5$",
+    ),
+    "a decimal point among commas": (
+        "x.csv",
+        "a;b\n1,5;2,5\n2,5;3.5\n",
+        "line 3, column 'b': '3.5' is not a number; write it as 3,5, with one decimal "
+        "mark throughout, or name the columns to use in --config.data.channels$",
+    ),
+    "a column of decimal points among commas": (
+        "x.csv",
+        "a;b;c\n1,5;2,5;0.125\n2,5;3,5;2.5e-3\n",
+        "line 2, column 'c': '0.125' is not a number; write it as 0,125, with",
+    ),
+    "a decimal comma among points": (
+        "x.csv",
+        "a;b\n1.5;2.5\n-2,5;3.5\n",
+        "line 3, column 'a': '-2,5' is not a number; write it as -2.5, with",
+    ),
+    "decimal commas in quotes": (
+        "x.csv",
+        'a,b\n"1,5",2\n"2,5",3\n',
+        "line 2, column 'a': '1,5' is not a number; write it as 1.5, with",
     ),
     "percents": ("x.csv", "a,b\n1,5%\n2,6%\n", "line 2, column 'b': '5%' is not"),
     "a comment first": (
@@ -626,6 +683,11 @@ def test_days_and_months_within_ids(read, dates, day_first, adjacent):
     found = read("\n".join(["id,date,x", *lines]))
     assert lists(found) == [[[0], [1], [2]]] * 2
     assert found.form.time_format == ("%d/%m/%Y" if day_first else "%m/%d/%Y")
+
+
+def test_decimal_points_of_columns_that_are_not_read(read):
+    found = read("version;a;b\n1.5;2,5;0,5\n1.5;3,5;4\n", channels="a,b")
+    assert lists(found) == [[[2.5, 0.5], [3.5, 4]]]
 
 
 def test_uneven_times_are_noted(read):

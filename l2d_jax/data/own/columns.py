@@ -24,10 +24,11 @@ STAMP = "%Y-%m-%dT%H:%M:%S.%f"  # of a column that holds times, not their text
 ISO = re.compile(r"%Y-%m-%d([T ]%H:%M(:%S(\.%f)?)?(Z| ?%z)?)?")  # of such formats
 HOURS = re.compile(r"(:\d\d(\.\d+)?) ?[+-]\d\d$")  # an offset without its minutes
 LIKE_A_DATE = re.compile(r"\d{1,4}[-/. ](\d|[A-Za-z]{3})|\d{8}|[A-Za-z]{3,9} \d\d?,? ")
-THOUSANDS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+")  # where the comma is decimal
+FRACTION = re.compile(r"[+-]?\d*[.,]\d+([eE][+-]?\d+)?")
+EITHER = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")  # a fraction, or thousands apart
 LIKE_A_NUMBER = re.compile(
     r"[+-]?\d{1,3}([,.'\u00a0\u202f ]\d{3})+([.,]\d+)?"  # thousands apart
-    r"|[+-]?\d*,\d+([eE][+-]?\d+)?"  # a decimal comma
+    rf"|{FRACTION.pattern}"  # with the other decimal mark
     r"|[+-]?[\d.,]+ ?%"
 )
 
@@ -71,10 +72,8 @@ def from_texts(
 
 
 def with_point(text: str) -> str:
-    """A number that may have a decimal comma, as float reads it; "1.007": no number."""
-    if THOUSANDS.fullmatch(text):
-        return "thousands apart"
-    return text if "." in text else text.replace(",", ".")
+    """A number that may have a decimal comma, as float reads it; "1.5": no number."""
+    return "has a point" if "." in text else text.replace(",", ".")
 
 
 def to_numbers(

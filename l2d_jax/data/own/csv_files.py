@@ -14,7 +14,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from l2d_jax.data.own.columns import MISSING, formats
+from l2d_jax.data.own.columns import EITHER, MISSING, formats
 from l2d_jax.data.own.frames import first_line
 from l2d_jax.data.own.roles import Asked, Frame, Table, check_names, listed
 from l2d_jax.data.own.rows import CHUNK
@@ -23,6 +23,8 @@ from l2d_jax.types import Collection, InputError
 
 SEPARATORS = (",", ";", "\t", "|")  # of two that fit equally well, the first
 SAMPLE = 1 << 18  # characters that the dialect is recognised from
+WITH_COMMA = re.compile(r"[+-]?[\d.]*,\d+([eE][+-]?\d+)?")
+WITH_POINT = re.compile(r"[+-]?[\d,]*\.\d+([eE][+-]?\d+)?|[+-]?\d{1,3}(,\d{3}){2,}")
 MAGIC = {  # of what is often renamed to csv
     b"PK": "a zip or Excel file: save it as csv",
     b"BZh": "compressed by bzip2: unpack it",
@@ -146,15 +148,22 @@ def find_separator(lines: list[str]) -> str:
 
 
 def has_decimal_comma(lines: list[str], dialect: Dialect) -> bool:
-    """True if cells are written 1,5 or 1.234,5, and none 1,234.5 or 1.5."""
-    cells = [
-        cell.strip()
-        for row in csv.reader(lines[1:], delimiter=dialect.separator)
-        for cell in row
-    ]
-    comma = [c for c in cells if re.fullmatch(r"[+-]?[\d.]*,\d+([eE][+-]?\d+)?", c)]
-    point = [c for c in cells if re.fullmatch(r"[+-]?[\d,]*\.\d+([eE][+-]?\d+)?", c)]
-    return len(comma) > len(point)
+    """True if more cells are written 1,5 or 1.234,5 than 1.5, 1,234.5 or 1,234,567.
+
+    Where there are none of all these, 1,234 is a fraction unless 1.234 is there too.
+    What is written the other way is no number, and complained of where it is read.
+    """
+    reader = csv.reader(lines[1:], delimiter=dialect.separator, skipinitialspace=True)
+    cells = [cell.strip() for row in reader for cell in row]
+    commas = [cell for cell in cells if WITH_COMMA.fullmatch(cell)]
+    points = [cell for cell in cells if WITH_POINT.fullmatch(cell)]
+    sure, against = (
+        sum(EITHER.fullmatch(cell) is None for cell in found)
+        for found in (commas, points)
+    )
+    if sure or against:
+        return sure > against
+    return bool(commas) and not points
 
 
 def open_bytes(path: Path, zipped: bool) -> Any:

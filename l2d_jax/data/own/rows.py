@@ -3,6 +3,7 @@
 Only one chunk is ever held as anything but numbers.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -10,6 +11,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from l2d_jax.data.own.columns import (
+    EITHER,
+    FRACTION,
     LIKE_A_NUMBER,
     MISSING,
     NOT_A_TIME,
@@ -206,22 +209,27 @@ def check_given(table: Table, roles: Roles, body: Body) -> None:
 def complain(table: Table, roles: Roles, index: int, i: int, frame: Frame) -> None:
     """Raises InputError on a cell that is no number."""
     text = cell_text(table, index, i, frame)
-    where, mend = cell_place(table, roles, index, i), "correct it"
-    number = from_texts([text.strip()], table.decimal)[0][0]
-    if not np.isnan(number):
-        mend = "is not finite in float32; correct it, or leave it empty"
-    elif LIKE_A_NUMBER.fullmatch(text.strip()):
-        mend = (
-            "is not a number; write it without thousands separators or signs, as 1234.5"
+    mend = mend_of(text.strip(), table.decimal)
+    raise InputError(f"{cell_place(table, roles, index, i)}: {text!r} {mend}")
+
+
+def mend_of(text: str, decimal: str) -> str:
+    """What is wrong with a cell that is no number, and what to do."""
+    if not np.isnan(from_texts([text], decimal)[0][0]):
+        return "is not finite in float32; correct it, or leave it empty"
+    others = "name the columns to use in --config.data.channels"
+    if FRACTION.fullmatch(text) and not EITHER.fullmatch(text):
+        meant = re.sub("[.,]", decimal, text)
+        return (
+            f"is not a number; write it as {meant}, with one decimal mark throughout, "
+            f"or {others}"
         )
-        if table.separator != "," or table.decimal == ",":
-            mend = mend.replace(".5", f"{table.decimal}5")
-    else:
-        mend = (
-            "is not a number; correct it, or name the columns to use in "
-            "--config.data.channels"
+    if LIKE_A_NUMBER.fullmatch(text):
+        return (
+            "is not a number; write it without thousands separators or signs, as "
+            f"1234{decimal}5"
         )
-    raise InputError(f"{where}: {text!r} {mend}")
+    return f"is not a number; correct it, or {others}"
 
 
 def cell_place(table: Table, roles: Roles, index: int, i: int) -> str:
