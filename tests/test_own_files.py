@@ -80,6 +80,42 @@ WORKS = {
         "id;a;b\n1.1;2,5;0,5\n1.1;3,5;1,5\n1.2;4,5;2,5\n",
         [[[2.5, 0.5], [3.5, 1.5]], [[4.5, 2.5]]],
     ),
+    "a comma in a name": (
+        "x.csv",
+        "Datum;Temperatur, C\n2020-01-01;1,5\n2020-01-02;2,5\n2020-01-03;3,75\n",
+        [[[1.5], [2.5], [3.75]]],
+    ),
+    "a comma in each name": (
+        "x.csv",
+        "Temp, C|Druck, hPa\n1,5|2,5\n2,5|3,75\n",
+        [[[1.5, 2.5], [2.5, 3.75]]],
+    ),
+    "a comma in each name, quotes": (
+        "x.csv",
+        '"Temp, C";"Druck, hPa"\n"1,5";"2,5"\n"2,5";"3,75"\n',
+        [[[1.5, 2.5], [2.5, 3.75]]],
+    ),
+    "commas and text": (
+        "x.csv",
+        "note, x;b\nhello, world;5\nfoo, bar;6\n",
+        [[[5], [6]]],
+    ),
+    "semicolons in quotes": (
+        "x.csv",
+        'b,"x;y"\n3,"1;2"\n4,"2;3"\n',
+        [[[3], [4]]],
+    ),
+    "semicolons in quotes first": (
+        "x.csv",
+        '"x;y",b\n"1;2",3\n"2;3",4\n',
+        [[[3], [4]]],
+    ),
+    "bars in cells": (
+        "x.csv",
+        "x,a,b|c\n1,2,3|4\n2,3,4|5\n",
+        [[[1, 2], [2, 3]]],
+    ),
+    "tabs at the ends": ("x.csv", "a,b\t\n1,-1\t\n2,5\t\n4,-35\t\n", AB),
     "gzip": ("x.csv.gz", gzip.compress(b"a,b\n1,-1\n2,5\n4,-35\n"), AB),
     "gzip in secret": ("x.csv", gzip.compress(b"a,b\n1,-1\n2,5\n4,-35\n"), AB),
     "UTF-16": ("x.csv", "a,b\n1,-1\n2,5\n4,-35\n".encode("utf-16"), AB),

@@ -21,7 +21,7 @@ from l2d_jax.data.own.rows import CHUNK
 from l2d_jax.data.own.tables import read_table
 from l2d_jax.types import Collection, InputError
 
-SEPARATORS = (",", ";", "\t", "|")  # of two that fit equally well, the first
+SEPARATORS = (",", ";", "\t", "|")
 SAMPLE = 1 << 18  # characters that the dialect is recognised from
 WITH_COMMA = re.compile(r"[+-]?[\d.]*,\d+([eE][+-]?\d+)?")
 WITH_POINT = re.compile(r"[+-]?[\d,]*\.\d+([eE][+-]?\d+)?|[+-]?\d{1,3}(,\d{3}){2,}")
@@ -134,17 +134,37 @@ def find_dialect(path: Path) -> Dialect:
 
 
 def find_separator(lines: list[str]) -> str:
-    """The one that gives each line as many cells as the header, and most of them."""
+    """The one that gives each line as many cells as the header, and most of them.
 
-    def merit(separator: str) -> tuple[bool, int]:
+    Of several the one that leaves quotes and other separators in no cell; of those that
+    give as many cells not the comma, which may be a decimal comma or stand in a name.
+    """
+
+    def merit(separator: str) -> tuple[bool, bool, bool, int, bool]:
         try:
             reader = csv.reader(lines[:100], delimiter=separator, skipinitialspace=True)
-            widths = [len(cells) for cells in reader if cells]
+            rows = [cells for cells in reader if cells]
         except csv.Error:
-            return False, 0
-        return widths[0] > 1 and len({*widths}) == 1, widths[0]
+            return False, False, False, 0, False
+        width = len(rows[0])
+        even = width > 1 and {*map(len, rows)} == {width} and all(rows[0][1:])
+        return (
+            even,
+            even and not any('"' in cell for cells in rows for cell in cells),
+            even and not any(holds_other(separator, cells) for cells in rows[1:]),
+            width,
+            width > 1 and separator != ",",
+        )
 
     return max(SEPARATORS, key=merit) if "".join(lines[:100]).strip() else ","
+
+
+def holds_other(separator: str, cells: list[str]) -> bool:
+    """True if another separator stands in a cell, but for a decimal comma."""
+    others = {*SEPARATORS} - {separator}
+    return any(
+        others & {*cell} and not WITH_COMMA.fullmatch(cell.strip()) for cell in cells
+    )
 
 
 def has_decimal_comma(lines: list[str], dialect: Dialect) -> bool:
