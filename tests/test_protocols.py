@@ -91,6 +91,22 @@ def test_official_split_is_kept():
     assert steps_of_first(published.train) == [*range(20)] and published.test is None
 
 
+@pytest.mark.parametrize("labels", [np.array([0, 1, 1, 0]), None])
+def test_windows_keep_the_official_split(labels):
+    """Step t of series i is 100 i + t."""
+    series = [100.0 * i + np.arange(40.0)[:, None] for i in range(4)]
+    classes = () if labels is None else ("x", "y")
+    given = Collection("the set", series, ("a",), labels, classes, num_train=2)
+    splits = split(given, settings(window=4, stride=1, protocol="held_out"))
+    for part, of_series in ((splits.train, [0, 1]), (splits.test, [2, 3])):
+        starts = [100 * i + t for i in of_series for t in range(37)]
+        assert steps_of_first(part) == starts
+        if labels is not None:
+            np.testing.assert_array_equal(part.labels, np.repeat(labels[of_series], 37))
+    published = split(given, settings(window=4, stride=1))
+    assert len(published.train.series) == 4 * 37 and published.test is None
+
+
 def steps_of_first(examples):
     return examples.series[:, 0, 0].astype(int).tolist()
 

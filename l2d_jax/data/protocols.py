@@ -4,7 +4,8 @@ published  scaler and training on everything, as the peers do.
 held_out   of a recording, the first 80 % of the rows are for training; a gap of one
            window follows, then the test windows, so that no test window shares a step
            with a training window. Of a set of series, the official test part, or a
-           fifth of the series chosen at random where there is none.
+           fifth of the series chosen at random where there is none; cut into windows,
+           the official test part, or the end of each series, as of a recording.
 """
 
 from collections.abc import Sequence
@@ -156,7 +157,7 @@ def count_missing(series: Float[np.ndarray, "T C"]) -> Int[np.ndarray, " C"]:
 
 
 def cut(collection: Collection, config: ConfigDict, notes: list[str]) -> Parts:
-    """Windows of each series, held out by time. Adds to the notes what was chosen."""
+    """Windows of each series, in parts. Adds to the notes what was chosen."""
     longest = max(collection.series, key=len)
     length, stride = config.window, config.stride
     if not length:
@@ -171,18 +172,18 @@ def cut(collection: Collection, config: ConfigDict, notes: list[str]) -> Parts:
             f"{short:,} of {len(collection.series):,} series are shorter than the "
             f"window of {length} steps and left out"
         )
-    held_out = config.protocol == "held_out"
-    trained, tested = [], []
-    for one in collection.series:
-        border = int((1.0 - TEST_SHARE) * len(one)) if held_out else len(one)
-        trained.append(one[:border])
-        tested.append(one[border + length :])
-    labels = collection.labels
-    sparse, train = window_examples(trained, labels, length=length, stride=stride)
+    trained, tested = collection, None
+    if config.protocol == "held_out":
+        trained, tested = held_out(collection, length)
+    sparse, train = window_examples(
+        trained.series, trained.labels, length=length, stride=stride
+    )
     check_sparse(collection.name, "training", sparse, train)
     test = None
-    if held_out:
-        more, test = window_examples(tested, labels, length=length, stride=stride)
+    if tested is not None:
+        more, test = window_examples(
+            tested.series, tested.labels, length=length, stride=stride
+        )
         check_sparse(collection.name, "held-out", more, test)
         sparse += more
     if sparse:
@@ -190,6 +191,25 @@ def cut(collection: Collection, config: ConfigDict, notes: list[str]) -> Parts:
             f"{sparse:,} windows have fewer than half of their values and are left out"
         )
     return train, test
+
+
+def held_out(collection: Collection, length: int) -> tuple[Collection, Collection]:
+    """What windows are trained on, and what tested on: official parts, else by time."""
+    series, labels = collection.series, collection.labels
+    if (count := collection.num_train) is not None:
+        of_train, of_test = (
+            (None, None) if labels is None else (labels[:count], labels[count:])
+        )
+        return (
+            collection._replace(series=series[:count], labels=of_train),
+            collection._replace(series=series[count:], labels=of_test),
+        )
+    borders = [int((1.0 - TEST_SHARE) * len(one)) for one in series]
+    pairs = [*zip(series, borders, strict=True)]
+    return (
+        collection._replace(series=[one[:border] for one, border in pairs]),
+        collection._replace(series=[one[border + length :] for one, border in pairs]),
+    )
 
 
 def check_sparse(name: str, what: str, sparse: int, examples: Examples) -> None:
