@@ -487,6 +487,11 @@ FAILS = {
         lambda p: np.savez(p, x=np.ones((2, 3, 1)), y=[1, 4, 5]),
         r"labels of shape \[3\] for 2 series: give one label a series",
     ),
+    "npz, labels in Latin-1": (
+        "x.npz",
+        lambda p: np.savez(p, x=np.ones((2, 3, 1)), y=[b"a", b"\xe9"]),
+        "has labels in bytes that are not UTF-8: save them as text",
+    ),
     "npz, a recording of many lengths": (
         "x.npz",
         lambda p: np.savez(p, x=np.ones((2, 3)), lengths=[1, 3]),
@@ -957,6 +962,15 @@ def test_npz_with_all_that_it_may_hold(tmp_path):
     assert (found.channels, found.classes) == (("u", "v"), ("a", "b"))
     assert found.labels.tolist() == [1, 0, 1]
     assert found.form == Form(".npz", ("int64", "int64"))
+
+
+def test_npz_with_text_in_bytes(tmp_path):
+    names = np.array([one.encode() for one in ("cat", "ärger", "cat")])
+    series = np.arange(12).reshape(3, 2, 2)
+    np.savez(tmp_path / "x.npz", series=series, y=names, channels=[b"u", b"v"])
+    found = read_file(file_config(tmp_path / "x.npz"))
+    assert (found.channels, found.classes) == (("u", "v"), ("cat", "ärger"))
+    assert found.labels.tolist() == [0, 1, 0]
 
 
 # There and back: what is written as the user's file is read as it was

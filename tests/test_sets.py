@@ -53,7 +53,9 @@ def test_labels_become_indices_of_the_classes_of_real_series():
     assert sets.test_labels is None
 
 
-@pytest.mark.parametrize("make", [pd.Series, lambda x: x.astype(object), list])
+@pytest.mark.parametrize(
+    "make", [pd.Series, lambda x: x.astype(object), lambda x: x.astype("S"), list]
+)
 def test_text_in_any_holder_is_a_label(make):
     sets = sets_of(SERIES, SERIES, labels=make(NAMES))
     assert sets.classes == ("a", "b") and sets.labels.tolist() == [1, 0] * 8

@@ -337,7 +337,11 @@ def class_indices(
         None if array is None else np.searchsorted(values, array)
         for array in (of_train, *others)
     ]
-    return indices, tuple(classes) or tuple(map(str, values.tolist()))
+    names = (
+        one.decode(errors="backslashreplace") if isinstance(one, bytes) else str(one)
+        for one in values.tolist()
+    )
+    return indices, tuple(classes) or tuple(names)
 
 
 def label_array(labels: Labels, count: int, name: str) -> np.ndarray:

@@ -188,7 +188,8 @@ def from_array(
                 f"{name} has labels of shape {list(labels.shape)} for {len(series)} "
                 "series: give one label a series"
             )
-        values, index = np.unique(labels, return_inverse=True)
+        texts = decoded(labels, f"{name} has labels")
+        values, index = np.unique(texts, return_inverse=True)
         classes = tuple(str(value) for value in values.tolist())
     form = Form(suffix, (dtype,) * count)
     return Collection(name, series, names, index, classes, form=form, notes=notes)
@@ -218,6 +219,7 @@ def channels_of(count: int) -> tuple[str, ...]:
 
 def names_of(channels: np.ndarray, count: int, where: str) -> tuple[str, ...]:
     """The names that a file gives to its channels."""
+    channels = decoded(channels, f"{where} has names of channels")
     names = tuple(str(one) for one in np.ravel(channels).tolist())
     if len(names) != count or len(set(names)) != count:
         raise InputError(
@@ -225,6 +227,18 @@ def names_of(channels: np.ndarray, count: int, where: str) -> tuple[str, ...]:
             "name each once"
         )
     return names
+
+
+def decoded(names: np.ndarray, what: str) -> np.ndarray:
+    """Bytes as text; all else as it is. Raises InputError unless they are UTF-8."""
+    if names.dtype.kind != "S":
+        return names
+    try:
+        return np.char.decode(names, "utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{what} in bytes that are not UTF-8: save them as text"
+        ) from error
 
 
 def check_kind(array: np.ndarray, where: str) -> str:
