@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from l2d_jax.data.own.frames import first_line
 from l2d_jax.data.own.roles import Asked, listed
@@ -269,7 +269,7 @@ def check_whole(array: np.ndarray, where: str) -> None:
     if array.dtype.itemsize <= 2 or array.dtype.kind not in "iu":
         return
     flat = array.reshape(-1, array.shape[-1]) if array.ndim > 1 else array[:, None]
-    check_pieces([flat], where, channels_of(flat.shape[1]))
+    check_values([flat], where, channels_of(flat.shape[1]))
 
 
 def ends_of(array: Float[np.ndarray, "N L C"]) -> Int[np.ndarray, " N"]:
@@ -300,16 +300,6 @@ def check_lengths(
 # --- values ---------------------------------------------------------------------------
 
 
-def check_values(
-    series: Sequence[Float[np.ndarray, "_ C"]], where: str, names: tuple[str, ...]
-) -> None:
-    """Raises InputError on inf, and where float32 can't tell a channel's levels apart.
-
-    NaN and constants are judged elsewhere.
-    """
-    check_pieces(series, where, names)
-
-
 def pieces_of(
     series: Sequence[np.ndarray],
 ) -> Iterator[tuple[int, int, np.ndarray]]:
@@ -320,10 +310,13 @@ def pieces_of(
             yield i, start, one[start : start + step]
 
 
-def check_pieces(
-    series: Sequence[np.ndarray], where: str, names: tuple[str, ...]
+def check_values(
+    series: Sequence[Shaped[np.ndarray, "_ C"]], where: str, names: tuple[str, ...]
 ) -> None:
-    """As `check_values`, of any numbers."""
+    """Raises InputError on inf, and where float32 can't tell a channel's levels apart.
+
+    NaN and constants are judged elsewhere.
+    """
     lows, highs = np.full(len(names), np.inf), np.full(len(names), -np.inf)
     errors = np.zeros(len(names))
     for i, start, piece in pieces_of(series):
