@@ -84,6 +84,21 @@ def test_copies_are_told_in_the_whole_training_set(count, held_out):
     assert verdict(other, "real") == "as real"
 
 
+def test_held_out_series_that_drifted_make_no_copies():
+    """The floor is then that without any, and it is said; a copy is still one."""
+    train, fresh = gaussians(0, 2, 400, 3, 2)
+    options = {"metrics": ["fidelity"], "num_repeats": 4}
+    for generated, found in ((fresh, "as real"), (train, "lower")):
+        alone = evaluate(train, generated, **options)["authenticity"]
+        for shift in (0.0, 3.0):
+            later = gaussians(1, 400, 3, 2) + shift
+            score = evaluate(train, generated, test=later, **options)["authenticity"]
+            assert verdict(score, "real") == found
+            mean = alone["floor"]["mean"]
+            assert score["floor"]["mean"] == pytest.approx(mean, abs=0.1)
+            assert ("a nearest neighbour tells" in score.get("note", "")) == (shift > 0)
+
+
 @pytest.mark.parametrize("q", [0.0, 0.3, 0.5, 0.9])
 def test_alpha_precision_of_points_on_one_shell(q):
     real = gaussians(0, 2000, 3)

@@ -14,7 +14,7 @@ import numpy as np
 from l2d_jax.metrics import distances, moments
 from l2d_jax.metrics.classes import class_scores
 from l2d_jax.metrics.context_fid import ENCODER, context_fid
-from l2d_jax.metrics.copying import Points, privacy_scores
+from l2d_jax.metrics.copying import Points, drift, privacy_scores
 from l2d_jax.metrics.discriminative import (
     discriminative_score,
     discriminative_score_repaired,
@@ -77,12 +77,19 @@ METRICS: dict[str, Callable[..., dict[str, Any]]] = {
 
 
 def score_fidelity(sets: Sets, *, num_repeats: int, seed: int) -> dict[str, Any]:
-    """The scores of `fidelity`, and `authenticity`, of series as points."""
+    """The scores of `fidelity`, and `authenticity`, of series as points.
+
+    Held-out series that drifted are no floor of copies, as in `privacy_scores`.
+    """
     metrics = with_floors(
         lambda real, x: fidelity(points(real), points(x)), max_series=MAX_FIDELITY
     )
     settings = {"num_repeats": num_repeats, "seed": seed}
-    copying = authenticity(*searched(sets), **settings)
+    train, test, found = searched(sets)
+    drifted = "" if test is None else drift(train, test, seed)
+    copying = authenticity(train, None if drifted else test, found, **settings)
+    if drifted:
+        copying["note"] = f"The floor is of training series among others: {drifted}"
     scores = metrics(sets.real, sets.generated, **settings)
     return {**scores, "authenticity": copying}
 

@@ -90,7 +90,7 @@ def drift(train: Points, held_out: Points, seed: int) -> str:
         return ""
     return (
         f"held-out series differ from training ones (a nearest neighbour tells "
-        f"{told:.0%} of them apart), so that it would say nothing about copying"
+        f"{told:.0%} of them apart): a comparison with them says nothing of copying"
     )
 
 
