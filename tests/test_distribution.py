@@ -31,7 +31,6 @@ from l2d_jax.metrics.moments import (
     kurtosis_difference,
     marginal_distribution_difference,
     moments,
-    published_correlational_score,
     skewness_difference,
 )
 from l2d_jax.types import InputError
@@ -320,28 +319,6 @@ def test_one_channel_has_no_correlations():
     real, generated = normal_series(0, 20, 5, 1), normal_series(1, 40, 5, 1)
     score = correlational_score(real, generated)
     assert score == pytest.approx((1 / 20 - 1 / 40) / 5 / 10)
-
-
-def test_published_correlational_score():
-    real, generated = correlated(0, 0.9, 2000), correlated(1, -0.4, 1000)
-    score = published_correlational_score(real, generated)
-    assert score["mean"] == pytest.approx(0.13, abs=0.01)
-    assert 0 < score["half_width"] < 0.01
-    assert published_correlational_score(real, generated) == score
-    assert published_correlational_score(real, generated, seed=1) != score
-    json.dumps(score)
-    # The noise of the draws, as the docstring has it: 400 of 24 independent steps.
-    same = published_correlational_score(real, real, num_draws=5)["mean"]
-    assert same == pytest.approx(9 / math.sqrt(400 * 24) / 20, rel=0.6)
-    one_draw = published_correlational_score(real, generated, num_draws=1)
-    assert math.isnan(one_draw["half_width"])
-
-
-@pytest.mark.parametrize("num_draws", [0, 21])
-def test_draws_that_cant_be(num_draws):
-    series = normal_series(0, 20)
-    with pytest.raises(InputError, match="use 1 to 20"):
-        published_correlational_score(series, series, num_draws=num_draws)
 
 
 def test_correlational_score_is_the_reference(reference_dir):

@@ -11,7 +11,6 @@ from l2d_jax.metrics.fidelity import (
     authentic_among_others,
     beta_recall,
     coverage,
-    expected_coverage,
     fidelity,
     precision_and_density,
     recall,
@@ -115,6 +114,12 @@ def test_alpha_precision_of_points_outside():
 
 
 # --- the same distribution ------------------------------------------------------------
+
+
+def expected_coverage(num_real, num_generated, k=5):
+    """As the docstring of `coverage` has it, of one continuous distribution."""
+    i = np.arange(1, k + 1)
+    return 1.0 - np.prod((num_real - i) / (num_real + num_generated - i))
 
 
 def test_coverage_of_equals_is_as_published():

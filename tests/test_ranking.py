@@ -117,31 +117,6 @@ def test_holm_by_hand():
     np.testing.assert_allclose(ranking.holm(np.array([0.6, 0.7])), [1.0, 1.0])
 
 
-# --- Nemenyi --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("methods", "at_05", "at_10"),  # Demsar 2006, table 5 (a)
-    [
-        (2, 1.960, 1.645),
-        (3, 2.343, 2.052),
-        (4, 2.569, 2.291),
-        (5, 2.728, 2.459),
-        (10, 3.164, 2.920),
-    ],
-)
-def test_critical_differences_are_demsars(methods, at_05, at_10):
-    for alpha, q in ((0.05, at_05), (0.10, at_10)):
-        found = ranking.nemenyi_critical_difference(methods, 14, alpha=alpha)
-        scale = math.sqrt(methods * (methods + 1) / (6 * 14))
-        assert found / scale == pytest.approx(q, abs=1.1e-3)
-
-
-def test_critical_difference_of_demsars_example():
-    found = ranking.nemenyi_critical_difference(4, 14)  # his section 3.2.3
-    assert found == pytest.approx(1.25, abs=0.005)
-
-
 # --- groups ---------------------------------------------------------------------------
 
 
@@ -207,9 +182,7 @@ def test_too_few(name, shape):
 
 
 def test_wrong_settings():
-    with pytest.raises(InputError, match="2 methods"):
-        ranking.nemenyi_critical_difference(1, 5)
     with pytest.raises(InputError, match="between 0 and 1"):
-        ranking.nemenyi_critical_difference(3, 5, alpha=5.0)
+        ranking.groups(BY_HAND, alpha=5.0)
     with pytest.raises(InputError, match="between 0 and 1"):
         ranking.groups(BY_HAND, alpha=0.0)

@@ -107,21 +107,12 @@ def coverage(
 ) -> float:
     """Share of real points whose ball holds one generated point or more: diversity.
 
-    The ball of a real point reaches to its k-th nearest other real point. 0 to 1;
-    `expected_coverage` is what the real distribution scores.
+    The ball of a real point reaches to its k-th nearest other real point. 0 to 1. The
+    real distribution scores 1 - prod_{i=1..k} (N - i) / (N + M - i), whatever it is
+    (Naeem et al. 2020 for N = M): of all other N - 1 + M points, the k nearest must be
+    real ones for a point to be missed. About 1 - 2^-k for large N = M: .969 for k = 5.
     """
     return float((nearest(real, generated).distances[:, 0] <= radii_of(real, k)).mean())
-
-
-def expected_coverage(num_real: int, num_generated: int, k: int = K) -> float:
-    """E[coverage] of N real and M generated points of one continuous distribution.
-
-    1 - prod_{i=1..k} (N - i) / (N + M - i), whatever the distribution (Naeem et al.
-    2020 for N = M): of all other N - 1 + M points, the k nearest must be real ones for
-    a point to be missed. About 1 - 2^-k for large N = M: .969 for k = 5.
-    """
-    i = np.arange(1, k + 1)
-    return float(1.0 - np.prod((num_real - i) / (num_real + num_generated - i)))
 
 
 def radii_of(points: Float[np.ndarray, "N d"], k: int) -> Float[np.ndarray, " N"]:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from l2d_jax.types import InputError, SeriesBatch
+from l2d_jax.types import SeriesBatch
 
 BLOCK_SIZE = 2**20  # values held at a time
 NUM_BINS = 50
@@ -168,41 +168,6 @@ def correlational_score(real: SeriesBatch, generated: Generated) -> float:
     """
     difference = np.abs(correlations(real) - correlations(generated))
     return float(np.tril(difference).sum() / 10.0)
-
-
-def published_correlational_score(
-    real: SeriesBatch, generated: Generated, *, num_draws: int = 5, seed: int = 0
-) -> dict[str, float]:
-    """`correlational_score` as tables of papers have it: the mean of 5 draws.
-
-    Each draw takes N // 5 real and as many generated series, with replacement, N the
-    number of the real ones. Equal sets score above 0, by the noise of the draws of n:
-    some C^2 / sqrt(n L) / 20 where steps are independent, and up to sqrt(L) times that.
-
-    Returns:
-      "mean", and "half_width": of its 95 % interval by Student's t, NaN for one draw.
-
-    Raises:
-      InputError: fewer real series than draws.
-    """
-    from scipy import stats  # takes a second to import
-
-    size = len(real) // num_draws if num_draws > 0 else 0
-    if size == 0:
-        raise InputError(f"num_draws={num_draws}: use 1 to {len(real)}, one per series")
-    rng = np.random.default_rng(seed)
-    scores = [
-        correlational_score(
-            real[rng.integers(len(real), size=size)],
-            generated[rng.integers(len(generated), size=size)],
-        )
-        for _ in range(num_draws)
-    ]
-    half_width = float("nan")
-    if num_draws > 1:
-        sem = np.std(scores, ddof=1) / np.sqrt(num_draws)
-        half_width = float(stats.t.ppf(0.975, num_draws - 1) * sem)
-    return {"mean": float(np.mean(scores)), "half_width": half_width}
 
 
 def correlations(series: SeriesBatch) -> Float[np.ndarray, "C C"]:

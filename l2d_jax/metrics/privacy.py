@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Float
 
 from l2d_jax.metrics.floors import choose
-from l2d_jax.metrics.neighbours import Neighbours, checked, nearest
+from l2d_jax.metrics.neighbours import Neighbours, nearest
 
 SAME = 1e-5  # of the range of the training data: rows nearer than this are one record
 CLOSE = 0.5  # a ratio d1 / d2 below it: much nearer to one record than to the next
@@ -32,44 +32,6 @@ CHANCE_SDS = 4.0  # standard deviations that chance goes
 CHANCE = (
     3e-5  # probability that it goes so far: that of a Gaussian beyond 4 on one side
 )
-
-
-def privacy(
-    train: np.ndarray, held_out: np.ndarray, generated: np.ndarray, *, seed: int = 0
-) -> dict[str, Any]:
-    """All scores of this file; `copies` says what they come to.
-
-    Args:
-      train: [N, d], what the generator saw.
-      held_out: [H, d], of the same distribution, not seen.
-      generated: [M, d].
-      seed: of the choice of records where sets must be of one size.
-
-    Returns:
-      A dict by name, as JSON has it: "exact_copies", "closest_record",
-      "distance_ratio", "closer_to_train", "adversarial_accuracy" and
-      "membership_inference", each as the function of that name returns it.
-
-    Raises:
-      InputError: naming the set that can't be scored, and the mend.
-    """
-    train, held_out, generated = checked(
-        3, train=train, held_out=held_out, generated=generated
-    )
-    near = nearest(generated, train, 2).distances
-    near_held_out = nearest(held_out, train, 2).distances
-    return {
-        "exact_copies": exact_copies(train, near_held_out, near),
-        "closest_record": closest_record(near_held_out, near),
-        "distance_ratio": distance_ratio(near_held_out, near),
-        "closer_to_train": closer_to_train(train, held_out, generated, seed=seed),
-        "adversarial_accuracy": adversarial_accuracy(
-            train, held_out, generated, seed=seed
-        ),
-        "membership_inference": membership_inference(
-            train, held_out, generated, seed=seed
-        ),
-    }
 
 
 # --- distances to the training data ---------------------------------------------------
@@ -167,9 +129,8 @@ def closer_to_train(
     is ideal, 1 says that all are copies.
 
     Returns:
-      "share"; "interval", its 95 % binomial (Wilson) interval, for these records;
-      "chance_sd", the standard deviation about .5 of a generator that copies nothing;
-      and "num_records", n.
+      "share"; "chance_sd", the standard deviation about .5 of a generator that copies
+      nothing; and "num_records", n.
 
     For such a generator train and held-out records are exchangeable, and the share is
     a sum over records of the weight w (share of generated points nearest to it) of
@@ -186,7 +147,6 @@ def closer_to_train(
     weights = np.bincount(record, minlength=2 * n) / len(generated)
     return {
         "share": share,
-        "interval": wilson_interval(share, len(generated)),
         "chance_sd": float(0.5 * math.sqrt(2 * n) * weights.std(ddof=1)),
         "num_records": n,
     }
@@ -273,20 +233,11 @@ def share_below(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " m"]) -> float
     return float(1.0 - 0.5 * below.mean() / len(b))
 
 
-def wilson_interval(share: float, num_samples: int) -> list[float]:
-    """95 % interval of a binomial probability (Wilson 1927)."""
-    z2 = 1.96**2
-    middle = (share + z2 / (2 * num_samples)) / (1.0 + z2 / num_samples)
-    variance = share * (1.0 - share) / num_samples + z2 / (4 * num_samples**2)
-    reach = 1.96 * math.sqrt(variance) / (1.0 + z2 / num_samples)
-    return [middle - reach, middle + reach]
-
-
 # --- the verdict ----------------------------------------------------------------------
 
 
 def copies(scores: dict[str, Any], reference: str = "held-out series do") -> str | None:
-    """One loud line where the scores of `privacy` say that a set fails, else None.
+    """One loud line where the scores of this file say that a set fails, else None.
 
     Scores that are missing have no say. `reference`: what the "held_out" ones are.
 

@@ -117,29 +117,6 @@ def conover(scores: Scores, *, adjust: Literal["holm", "none"] = "holm") -> PVal
     return np.minimum(p_values, p_values.T)
 
 
-def nemenyi_critical_difference(
-    num_methods: int, num_sets: int, *, alpha: float = 0.05
-) -> float:
-    """Average ranks that differ by so much differ at level `alpha`, by Nemenyi's test.
-
-    q sqrt(k (k + 1) / (6 n)) of k methods and n sets, q being the upper `alpha` point
-    of the studentized range over sqrt(2) (Demsar 2006, eq. and table 5). One number for
-    all pairs, but it finds less than `conover`.
-
-    Raises:
-      InputError: fewer than 2 methods or 1 set, or alpha outside 0 < alpha < 1.
-    """
-    from scipy import stats
-
-    if num_methods < 2 or num_sets < 1:
-        raise InputError(
-            f"methods: {num_methods}, sets: {num_sets}. Use 2 methods and 1 set or more"
-        )
-    check_alpha(alpha)
-    q = stats.studentized_range.ppf(1 - alpha, num_methods, np.inf) / np.sqrt(2)
-    return float(q * np.sqrt(num_methods * (num_methods + 1) / (6 * num_sets)))
-
-
 def groups(
     scores: Scores, *, best: Best = "low", alpha: float = 0.05
 ) -> list[tuple[int, ...]]:
