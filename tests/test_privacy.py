@@ -15,6 +15,7 @@ from l2d_jax.metrics.privacy import (
     exact_copies,
     membership_inference,
     more_than_chance,
+    more_than_repeats,
     ratios_of,
     share_below,
 )
@@ -78,7 +79,12 @@ def test_exact_copies_by_hand():
         "count": 2,
         "num_samples": 3,
         "held_out": {"count": 0, "num_samples": 5},
+        "train": {"count": 0, "num_samples": 2},
     }
+    train = np.repeat(train, [2, 1], axis=0)  # the first row is there twice
+    counts = exact_copies(train, np.ones((5, 2)), generated)
+    assert counts["train"] == {"count": 2, "num_samples": 3}
+    assert "train" not in exact_copies(train, np.zeros((5, 2)), generated)
 
 
 def test_closer_to_train_by_hand():
@@ -255,6 +261,33 @@ def test_rows_that_the_data_itself_repeats_are_no_copies():
     assert copies(scores) is None
     sets[2][40:140] = sets[0][40:140]
     assert "140 of 400 samples are training series" in str(copies(scored(*sets)))
+
+
+def test_rows_that_only_training_rows_repeat_are_no_copies():
+    """Flat series so rare that no held-out one is flat, but some training ones are."""
+    train, held_out, fresh = three_sets(8)
+    train[:3], fresh[:4] = 0.0, 0.0
+    scores = scored(train, held_out, fresh)
+    assert scores["exact_copies"]["train"] == {"count": 3, "num_samples": 400}
+    assert copies(scores) is None
+    bootstrap = train[np.random.default_rng(0).integers(400, size=400)]
+    assert "400 of 400 samples" in str(copies(scored(train, held_out, bootstrap)))
+
+
+def test_exact_copies_are_compared_with_what_repeats():
+    """By Fisher's test of the held-out rows that repeat, else of the training rows."""
+    counts = {"count": 20, "num_samples": 1000}
+    rare, none = ({"count": k, "num_samples": 1000} for k in (2, 0))
+    for held_out, train, found in (
+        (none, none, True),  # nothing repeats: any copy is one
+        (none, rare, False),  # at most 2 of 22 in one half: 254 2^-22 = 6.1e-5
+        (rare, none, False),
+    ):
+        exact = {**counts, "held_out": held_out, "train": train}
+        assert more_than_repeats(exact) == found
+    more = {"count": 22, "num_samples": 1000, "held_out": none, "train": rare}
+    assert more_than_repeats(more)  # at most 2 of 24: 301 2^-24 = 1.8e-5
+    assert not more_than_repeats({**more, "count": 0})
 
 
 def test_real_windows(reference_dir):
