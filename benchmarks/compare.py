@@ -197,7 +197,9 @@ def make_table(cells: list[Cell], metric: str, best: str | None) -> Table:
             scores = groups.setdefault((cell.method, cell.set), [])
             scores.append(cell.scores[metric])
     entries = {
-        (method, name): entry_of(scores, best, f"{method} on {name}: {metric}")
+        (method, name): entry_of(
+            scores, best, f"{method} on {name}: {metric}", ideal=ideal_of(metric, best)
+        )
         for (method, name), scores in groups.items()
     }
     methods, sets = (list(dict.fromkeys(key[i] for key in entries)) for i in (0, 1))
@@ -213,7 +215,14 @@ def make_table(cells: list[Cell], metric: str, best: str | None) -> Table:
     return Table(metric, best, methods, sets, entries, costs[:, order], ranks[order])
 
 
-def entry_of(scores: list[dict[str, Any]], best: str, where: str) -> Entry:
+def ideal_of(metric: str, best: str) -> float | None:
+    """Below it, a score whose best is low is no better; None: it has no such end."""
+    return SCORES[metric].ideal if best == "low" and metric in SCORES else None
+
+
+def entry_of(
+    scores: list[dict[str, Any]], best: str, where: str, *, ideal: float | None
+) -> Entry:
     """Mean over seeds, with Student's interval; of one seed its own interval."""
     mean, interval = mean_over(scores), scores[0].get("interval")
     floor = mean_over([score.get("floor") or {} for score in scores])
@@ -223,7 +232,7 @@ def entry_of(scores: list[dict[str, Any]], best: str, where: str) -> Entry:
         of_seeds = [score["mean"] for score in scores]
         interval = summary(of_seeds, num_samples=0)["interval"]
     reach = (interval[1] - interval[0]) / 2 if interval else None
-    costs = {"low": mean, "high": -mean}
+    costs = {"low": mean if ideal is None else max(mean, ideal), "high": -mean}
     if best == "real":
         same_size = mean_over([score.get("at_floor_size") or score for score in scores])
         if floor is None or same_size is None:
@@ -285,8 +294,10 @@ def markdown(table: Table, *, alpha: float, warnings: list[str]) -> str:
     """The table, what its signs mean, and the tests."""
     title = SCORES[table.metric].title if table.metric in SCORES else table.metric
     header = ["method", *table.sets, "average rank"]
+    ideal = ideal_of(table.metric, table.best)
+    end = "" if ideal is None else f", down to {ideal}"
     parts = [
-        f"# {plain(title)}: {DIRECTIONS[table.best]}",
+        f"# {plain(title)}: {DIRECTIONS[table.best]}{end}",
         grid([*map(plain, header)], rows_of(table, plain, MARKDOWN)),
         notes(table),
         *(f"**Warning**: {plain(warning)}" for warning in warnings),

@@ -92,6 +92,16 @@ def test_high_is_best_where_it_is_and_where_it_is_said(run):
     assert "| theirs | **0.100** | **0.200** | 1.00 |" in printed
 
 
+def test_below_its_ideal_no_score_is_better(run):
+    """Accuracies of .4 and .5 are both chance; below .5 lies nothing to win."""
+    rows = cells([[0.4, 0.45], [0.5, 0.5], [0.9, 0.51]], metric="two_sample_accuracy")
+    printed, _ = run(rows, metric="two_sample_accuracy")
+    assert "# Two-sample accuracy: lower is better, down to 0.5\n" in printed
+    assert "| ours | **0.400** | **0.450** | 1.50 |" in printed
+    assert "| theirs | **0.500** | **0.500** | 1.50 |" in printed
+    assert "| noise | 0.900 | 0.510 | 3.00 |" in printed
+
+
 def test_nearest_to_the_floor_is_best_at_its_number_of_series(run):
     """At half the series: ours is .02 off, theirs .1, noise .4, whatever the means."""
     rows = [

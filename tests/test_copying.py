@@ -101,17 +101,17 @@ def test_scores_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("generated", "expected"), [(FRESH, "as real"), (TRAIN[:200], "higher")]
+    ("generated", "expected"), [(FRESH, "as real"), (TRAIN[:200], "worse")]
 )
 def test_shares_are_judged_by_what_chance_gives(generated, expected):
     scores = privacy_scores(TRAIN, HELD_OUT, generated)
     for name in ("closer_to_train", "membership_inference"):
         score = scores[name]
-        assert verdict(score, "real") == expected
+        assert verdict(score, SCORES[name].best) == expected
         # 99 % of a Gaussian lie within 2.5758 standard deviations.
-        for sds, found in ((2.57, "as real"), (2.58, "higher"), (-2.58, "lower")):
+        for sds, found in ((2.57, "as real"), (2.58, "worse"), (-2.58, "lower")):
             at = {**score, "mean": 0.5 + sds * score["floor"]["chance_sd"]}
-            assert verdict(at, "real") == found
+            assert verdict(at, SCORES[name].best) == found
 
 
 def test_evaluate_tells_copies_by_what_was_trained_on():

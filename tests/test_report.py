@@ -107,6 +107,14 @@ def test_reading_compares_with_the_floor_at_its_size():
     )
 
 
+def test_reading_of_a_score_whose_ideal_is_chance():
+    """Noise is worse than real series, and no multiple of what chance gives."""
+    score = paired([0.99, 1.0, 0.98], [0.5, 0.49, 0.51])
+    text = reading("two_sample_accuracy", score)
+    assert "; at equal size it is 99\u00a0%, and 50\u00a0% for real series. " in text
+    assert text.endswith("That is worse than real series score, beyond chance.")
+
+
 def test_reading_of_a_share_and_of_what_can_not_be_told_from_real():
     score = paired([0.91, 0.95, 0.93], [0.93, 0.92, 0.94])
     assert reading("precision", score) == (

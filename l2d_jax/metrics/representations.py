@@ -137,7 +137,8 @@ def two_sample_accuracy(
     classifier of 1,008 random-convolution features. It learns from half of the n real
     and half of the n generated series, and is asked about the other halves. 0.5, to
     within 0.5 / sqrt(n) and its like: it can't tell; 1: it always can. Below 0.5 there
-    is only chance.
+    is chance, or copies: it learned some of the unseen generated ones as real, and some
+    of the unseen real ones as generated.
 
     Each repeat draws kernels and halves anew, and, where there are more, which n real
     and n generated series: n is the smaller of the two numbers, 4,000 at most. "floor"

@@ -209,7 +209,8 @@ def reading(name: str, score: Mapping[str, Any]) -> str:
         real, size = value(floor["mean"], is_share=is_share), "at equal size"
         if fair is score and score.get("num_samples") != floor.get("num_samples"):
             size = "at another number of series"
-        if words.best == "low" and _is_above_zero(floor) and fair["mean"] > 0:
+        is_ratio = words.best == "low" and words.ideal is None and fair["mean"] > 0
+        if is_ratio and _is_above_zero(floor):
             times = _times(fair["mean"] / floor["mean"])
             text += f"; {size} it is {times} what real series score against real ones"
         elif fair is score:  # its value is said already
