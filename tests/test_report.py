@@ -34,11 +34,11 @@ def paired(generated, floor, **more):
     return {**summary(generated, num_samples=100), **sides, **more}
 
 
-def differing(t: float) -> dict:
-    """Five pairs whose differences have mean 1 and t = mean sqrt(5) / sd = `t`."""
+def differing(ratio: float, *, times: int = 1) -> dict:
+    """Five pairs, some times over, whose differences have mean 1 and sd 1 / `ratio`."""
     spread = np.array([-1.0, -1.0, 0.0, 1.0, 1.0])  # sd 1
     floor = np.array([3.0, 9.0, 4.0, 7.0, 1.0])
-    return paired(list(floor + 1.0 + spread * np.sqrt(5) / t), list(floor))
+    return paired([*(floor + 1.0 + spread / ratio)] * times, [*floor] * times)
 
 
 @pytest.mark.parametrize(
@@ -46,9 +46,22 @@ def differing(t: float) -> dict:
     [("low", "worse"), ("high", "better than real"), ("real", "higher")],
 )
 def test_verdict_is_a_paired_test_at_99_per_cent(best, expected):
-    # Student's t, .995 and 4 degrees of freedom: 4.604 (any table).
-    assert verdict(differing(4.61), best) == expected
-    assert verdict(differing(4.60), best) == "as real"
+    # Student's t, .995 and 4 degrees of freedom: 4.604 (any table), times the root of
+    # 1 / 5 + 1 / 4: 3.0886.
+    assert verdict(differing(3.09), best) == expected
+    assert verdict(differing(3.08), best) == "as real"
+
+
+def test_repeating_what_was_found_four_times_is_no_proof():
+    """20 values of which each is there four times say what the five say.
+
+    Their sd is sqrt(16 / 19) of that of the five, and t(.995) of 19 degrees is 2.861:
+    independent, they would reach .587, as repeats of the same series 1.438.
+    """
+    for ratio in (0.6, 1.43):
+        assert verdict(differing(ratio), "low") == "as real"
+        assert verdict(differing(ratio, times=4), "low") == "as real"
+    assert verdict(differing(1.44, times=4), "low") == "worse"
 
 
 @pytest.mark.parametrize(
@@ -56,7 +69,7 @@ def test_verdict_is_a_paired_test_at_99_per_cent(best, expected):
     [("low", "better than real"), ("high", "worse"), ("real", "lower")],
 )
 def test_verdict_of_less(best, expected):
-    more = differing(4.61)
+    more = differing(3.09)
     less = {"floor": more["at_floor_size"], "at_floor_size": more["floor"]}
     assert verdict(less, best) == expected
 
@@ -125,7 +138,7 @@ def test_reading_of_a_share_and_of_what_can_not_be_told_from_real():
 
 
 def test_reading_of_a_score_without_better_or_worse():
-    score = paired([0.21, 0.20, 0.21], [0.25, 0.25, 0.25])
+    score = paired([0.208, 0.205, 0.208], [0.25, 0.25, 0.25])
     text = reading("predictive_score", score)
     assert (
         "; at equal size it is 0.207, and 0.25 for real series. That is lower" in text

@@ -39,7 +39,7 @@ SECTIONS = {  # id: the heading, and how to read what is below it
         f"{INTERVAL} and the number of series; as scores depend on that number, the "
         "floor compares with the value at the floor's size. “As real” means that the "
         "two can't be told apart at 99\u00a0%: of a hundred scores of a perfect "
-        "generator, one would still seem to differ, and of a hundred Context-FIDs two. "
+        "generator, one or two would still seem to differ. "
         "“Different” are those that differ without being worse.",
     ),
     "series": (
