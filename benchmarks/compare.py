@@ -221,7 +221,7 @@ def ideal_of(metric: str, best: str) -> float | None:
 
 
 def entry_of(
-    scores: list[dict[str, Any]], best: str, where: str, *, ideal: float | None
+    scores: list[dict[str, Any]], best: str, where: str, *, ideal: float | None = None
 ) -> Entry:
     """Mean over seeds, with Student's interval; of one seed its own interval."""
     mean, interval = mean_over(scores), scores[0].get("interval")

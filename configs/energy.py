@@ -12,7 +12,8 @@ Noise on r in training is about as large as the prior's own error: the latents o
 overlapping windows lie along curves, generated ones between them. With .3, which gives
 the same distance to the curves as the prior's, Context-FID of 2,000 series was .041
 with 10 steps, with .2 it was .038 (by a draft of the rounds). Three rounds before the
-data chain: see the ablations. Latents that are only scaled, as this config once had, were not run with rounds.
+data chain: see the ablations. Latents that are only scaled, as this config once had,
+were not run with rounds.
 """
 
 from l2d_jax.configs import base

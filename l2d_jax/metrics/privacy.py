@@ -62,7 +62,7 @@ def exact_copies(
     def counted(distances):
         return count_and_size(distances[:, 0] <= same)
 
-    found = {**counted(generated), "held_out": counted(held_out)}
+    found: dict[str, Any] = {**counted(generated), "held_out": counted(held_out)}
     if found["count"] and not found["held_out"]["count"]:
         found["train"] = counted(nearest(train, train, exclude_self=True).distances)
     return found
