@@ -79,6 +79,7 @@ def test_copies_are_told_in_the_whole_training_set(count, held_out):
     assert copied["floor"]["mean"] > 0.4
     other = evaluate(train, fresh[:count], **options)["authenticity"]
     assert other["mean"] == pytest.approx(other["floor"]["mean"], abs=0.15)
+    assert other["shared"] == 0.0  # no point is in two parts
     assert other["at_floor_size"]["num_samples"] == other["floor"]["num_samples"]
     assert verdict(other, "real") == "as real"
 

@@ -52,6 +52,13 @@ def test_verdict_is_a_paired_test_at_99_per_cent(best, expected):
     assert verdict(differing(3.08), best) == "as real"
 
 
+def test_what_shares_nothing_is_tested_as_independent():
+    """Student's t of 4 degrees of freedom, over the root of 5: 2.059."""
+    for ratio, found in ((2.05, "as real"), (2.06, "worse")):
+        assert verdict({**differing(ratio), "shared": 0.0}, "low") == found
+        assert verdict(differing(ratio), "low") == "as real"
+
+
 def test_repeating_what_was_found_four_times_is_no_proof():
     """20 values of which each is there four times say what the five say.
 

@@ -194,7 +194,7 @@ def authenticity(
     distribution as the floor does: the share of the points of `test`, or, without them,
     of training points, each among all the others. Of more than `MAX_JUDGED`, so many
     are drawn. "floor" and "at_floor_size" have a value for each of `num_repeats` parts
-    of the points; no point is in two.
+    of the points; no point is in two, so that they have nothing "shared".
     """
     rng = np.random.default_rng(seed)
     found = authentic(train, choose(rng, generated, MAX_JUDGED))
@@ -216,6 +216,7 @@ def authenticity(
         **summary([float(found.mean())], num_samples=len(found)),
         "floor": parts(fresh),
         "at_floor_size": parts(found),
+        "shared": 0.0,
         "seed": seed,
         "num_repeats": num_repeats,
     }

@@ -62,9 +62,11 @@ def exact_copies(
     def counted(distances):
         return count_and_size(distances[:, 0] <= same)
 
-    found: dict[str, Any] = {**counted(generated), "held_out": counted(held_out)}
-    if found["count"] and not found["held_out"]["count"]:
-        found["train"] = counted(nearest(train, train, exclude_self=True).distances)
+    copied, repeated = counted(generated), counted(held_out)
+    found = {**copied, "held_out": repeated}
+    if copied["count"] and not repeated["count"]:
+        own = nearest(train, train, exclude_self=True).distances
+        return {**found, "train": counted(own)}
     return found
 
 
