@@ -15,6 +15,7 @@ from l2d_jax.metrics.fidelity import (
     precision_and_density,
     recall,
 )
+from l2d_jax.report import SECTIONS
 from l2d_jax.types import InputError
 
 
@@ -183,6 +184,30 @@ def test_authenticity_of_equals(d, mutual):
         authentic_among_others(real, np.arange(4000)),
     ):
         assert found.mean() == pytest.approx(1 - mutual, abs=0.025)
+
+
+def autoregressive(seed, num_series, num_steps):
+    """Stationary AR(1) series of coefficient .95."""
+    x = gaussians(seed, num_series, num_steps)
+    x[:, 0] /= np.sqrt(1 - 0.95**2)
+    for t in range(1, num_steps):
+        x[:, t] += 0.95 * x[:, t - 1]
+    return x
+
+
+def test_fresh_series_do_not_reach_the_floor_of_overlapping_windows():
+    """As the report says: its halves are neighbours in time."""
+    recording = autoregressive(0, 1, 1000)[0]
+    windows = np.lib.stride_tricks.sliding_window_view(recording, 24)[:, :, None]
+    fresh = autoregressive(1, len(windows), 24)[:, :, None]
+    scores = evaluate(windows, fresh, metrics=["fidelity"])
+    for name, sign in (("precision", 1), ("coverage", 1), ("authenticity", -1)):
+        score = scores[name]
+        gap = score["floor"]["mean"] - score["at_floor_size"]["mean"]
+        assert sign * gap > 0.05
+    assert verdict(scores["precision"], "high") == "worse"
+    assert verdict(scores["authenticity"], "real") == "higher"
+    assert "overlapping windows" in SECTIONS["scores"][1]
 
 
 # --- what generators do wrong ---------------------------------------------------------
