@@ -7,6 +7,9 @@ series, .0011 at half their number, where real against real has .0005; classes l
 from samples are right for .69 of real series, from real ones .84. Time: 34 min on one
 of two CPU cores with AMX, which other programs shared, with
 --config.training.compute_dtype=bfloat16: 17 of them for the training.
+
+Sampled with 100 ancestral steps: with 20 of DPM-Solver++, as other sets are, it is
+.0016 (.0014 to .0017), .0017 at half the number.
 """
 
 from l2d_jax.configs import base
@@ -24,4 +27,5 @@ def get_config(argument: str = ""):
     config.data_stage.patch = 6
     config.data_stage.batch_size = 64
     config.data_stage.num_steps = 15_000
+    config.sampling.solver = "ancestral"
     return base.with_argument(config, argument)

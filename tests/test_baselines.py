@@ -55,6 +55,9 @@ def test_steps_that_suit_the_cascade_are_not_those_of_others(method):
         assert (s.num_steps, s.solver, s.spacing) == (20, "dpm_solver++", 1.5)
     s = resolve(load("energy").get_config(method)).sampling
     assert (s.num_steps, s.solver, s.spacing) == (0, "ancestral", 1.0)
+    for name in ("electric_devices", "spoken_arabic_digits"):
+        s = resolve(load(name).get_config()).sampling
+        assert (s.num_steps, s.solver) == (0, "ancestral")
     config = load("stock").get_config()
     config.variant = "data_only"  # by its flag
     s = resolve(config).sampling
