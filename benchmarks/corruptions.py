@@ -5,8 +5,9 @@
 A set is dealt at random into three parts of equal size: what a generator is said to
 have trained on, what was held out, and fresh real series that are corrupted and scored
 as if generated. A score notices where its verdict says that they aren't as real ones
-(paired t at 99 % over the repeats, `about.verdict`), or where it warns. The first
-column holds the fresh series as they are: what is noticed there is a false alarm.
+(a paired t-test at 99 % over the repeats, corrected for what they share,
+`about.verdict`), or where it warns. The first column holds the fresh series as they
+are: what is noticed there is a false alarm.
 
 Each cell is kept in OUT/corruptions.json as soon as it is there; the same command goes
 on after an interruption, and --metrics=a,b adds scores to what is there. Another --size

@@ -180,7 +180,8 @@ def score(workdir: FilePath, config: ConfigDict, splits: Splits) -> dict[str, An
     if num_searched < count:
         note = f"Searched are {num_searched:,} of {count:,} training series"
         for name in COPYING & scores.keys():
-            scores[name]["note"] = note
+            before = scores[name].get("note")
+            scores[name]["note"] = f"{before}. {note}" if before else note
     scores["settings"] = settings | made_by()
     write_text(path, as_json(scores))
     return scores
