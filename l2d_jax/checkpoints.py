@@ -150,8 +150,9 @@ class Checkpoints:
         ]
         if differing:
             raise InputError(
-                f"the checkpoints in {self.directory} were made with another config: "
-                f"{'; '.join(differing)}. Put them back, or take another --workdir"
+                f"the checkpoints in {self.directory} were made with another config or "
+                f"data: {'; '.join(differing)}. Put them back, or take another "
+                "--workdir"
             )
 
 

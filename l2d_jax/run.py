@@ -310,7 +310,7 @@ def finished(
         ]
         if differing:
             raise InputError(
-                f"the model in {directory} was made with another config: "
+                f"the model in {directory} was made with another config or data: "
                 f"{'; '.join(differing)}. Put it back, or take another --workdir"
             )
     done = parallel.agree(saved.get("stages") == json.loads(json.dumps(facts)))
