@@ -175,13 +175,12 @@ plt.show()
 # one row a step. This is the paper's sampler: pure noise, then all 100 ancestral steps.
 # `sampling.sample` is such a loop too; the defaults differ:
 #
-# - the latent chain takes 20 steps of DPM-Solver++, without noise (`latent_solver`,
-#   `latent_num_steps`);
-# - the data chain takes all ancestral steps too, but begins where the forward process
-#   ends: one more call of the network estimates what is left of the series there
-#   (`start_rounds`);
-# - each of its estimates of $x_0$ is clipped to the range of the training series (`clip`);
-# - asked for fewer steps, it takes more of them where little noise is left (`spacing`).
+# - both chains take 20 steps of DPM-Solver++, without noise (`solver`, `num_steps`,
+#   `latent_solver`, `latent_num_steps`), the data chain most of them where little noise is
+#   left (`spacing`);
+# - the data chain begins where the forward process ends: one more call of the network
+#   estimates what is left of the series there (`start_rounds`);
+# - each of its estimates of $x_0$ is clipped to the range of the training series (`clip`).
 
 # %%
 frozen = model.config
@@ -338,7 +337,7 @@ def shares(series):
 
 n = 200 if QUICK else 2_000
 made = {
-    "all 100 steps": model.sample(jax.random.key(0), n),
+    "100 ancestral steps": model.sample(jax.random.key(0), n, solver="ancestral"),
     "5 steps": model.sample(jax.random.key(0), n, num_steps=5),
     "1 step": model.sample(jax.random.key(0), n, num_steps=1),
 }
