@@ -218,3 +218,15 @@ def test_attention_is_that_of_flax(dropout_rate):
     without = attend(query, key, value, **options)  # deterministic
     same = np.allclose(found, without, atol=1e-6)
     assert same == (dropout_rate == 0.0)
+
+
+def test_attention_of_bfloat16_factors_is_in_float32():
+    """Of rounded factors the attention of just these values: nothing else is rounded."""
+    rounded = [
+        jax.random.normal(jax.random.key(i), (6, 2, 4)).astype(jnp.bfloat16)
+        for i in range(3)
+    ]
+    found = attend(*rounded)
+    exact = attend(*(x.astype(jnp.float32) for x in rounded))
+    assert found.dtype == jnp.float32
+    np.testing.assert_array_equal(found, exact)
