@@ -221,7 +221,7 @@ def test_attention_is_that_of_flax(dropout_rate):
 
 
 def test_attention_of_bfloat16_factors_is_in_float32():
-    """Of rounded factors the attention of just these values: nothing else is rounded."""
+    """Of rounded factors that of just these values: nothing else is rounded."""
     rounded = [
         jax.random.normal(jax.random.key(i), (6, 2, 4)).astype(jnp.bfloat16)
         for i in range(3)
