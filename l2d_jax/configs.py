@@ -27,8 +27,7 @@ from l2d_jax.train import DECAY_FIELDS
 from l2d_jax.types import InputError, tree_size
 
 MAX_GROWTH = 100.0  # paper: 13
-GIVEN_LATENT = ("full", "oracle_latent")  # their data chain
-NUM_STEPS = 20  # of that
+NUM_STEPS = 20  # of a data chain given a latent
 SECTIONS = {
     "encoder": "encoder",
     "latent": "latent_stage",
@@ -138,10 +137,11 @@ def resolve(config: ConfigDict) -> ConfigDict:
 def choose_solver(config: ConfigDict) -> None:
     """The solver, steps and spacing of the data chain, where they are left open.
 
-    Given a latent few steps do, and noise in them does no good; without one it does.
+    Given a latent few steps do, on most sets, and noise in them does no good; without
+    one it does.
     """
     s, longest = config.sampling, num_diffusion_steps(config)
-    given_latent = config.variant in GIVEN_LATENT
+    given_latent = "start_rounds" in METHODS[config.variant].settings
     if s.solver == "auto" and given_latent:
         s.solver = "dpm_solver++"
         s.num_steps = s.num_steps or min(NUM_STEPS, longest)
