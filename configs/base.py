@@ -154,7 +154,7 @@ def with_argument(config: ConfigDict, argument: str) -> ConfigDict:
 
 
 def smoke(config: ConfigDict) -> None:
-    """The whole program in seconds, with scores that mean nothing."""
+    """The whole program in a minute or so, with scores that mean nothing."""
     for stage in (config.encoder, config.latent_stage, config.data_stage):
         stage.num_steps = 20
         stage.batch_size = 16

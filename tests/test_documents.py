@@ -1,8 +1,9 @@
-"""Links between the documents lead somewhere, and no sentence is cut in two."""
+"""Links lead somewhere, sentences are whole, and scores are those of the json files."""
 
 import re
 from pathlib import Path
 
+import full_scores
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -50,6 +51,38 @@ def test_paragraphs_are_whole_sentences(page):
 )
 def test_a_sentence_that_is_cut_is_found(text, cut):
     assert sum(map(is_cut, paragraphs(text))) == cut
+
+
+@pytest.mark.parametrize(
+    ("page", "make"),
+    [
+        ("README.md", full_scores.context_fid_row),
+        ("docs/results.md", full_scores.other_scores_row),
+    ],
+)
+def test_scores_in_the_documents_are_those_of_the_json_files(page, make):
+    text = (ROOT / page).read_text("utf-8")
+    for row in full_scores.ROWS:
+        assert make(row, full_scores.read(row)).removesuffix("|") in text
+
+
+def test_a_row_of_scores_by_hand():
+    score = {
+        "mean": 0.0123449,
+        "interval": [0.01, 0.25],
+        "at_floor_size": {"mean": 0.2},
+        "floor": {"mean": 1.0},
+        "percentile": 100.5 / 101,
+    }
+    row = full_scores.Row("A, 2 x 1", 1234, "")
+    found = full_scores.context_fid_row(row, {"context_fid": score})
+    assert found == (
+        "| A, 2 x 1 | 1,234 | **.0123** (.0100 to .250) | .200 | 1.00 "
+        "| yes (100 of 100) |"
+    )
+    score["percentile"] = 99.5 / 101
+    found = full_scores.context_fid_row(row, {"context_fid": score})
+    assert found.endswith("| no (99 of 100) |")
 
 
 def paragraphs(text: str) -> list[str]:

@@ -1,0 +1,104 @@
+"""The committed scores of full trainings as tables, which the documents repeat.
+
+    python benchmarks/full_scores.py
+
+The first table is that of README.md, the second that of docs/results.md: a test looks
+for each of their rows there. Both are read from benchmarks/results. Of Face All, whose
+checkpoint is not kept, from its cell in full_trainings.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from l2d_jax.metrics.about import SCORES, verdict
+
+RESULTS = Path(__file__).parent / "results"
+NUM_EXCHANGES = 100  # of the permutation test
+
+Score = dict[str, Any]
+Scores = dict[str, Score]
+
+
+class Row(NamedTuple):
+    """A set whose Context-FID is of all series, by five encoders."""
+
+    title: str
+    series: int
+    file: str
+
+
+ROWS = (
+    Row("Stock, 24 x 6", 3662, "scores_stock.json"),
+    Row("Japanese Vowels, 7-29 x 12", 640, "scores_japanese_vowels.json"),
+    Row("ETTh1, 24 x 7", 17_397, "scores_etth.json"),
+    Row("ECG5000, 140 x 1", 5000, "scores_ecg5000.json"),
+    Row(
+        "Character Trajectories, 60-182 x 3", 2858, "scores_character_trajectories.json"
+    ),
+    Row("Electric Devices, 96 x 1", 16_637, "scores_electric_devices.json"),
+    Row("Energy, 24 x 28", 19_712, "scores_energy.json"),
+    Row("Face All, 131 x 1", 2250, "full_trainings/full__face_all__0.json"),
+)
+OTHERS = (
+    "random_convolution_fid",
+    "discriminative_score",
+    "predictive_score",
+    "precision",
+    "recall",
+    "coverage",
+)
+
+
+def read(row: Row) -> Scores:
+    """All scores of a set."""
+    found = json.loads((RESULTS / row.file).read_text("utf-8"))
+    return found.get("scores", found)
+
+
+def number(x: float) -> str:
+    """Four decimals below .1, else three; two from 1 on."""
+    decimals = 4 if abs(x) < 0.1 else 3 if abs(x) < 1 else 2
+    return f"{x:.{decimals}f}".removeprefix("0")
+
+
+def context_fid_row(row: Row, scores: Scores) -> str:
+    """Context-FID, at the floor's size, the floor, and the permutation test."""
+    score = scores["context_fid"]
+    low, high = map(number, score["interval"])
+    below = round(score["percentile"] * (NUM_EXCHANGES + 1) - 0.5)
+    told = "yes" if below == NUM_EXCHANGES else "no"
+    cells = (
+        row.title,
+        f"{row.series:,}",
+        f"**{number(score['mean'])}** ({low} to {high})",
+        number(score["at_floor_size"]["mean"]),
+        number(score["floor"]["mean"]),
+        f"{told} ({below} of {NUM_EXCHANGES})",
+    )
+    return "| " + " | ".join(cells) + " |"
+
+
+def other_scores_row(row: Row, scores: Scores) -> str:
+    """At the floor's size and the floor; bold where the two are told apart."""
+    cells = (cell(scores.get(name), SCORES[name].best) for name in OTHERS)
+    return "| " + " | ".join((row.title.split(",")[0], *cells)) + " |"
+
+
+def cell(score: Score | None, best: str) -> str:
+    """Empty where it is undefined or wasn't computed."""
+    found = (score or {}).get("at_floor_size") or {}
+    if score is None or found.get("mean") is None:
+        return ""
+    text = f"{number(found['mean'])} / {number(score['floor']['mean'])}"
+    return f"**{text}**" if verdict(score, best) == "worse" else text
+
+
+def main() -> None:
+    """Prints both tables, without their heads."""
+    for make in (context_fid_row, other_scores_row):
+        print("\n".join(make(row, read(row)) for row in ROWS), end="\n\n")
+
+
+if __name__ == "__main__":
+    main()
