@@ -196,6 +196,7 @@ def make_table(cells: list[Cell], metric: str, best: str | None) -> Table:
         if metric in cell.scores:
             scores = groups.setdefault((cell.method, cell.set), [])
             scores.append(cell.scores[metric])
+    check_numbers(groups, metric)
     entries = {
         (method, name): entry_of(
             scores, best, f"{method} on {name}: {metric}", ideal=ideal_of(metric, best)
@@ -213,6 +214,26 @@ def make_table(cells: list[Cell], metric: str, best: str | None) -> Table:
     order = np.argsort(ranks, kind="stable")
     methods = [methods[i] for i in order]
     return Table(metric, best, methods, sets, entries, costs[:, order], ranks[order])
+
+
+def check_numbers(groups: dict[tuple[str, str], list[dict]], metric: str) -> None:
+    """Raises `InputError` where the scores of a set are of unlike numbers of series.
+
+    Most fall with the number. Scores that don't tell it are taken as they are.
+    """
+    numbers: dict[str, dict[int, str]] = {}
+    for (method, name), scores in groups.items():
+        for score in scores:
+            if score["mean"] is not None and score.get("num_samples"):
+                found = numbers.setdefault(name, {})
+                found.setdefault(score["num_samples"], method)
+    for name, found in numbers.items():
+        if len(found) > 1:
+            each = ", ".join(f"{n:,} ({method})" for n, method in found.items())
+            raise InputError(
+                f"{metric} on {name} is of unlike numbers of series, {each}, and only "
+                "scores of as many compare: score all by the same number"
+            )
 
 
 def ideal_of(metric: str, best: str) -> float | None:

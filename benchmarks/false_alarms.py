@@ -9,7 +9,7 @@ series would be. Of two samples of one distribution, a share of .01 should lie a
 percentile .99, and as many below .01. The deals share series, so that they aren't
 independent of each other.
 
-"walks": the paired test of 15 other scores, by the number of repeats. Each pair are
+"walks": the paired test of 16 other scores, by the number of repeats. Each pair are
 fresh random walks of 8 steps and 2 channels; a share of .01 should seem to differ.
 "heavy": the same, with steps by Student's t of 3 degrees of freedom.
 """
@@ -30,6 +30,7 @@ from l2d_jax.metrics.about import SCORES, verdict
 from l2d_jax.metrics.context_fid import encode, percentile, train_encoders
 from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.metrics.sets import sets_of
+from l2d_jax.results import comparable
 
 STEPS = {
     "walks": lambda rng, shape: rng.standard_normal(shape),
@@ -46,6 +47,7 @@ COMPARED = (
     "kurtosis_difference",
     "mmd_series",
     "mmd_increments",
+    "pca_fid",
     "fidelity",
 )
 
@@ -68,7 +70,12 @@ def main() -> None:
 
 def of_context_fid(name: str, deals: int, size: int) -> dict[str, Any]:
     """Percentiles of Context-FID among exchanges, of pairs of one set."""
-    series = load_splits(configs.load(name).get_config().data).train.series
+    series = comparable(load_splits(configs.load(name).get_config().data).train)
+    if len(series) < 3 * size:
+        raise SystemExit(
+            f"--size={size}: {name} has {len(series):,} series, use {len(series) // 3} "
+            "or fewer"
+        )
     scaled = sets_of(series, series).train
     order = np.random.default_rng(0).permutation(len(scaled))
     trained_on, others = order[:size], order[size : 4 * size]

@@ -111,11 +111,13 @@ def read_methods(text: str) -> list[Method]:
                 raise InputError(f"--methods={one}: use some of {known}")
             pairs = [field.partition("=")[::2] for field in fields]
             found[one] = Method(one, argument, {key: value(v) for key, v in pairs})
+    if not found:
+        raise InputError("--methods: name one or more")
     return list(found.values())
 
 
 def value(text: str) -> Any:
-    """A number, a tuple or True as such, all else as text."""
+    """A number or True as such, all else as text."""
     try:
         return ast.literal_eval(text)
     except (SyntaxError, ValueError):
@@ -128,8 +130,8 @@ def put(config: ConfigDict, fields: dict[str, Any], where: str) -> None:
         *sections, name = path.split(".")
         section: Any = config
         for one in sections:
-            section = section.get(one, {})
-        if name not in section:
+            section = section.get(one, {}) if isinstance(section, ConfigDict) else {}
+        if not isinstance(section, ConfigDict) or name not in section:
             raise InputError(f"{where}: there is no field {path!r} in configs/base.py")
         try:
             section[name] = new
@@ -452,6 +454,8 @@ def main(arguments: list[str] | None = None) -> None:
         else args.sampling_minutes or None,
     )
     try:
+        if args.seeds < 1:
+            raise InputError(f"--seeds={args.seeds}: use 1 or more")
         methods = read_methods(args.methods)
         names = [Path(configs.find(name)).stem for name in args.sets.split(",")]
         failed = run_all(

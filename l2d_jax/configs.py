@@ -20,6 +20,7 @@ from l2d_jax.data.protocols import PROTOCOLS
 from l2d_jax.diffusion import PREDICTIONS, WEIGHTINGS
 from l2d_jax.layers import NUM_HEADS
 from l2d_jax.metrics import ALL, GROUPS, METRICS
+from l2d_jax.metrics.sets import MIN_SAMPLES
 from l2d_jax.models import CONDITION_NETWORKS, CONDITIONS, MIXERS
 from l2d_jax.schedules import SCHEDULES
 from l2d_jax.stages import STAGES, check_choice, stage_schedule
@@ -215,7 +216,9 @@ RANGES = {
     "sampling.batch_size": NOT_NEGATIVE._replace(
         mend="use 1 or more, or 0 (by the device)"
     ),
-    "evaluation.num_series": NOT_NEGATIVE._replace(mend="use 0 (all) or more"),
+    "evaluation.num_series": Range(
+        lambda x: x == 0 or x >= MIN_SAMPLES, f"use {MIN_SAMPLES} or more, or 0 (all)"
+    ),
     "evaluation.num_repeats": COUNT,
     "evaluation.seed": NOT_NEGATIVE,
 }

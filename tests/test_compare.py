@@ -335,6 +335,16 @@ def test_a_cell_given_twice(refuses):
     )
 
 
+def test_scores_of_unlike_numbers_of_series(refuses):
+    rows = [cell("ours", "s", 1.0), cell("theirs", "s", 2.0), cell("old", "s", 3.0)]
+    for row, n in zip(rows, (4000, 2000, None), strict=True):
+        if n:
+            row["scores"]["context_fid"]["num_samples"] = n
+    message = refuses({"a.json": rows})
+    assert "context_fid on s is of unlike numbers of series" in message
+    assert "4,000 (ours), 2,000 (theirs)" in message
+
+
 def test_metrics_that_are_not_there(refuses):
     files = {"a.json": cell("m", "s", 1)}
     assert "did you mean 'context_fid'?" in refuses(files, "contxt_fid")

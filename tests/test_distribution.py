@@ -8,6 +8,7 @@ import pytest
 
 import l2d_jax.metrics.distances as distances_module
 import l2d_jax.metrics.moments as moments_module
+from l2d_jax.metrics import METRICS
 from l2d_jax.metrics.distances import (
     LEAST_POWER,
     PROJECTION_SIZE,
@@ -315,10 +316,10 @@ def test_correlations_by_hand():
 
 
 def test_one_channel_has_no_correlations():
-    # r = 1 - 1 / (N L) alone.
-    real, generated = normal_series(0, 20, 5, 1), normal_series(1, 40, 5, 1)
-    score = correlational_score(real, generated)
-    assert score == pytest.approx((1 / 20 - 1 / 40) / 5 / 10)
+    real = normal_series(0, 40, 6, 1)
+    assert np.isnan(correlational_score(real, real[::-1]))
+    score = METRICS["correlational_score"](real, real[::-1])
+    assert score["mean"] is None and "there is one alone" in score["undefined"]
 
 
 def test_correlational_score_is_the_reference(reference_dir):

@@ -343,8 +343,11 @@ def test_methods_by_name():
     assert config.sampling.num_steps == 5  # at most
     with pytest.raises(InputError, match="--methods=ddpm: use some of all, variants"):
         paper.read_methods("ddpm")
+    with pytest.raises(InputError, match="--methods: name one or more"):
+        paper.read_methods("")
     for field, says in (
         ("data_stage.x=1", "there is no field 'data_stage.x'"),
+        ("seed.x=1", "there is no field 'seed.x'"),
         ("encoder.width=b", "encoder.width='b'"),
     ):
         method = paper.read_methods(f"full+{field}")[0]

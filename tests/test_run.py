@@ -260,7 +260,8 @@ def test_a_model_of_an_array_is_scored_against_a_file_of_the_same(tmp_path):
         ("latent_stage.ema_decay", 1.0, "latent_stage.ema_decay=1.0: use 0 or more"),
         ("data_stage.learning_rate", 0.0, "learning_rate=0.0: use a number above 0"),
         ("data_stage.learning_rate", float("nan"), "rate=nan: use a number above 0"),
-        ("evaluation.num_series", -1, "evaluation.num_series=-1: use 0"),
+        ("evaluation.num_series", -1, "evaluation.num_series=-1: use 16 or more, or 0"),
+        ("evaluation.num_series", 15, "evaluation.num_series=15: use 16 or more, or 0"),
         ("seed", -1, "--config.seed=-1: use 0 or more"),
         (
             "data_stage.num_diffusion_steps",

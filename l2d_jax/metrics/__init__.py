@@ -56,7 +56,10 @@ METRICS: dict[str, Callable[..., dict[str, Any]]] = {
     ),
     "autocorrelation_difference": with_floor(moments.autocorrelation_difference),
     "spectral_distance": with_floor(distances.spectral_distance),
-    "correlational_score": with_floor(moments.correlational_score),
+    "correlational_score": with_floor(
+        moments.correlational_score,
+        undefined="it compares channels: there is one alone, or one that is constant",
+    ),
     "skewness_difference": with_floor(moments.skewness_difference),
     "kurtosis_difference": with_floor(moments.kurtosis_difference),
     "sliced_wasserstein": with_floor(

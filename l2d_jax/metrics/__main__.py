@@ -20,8 +20,9 @@ from l2d_jax.types import InputError, is_ragged
 USAGE = """python -m l2d_jax.metrics REAL GENERATED [--test=FILE] [--out=scores.json]
 
 Files: .npy or .npz of [N, L, C]; .csv or .parquet with a column of ids; .ts. A file of
-one recording is cut into windows of --window steps. Labels come from the file: a column
-of a table, or "labels" in an .npz."""
+one recording is cut into windows of --window steps. NaN in all channels from a step on
+ends a series there. Labels come from the file: a column of a table, or "labels" in an
+.npz."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,6 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         metrics = check_names(filter(None, options.metrics.split(",")))
+        if not metrics:
+            raise InputError(
+                f"--metrics: name some of {', '.join([*METRICS, *GROUPS])}"
+            )
+        if options.out and not Path(options.out).absolute().parent.is_dir():
+            raise InputError(f"--out={options.out}: there is no such folder, make it")
         given = [options.real, options.generated, options.test]
         real, generated, test = (
             None if path is None else read(path, options.window) for path in given
@@ -49,13 +56,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         assert real is not None and generated is not None
         for other in filter(None, (generated, test)):
             check_channels(real, other)
+            tell_of_shorter(real, other)
+        labelled = real.labels is not None
+        if not labelled and metrics == ["classes"]:
+            raise InputError(
+                f"{options.real} has no labels, which the scores of classes are of: "
+                "give it a column of them"
+            )
         scores = evaluate(
             real.series,
             generated.series,
             test=None if test is None else test.series,
             labels=real.labels,
-            test_labels=None if test is None else test.labels,
-            generated_labels=generated.labels if real.labels is not None else None,
+            test_labels=test.labels if test is not None and labelled else None,
+            generated_labels=generated.labels if labelled else None,
             metrics=metrics,
             num_repeats=options.num_repeats,
             seed=options.seed,
@@ -92,6 +106,8 @@ class Read(NamedTuple):
 
 def read(path: str, window: int) -> Read:
     """The series of a file, as `evaluate` takes them."""
+    if not Path(path).exists():
+        raise InputError(f"{path} does not exist")
     roles = dict.fromkeys(("time_column", "id_column", "label_column"), "")
     config = ConfigDict(
         {
@@ -117,6 +133,18 @@ def read(path: str, window: int) -> Read:
     if is_ragged(examples):
         series = to_list(examples.series, examples.lengths)
     return Read(path, series, labels, splits.channels)
+
+
+def tell_of_shorter(real: Read, other: Read) -> None:
+    """A line on series that end early where the real ones never do."""
+    if isinstance(other.series, list) and not isinstance(real.series, list):
+        longest = max(map(len, other.series))
+        shorter = sum(len(x) < longest for x in other.series)
+        print(
+            f"{other.path}: {shorter:,} of {len(other.series):,} series end before the "
+            f"last step, and count as shorter ones; none of {real.path} does",
+            file=sys.stderr,
+        )
 
 
 def check_channels(one: Read, other: Read) -> None:

@@ -163,9 +163,11 @@ def correlational_score(real: SeriesBatch, generated: Generated) -> float:
 
     No units, from 0, the same correlations, to C (C - 1) / 10: it grows with the number
     of channels. Symmetric; blind to the order of steps and to scale. A pair i = i adds
-    |1 / N - 1 / M| / L / 10 only. C = 1 has no others: the score is (nearly) 0 and says
-    nothing. NaN for constant channels.
+    |1 / N - 1 / M| / L / 10 only. NaN for constant channels, and for one channel, which
+    has no other.
     """
+    if real.shape[2] == 1:
+        return float("nan")
     difference = np.abs(correlations(real) - correlations(generated))
     return float(np.tril(difference).sum() / 10.0)
 

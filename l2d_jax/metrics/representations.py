@@ -67,8 +67,10 @@ def pca_fid(
     """Frechet distance between the principal components of real and generated.
 
     Components of the real series as points of L C coordinates: those that hold 99 % of
-    the variance, at most 64. NaN counts as 0; where a real series is shorter than L,
-    each step has a coordinate more, 1 up to the end of a series and 0 after.
+    the variance, at most 64. They are those of the first of the two sets compared, so
+    that the second, be it real or generated, has no part in the choice. NaN counts as
+    0; where a real series is shorter than L, each step has a coordinate more, 1 up to
+    the end of a series and 0 after.
 
     Units: squares of those of the series. 0 and up; 0: the same mean and covariance
     within these components. What lies outside goes unseen. A mean shift by v within
@@ -77,17 +79,22 @@ def pca_fid(
     `floors.with_floor`. Of more than 4,000 real series, components are of so many.
     """
     with_validity = bool(np.isnan(real).any())
-    points = as_points(real, with_validity=with_validity)
-    fitted = choose(np.random.default_rng((seed, 0, 1)), points, MAX_SERIES)
+    points, others = (
+        as_points(series, with_validity=with_validity)[:, None]
+        for series in (real, generated)
+    )
+    metric = with_floor(distance_in_components, undefined=NOT_FINITE)
+    return metric(points, others, num_repeats=num_repeats, seed=seed)
+
+
+def distance_in_components(
+    x: Float[np.ndarray, "N 1 d"], y: Float[np.ndarray, "M 1 d"]
+) -> float:
+    """Frechet distance within the principal components of x."""
+    x, y = x[:, 0], y[:, 0]
+    fitted = choose(np.random.default_rng(0), x, MAX_SERIES)
     components = principal_components(fitted)
-    projected = points @ components
-    others = as_points(generated, with_validity=with_validity) @ components
-    metric = with_floor(
-        lambda x, y: frechet_distance(x[:, 0], y[:, 0]), undefined=NOT_FINITE
-    )
-    return metric(
-        projected[:, None], others[:, None], num_repeats=num_repeats, seed=seed
-    )
+    return frechet_distance(x @ components, y @ components)
 
 
 def as_points(series: SeriesBatch, *, with_validity: bool) -> Float[np.ndarray, "N d"]:
