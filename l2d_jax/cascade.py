@@ -213,7 +213,7 @@ class Layout(NamedTuple):
     data_fields=["params", "normalizer"],
     meta_fields=["config", "layout"],
 )
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Cascade:
     """A trained model: the averaged weights of all stages, and what they need around.
 
@@ -251,7 +251,8 @@ class Cascade:
           num_steps: solver steps of the data chain, 1 to K (0: all). Given the latent,
             5 do.
           latent_solver, latent_num_steps: the same for the latent chain. By default
-            the config's; where `num_steps` is below K, 20 of dpm_solver++.
+            the config's; where `num_steps` is below K, 20 of dpm_solver++. "ancestral"
+            alone takes all K steps.
           eta: noise of ddim, 0 to 1.
 
         Raises:
@@ -329,10 +330,21 @@ class Cascade:
         examples = self._in_data_units(z)
         return to_list(*examples[:2]) if self.layout.ragged else examples.series
 
+    def __repr__(self) -> str:
+        length, channels = self.layout.length, len(self.layout.channels)
+        return (
+            f"<{type(self).__name__} {self.config.variant}: series of {length} steps x "
+            f"{channels} channels, trained on {self.layout.num_series:,}>"
+        )
+
     def _in_data_units(self, z: np.ndarray) -> Examples:
-        layout = self.layout
+        layout, settings = self.layout, METHODS[self.config.variant].settings
         series, lengths = from_model_space(
-            z, self.normalizer, layout.ragged, layout.min_length
+            z,
+            self.normalizer,
+            layout.ragged,
+            layout.min_length,
+            clip="clip" in settings and self.config.sampling.clip,
         )
         if layout.form is not None:
             whole = np.array(layout.form.integers)
@@ -364,9 +376,11 @@ class Cascade:
 
 
 def check_key(key: Any) -> None:
-    """Raises `InputError` unless it is a typed key."""
+    """Raises `InputError` unless it is one typed key."""
     if not jnp.issubdtype(getattr(key, "dtype", object), jax.dtypes.prng_key):
         raise InputError("key: give a typed one, jax.random.key(0), first")
+    if np.shape(key):
+        raise InputError(f"key: give a single one, not {list(np.shape(key))} of them")
 
 
 def check_count(n: Any) -> None:
@@ -386,10 +400,11 @@ def with_sampling(
         if value is not None
     }
     variant = METHODS[config.variant]
-    for name in given.keys() - {*variant.settings, "batch_size"}:
+    takes = variant.settings
+    for name in given.keys() - {*takes, "batch_size"}:
         raise InputError(
             f"{name}={given[name]}: variant {config.variant!r} has no such setting, "
-            f"leave it out (it takes: {', '.join(variant.settings) or 'none'})"
+            f"leave it out (it takes: {', '.join(dict.fromkeys(takes)) or 'none'})"
         )
     for name, value in given.items():
         try:
@@ -398,8 +413,10 @@ def with_sampling(
             kind = type(config.sampling[name]).__name__
             raise InputError(f"{name}={value!r}: give one of type {kind}") from None
     s, latent_steps = config.sampling, config.latent_stage.num_diffusion_steps
-    if given.get("solver") == "ancestral" and "num_steps" not in given:
-        s.num_steps = 0
+    for chain in ("", "latent_"):  # ancestral alone takes all steps
+        steps = f"{chain}num_steps"
+        if given.get(f"{chain}solver") == "ancestral" and steps not in given:
+            s[steps] = given[steps] = 0
     if "num_steps" in given and 0 < s.num_steps < num_diffusion_steps(config):
         others = {name: v for name, v in variant.fast.items() if name not in given}
         if "latent_num_steps" in others:

@@ -142,6 +142,8 @@ def choose_solver(config: ConfigDict) -> None:
     one it does.
     """
     s, longest = config.sampling, num_diffusion_steps(config)
+    if s.latent_num_steps == NUM_STEPS:  # the default
+        s.latent_num_steps = min(NUM_STEPS, config.latent_stage.num_diffusion_steps)
     given_latent = "start_rounds" in METHODS[config.variant].settings
     if s.solver == "auto" and given_latent:
         s.solver = "dpm_solver++"
@@ -210,8 +212,9 @@ RANGES = {
     "data_stage.condition_noise": NOT_NEGATIVE,
     "training.steps_per_call": COUNT,
     "training.checkpoint_every": COUNT,
-    "sampling.num_samples": NOT_NEGATIVE._replace(
-        mend="use 0 (as many as real) or more"
+    "sampling.num_samples": Range(
+        lambda x: x == 0 or x >= MIN_SAMPLES,
+        f"use {MIN_SAMPLES} or more, or 0 (as many as real)",
     ),
     "sampling.batch_size": NOT_NEGATIVE._replace(
         mend="use 1 or more, or 0 (by the device)"

@@ -57,6 +57,13 @@ def is_remote(path: FilePath) -> bool:
     return not isinstance(path, Path)
 
 
+def same_file(one: FilePath, other: FilePath) -> bool:
+    """True for two paths to one file or folder of this machine, there or not."""
+    if is_remote(one) or is_remote(other):
+        return False
+    return Path(one).resolve() == Path(other).resolve()
+
+
 def write_text(path: FilePath, text: str) -> None:
     """Writes a whole file or none."""
     with whole_file(path) as temporary:

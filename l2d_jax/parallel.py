@@ -358,15 +358,16 @@ def map_rows(
     """function(params, row) for every row [N, ...], as numpy, a few batches at a time.
 
     Each device always sees batches of the same shape, so the numbers don't depend on
-    how many devices there are; memory doesn't depend on N. `function` must be hashable
+    how many devices there are; memory doesn't depend on N. Parameters go to the devices
+    once. `function` must be hashable
     and the same object at every call, or it is compiled again. Only devices of this
     process take part, so that it may be called by one of several.
     """
     num_rows = rows.shape[0]
-    batch_size = min(batch_size, 8 * math.ceil(num_rows / 8))
+    batch_size = fitting(batch_size, num_rows)
     num_batches = math.ceil(num_rows / batch_size)
     devices = tuple(jax.local_devices() if devices is None else devices)[:num_batches]
-    program = _mapped(function, devices)
+    program, params = _mapped(function, devices), place(params, devices)
     group = len(devices) * batch_size
     pending = None  # the group that the devices are working on
     for start in range(0, num_rows, group):
@@ -383,6 +384,11 @@ def map_rows(
         pending = (result, count)
     if pending is not None:
         yield _collect(*pending)
+
+
+def fitting(batch_size: int, num_rows: int) -> int:
+    """The batch for so few rows: 8, 16, 32, ... or whole, each a program to compile."""
+    return min(batch_size, 8 << max(math.ceil(num_rows / 8) - 1, 0).bit_length())
 
 
 def _collect(result: Params, count: int) -> Params:
@@ -407,7 +413,7 @@ def share_rows(
         yield from map_rows(function, params, rows, batch_size=batch_size)
         return
     num_rows = rows.shape[0]
-    batch_size = min(batch_size, 8 * math.ceil(num_rows / 8))  # as map_rows has it
+    batch_size = fitting(batch_size, num_rows)  # as map_rows has it
     batches_each = math.ceil(num_rows / batch_size / count)
     share = batch_size * min(batches_each, jax.local_device_count())
     for start in range(0, num_rows, count * share):

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -23,7 +24,7 @@ from l2d_jax.data import load_splits, to_list
 from l2d_jax.data.normalizer import inside
 from l2d_jax.data.protocols import take
 from l2d_jax.data.ragged import ModelSpace
-from l2d_jax.files import FilePath, write_text
+from l2d_jax.files import FilePath, same_file, write_text
 from l2d_jax.lock import locked
 from l2d_jax.logbook import read_losses, read_seconds
 from l2d_jax.memory import free, is_out_of_memory
@@ -83,6 +84,9 @@ def sample_to_file(
     Raises:
       InputError: n below 1, settings out of range, or a path that can't be written.
     """
+    own = model.config.data.path
+    if own and same_file(Path(own), path):
+        raise InputError(f"--out={path}: it is what the model was trained on: keep it")
     model = model.with_sampling(**settings)
     made_with = sample_settings(model, n=n, seed=seed)
     while True:
@@ -90,7 +94,7 @@ def sample_to_file(
             write_batches(model, path, n=n, seed=seed, settings=made_with)
             return path
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
-            size = parallel.sampling_batch_size(model.config)
+            size = min(parallel.sampling_batch_size(model.config), n)
             if not is_out_of_memory(error) or size == 1:
                 raise
             free(error)
@@ -164,19 +168,21 @@ def score(workdir: FilePath, config: ConfigDict, splits: Splits) -> dict[str, An
             return scores
     except InputError:  # made, or made again
         pass
-    scores = evaluate(
-        comparable(train),
-        comparable(samples),
-        test=None if test is None else comparable(test),
-        labels=train.labels,
-        test_labels=None if test is None else test.labels,
-        classes=splits.classes,
-        metrics=tuple(c.metrics),
-        num_series=c.num_series,
-        num_repeats=c.num_repeats,
-        seed=c.seed,
-        announce=lambda what: parallel.say(f"scores: {what}"),
-    )
+    scores: dict[str, Any] = {}
+    if c.metrics:
+        scores = evaluate(
+            comparable(train),
+            comparable(samples),
+            test=None if test is None else comparable(test),
+            labels=train.labels,
+            test_labels=None if test is None else test.labels,
+            classes=splits.classes,
+            metrics=tuple(c.metrics),
+            num_series=c.num_series,
+            num_repeats=c.num_repeats,
+            seed=c.seed,
+            announce=lambda what: parallel.say(f"scores: {what}"),
+        )
     if num_searched < count:
         note = f"Searched are {num_searched:,} of {count:,} training series"
         for name in COPYING & scores.keys():

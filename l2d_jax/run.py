@@ -23,9 +23,10 @@ from l2d_jax.checkpoints import Checkpoints, load_model, save_model
 from l2d_jax.configs import SECTIONS, resolve, with_equal_size, with_sizes
 from l2d_jax.data import ModelSpace, Normalizer, load_splits, read_array, split
 from l2d_jax.data.normalizer import moments
-from l2d_jax.files import FilePath, absolute, write_text
+from l2d_jax.files import FilePath, absolute, same_file, to_path, write_text
 from l2d_jax.lock import locked
 from l2d_jax.logbook import Logbook, Silent
+from l2d_jax.metrics.sets import MIN_SAMPLES
 from l2d_jax.programs import keep_programs
 from l2d_jax.results import generate, read_json, report, score
 from l2d_jax.stages import STAGES
@@ -59,6 +60,9 @@ def run(config: ConfigDict, workdir: str | FilePath) -> dict[str, Any]:
     config = resolve(config)
     with parallel.first_before_others("data prepared"):
         splits = load_splits(config.data)
+    check_scorable(config, splits)
+    workdir = to_path(workdir)
+    check_kept(config, workdir)
     task = prepare(config, splits)
     config = task.config
     workdir = make_workdir(workdir)
@@ -70,6 +74,30 @@ def run(config: ConfigDict, workdir: str | FilePath) -> dict[str, Any]:
             if parallel.is_first():
                 report(workdir, config, task.splits)
     return scores
+
+
+def check_scorable(config: ConfigDict, splits: Splits) -> None:
+    """Raises `InputError` where the scores would refuse the series after training."""
+    if not config.evaluation.metrics:
+        return
+    parts = {"training": splits.train, "held-out": splits.test}
+    for name, part in parts.items():
+        if part is not None and len(part.lengths) < MIN_SAMPLES:
+            raise InputError(
+                f"there are {len(part.lengths)} {name} series, and scores take "
+                f"{MIN_SAMPLES} or more, better thousands: add some, or do without "
+                "scores, --config.evaluation.metrics='()'"
+            )
+
+
+def check_kept(config: ConfigDict, workdir: FilePath) -> None:
+    """Raises `InputError` where samples would be written over the user's own file."""
+    own = Path(config.data.path).expanduser()
+    if config.data.path and own.stem == "samples" and same_file(own.parent, workdir):
+        raise InputError(
+            f"--config.data.path={own}: the run would write its samples over it; give "
+            "the file another name, or name another --workdir"
+        )
 
 
 def fit(

@@ -340,9 +340,9 @@ def encode_one(config: FrozenConfigDict) -> Callable[[Params, Series], Latent]:
         if not c.num_masks:
             nothing = jnp.zeros(x.shape[:1], bool)
             return encoder.apply(params, *without_hidden(x, nothing))
-        hidden = ~jax.random.bernoulli(
-            jax.random.key(0), 1.0 - c.mask_rate, (c.num_masks, x.shape[0])
-        )
+        shown = jnp.float32(1.0 - c.mask_rate)
+        key = jax.random.key(0, impl="threefry2x32")  # whatever the user's default
+        hidden = ~jax.random.bernoulli(key, shown, (c.num_masks, x.shape[0]))
         encode_shown = jax.vmap(
             lambda one: encoder.apply(params, *without_hidden(x, one))
         )
@@ -374,7 +374,7 @@ def standardise(
     """z of r = mean + scale z; 0 in directions in which no training series varied."""
     scale = np.asarray(as_matrix(latent["scale"]))
     inverse = np.linalg.pinv(scale, rcond=2 * LEAST_DEVIATION, hermitian=True)
-    return (r - latent["mean"]) @ inverse
+    return (r - np.asarray(latent["mean"])[None]) @ inverse
 
 
 def raw_latents(latent: Params, z: Latent) -> Latent:
@@ -399,7 +399,8 @@ def latent_moments(r: Float[np.ndarray, "N d"], *, whiten: bool) -> Params:
     if variances[-1] < 1e-12:  # all series have the same r
         variances = np.ones_like(variances)
     scale = (directions * np.sqrt(variances)) @ directions.T
-    return {"mean": r.mean(axis=0), "scale": scale.astype(np.float32)}
+    mean = r.mean(axis=0, dtype=np.float64)  # in float32 it drifts with many series
+    return {"mean": mean.astype(np.float32), "scale": scale.astype(np.float32)}
 
 
 def as_matrix(scale: Array | np.ndarray) -> Array | np.ndarray:

@@ -238,6 +238,33 @@ def test_a_series_in_a_list_is_the_same_in_an_array():
     assert np.isfinite(fixed.encode(x)).all()  # missing
 
 
+def test_ancestral_alone_takes_all_steps_of_either_chain():
+    fast = make_model().with_sampling(num_steps=3)
+    assert fast.config.sampling.latent_num_steps == 8  # 20, where there are so many
+    slow = fast.with_sampling(solver="ancestral", latent_solver="ancestral")
+    assert slow.config.sampling.num_steps == slow.config.sampling.latent_num_steps == 0
+    few = fast.with_sampling(latent_solver="ancestral", latent_num_steps=5)
+    assert few.config.sampling.latent_num_steps == 5
+
+
+def test_samples_stay_in_the_range_of_the_training_values():
+    """Also where rounding to data units would lead out of it."""
+    low, high = np.float32([0.1, -7.3]), np.float32([0.7, -7.1])
+    model = make_model()
+    ends = replace(model.normalizer, low=low, high=high)
+    x = replace(model, normalizer=ends).sample(jax.random.key(0), 8)
+    assert (x >= low).all() and (x <= high).all()
+    assert (x == low).any() and (x == high).any()
+    free = replace(model, normalizer=ends).with_sampling(clip=False)
+    assert (free.sample(jax.random.key(0), 8) > high).any()
+
+
+def test_a_model_is_shown_in_one_line():
+    assert repr(make_model()) == (
+        "<Cascade full: series of 7 steps x 2 channels, trained on 20>"
+    )
+
+
 @pytest.mark.parametrize(
     "call, says",
     [
@@ -255,6 +282,14 @@ def test_a_series_in_a_list_is_the_same_in_an_array():
             "guidance=2.0 needs.*condition_dropout",
         ),
         (lambda m: check_key(2), "give a typed one, jax.random"),
+        (
+            lambda m: check_key(jax.random.split(jax.random.key(0), 2)),
+            r"key: give a single one, not \[2\] of them",
+        ),
+        (
+            lambda m: make_model("oracle_latent").with_sampling(latent_solver="ddim"),
+            r"it takes: solver, num_steps, spacing, eta, clip, guidance, start_",
+        ),
         (lambda m: check_count(2.5), "num_samples=2.5: ask for 1"),
         (lambda m: check_key(jax.random.PRNGKey(0)), "give a typed one, jax.random"),
         (lambda m: m.with_sampling(num_steps=3.5), "num_steps=3.5: give one of type"),

@@ -208,6 +208,16 @@ def test_list_brought_to_a_length(length, expected):
 def test_length_that_is_too_short(length):
     with pytest.raises(InputError, match=r"--config.data.length to 2 or more, or to 0"):
         from_list(ramps([3]), length=length)
+    with pytest.raises(InputError, match="one step each: give 2 or more"):
+        from_list(ramps([1, 1]))
+
+
+def test_a_series_far_longer_than_the_others_is_refused_before_memory_is_taken():
+    long = np.broadcast_to(np.float32(0.0), (2**24, 1))
+    with pytest.raises(
+        InputError, match=r"series 2 .* 16,777,216 steps, .* 3 .* 16.2 G"
+    ):
+        from_list([*ramps([3, 3]), long, *ramps([3] * 127)])
 
 
 def test_model_space_by_hand():

@@ -50,6 +50,14 @@ def add_sum(params, row):
     return params + row.sum()
 
 
+@pytest.mark.parametrize(
+    ("num_rows", "batch"),
+    [(1, 8), (8, 8), (9, 16), (17, 32), (64, 64), (65, 100), (10_000, 100)],
+)
+def test_few_programs_serve_all_numbers_of_rows(num_rows, batch):
+    assert parallel.fitting(100, num_rows) == batch
+
+
 def test_rows_are_read_as_they_are_needed():
     """Constant memory: a generator that is dropped early has not done all the work."""
     calls = []

@@ -276,7 +276,8 @@ def test_a_model_of_an_array_is_scored_against_a_file_of_the_same(tmp_path):
         ("evaluation.metrics", ("fid",), "evaluation.metrics='fid': use one of"),
         ("sampling.solver", "euler", "solver='euler': use one of ancestral"),
         ("sampling.num_steps", 11, "num_steps=11.* use 1 to 10"),
-        ("sampling.num_samples", -1, "num_samples=-1: use 0"),
+        ("sampling.num_samples", -1, "num_samples=-1: use 16 or more, or 0"),
+        ("sampling.num_samples", 15, "num_samples=15: use 16 or more, or 0"),
         ("data.name", "stocks", "did you mean 'stock'"),
         ("data.protocol", "heldout", "data.protocol='heldout': use one of published"),
         ("data.scaler", "log", "data.scaler='log': use one of equal_range"),
@@ -290,6 +291,35 @@ def test_values_that_can_not_be_are_refused_before_anything_is_written(
     with pytest.raises(InputError, match=says):
         run.run(config, tmp_path / "w")
     assert not (tmp_path / "w").exists()
+
+
+def test_too_few_series_are_refused_before_training_or_not_scored(tmp_path):
+    np.save(tmp_path / "few.npy", waves()[:15])
+    config = tiny("gaussian")
+    config.data.update(name="file", path=str(tmp_path / "few.npy"))
+    with pytest.raises(InputError, match="15 training series, and scores take 16"):
+        run.run(config, tmp_path / "w")
+    assert not (tmp_path / "w").exists()
+    config.evaluation.metrics = ()
+    assert set(run.run(config, tmp_path / "w")) == {"settings"}
+    assert (tmp_path / "w" / "report" / "index.html").exists()
+
+
+def test_the_own_file_is_never_written_over(tmp_path):
+    own = tmp_path / "w" / "samples.npy"
+    own.parent.mkdir()
+    np.save(own, waves())
+    before = own.read_bytes()
+    config = tiny("gaussian")
+    config.evaluation.metrics = ()
+    path = tmp_path / "w" / ".." / "w" / "samples.npy"
+    config.data.update(name="file", path=str(path))
+    with pytest.raises(InputError, match="write its samples over it"):
+        run.run(config, tmp_path / "w")
+    run.run(config, tmp_path / "v")
+    with pytest.raises(InputError, match="it is what the model was trained on"):
+        results.sample_to_file(l2d_jax.load(tmp_path / "v"), own, n=16, seed=0)
+    assert own.read_bytes() == before
 
 
 @pytest.mark.parametrize(

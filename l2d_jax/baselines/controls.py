@@ -56,9 +56,9 @@ def moments(config: ConfigDict, params: Params, series: Rows) -> Params:
     values, has no Cholesky factor.
     """
     del config, params
-    x = filled(series).astype(np.float64)
+    x = filled(series)
     x = x.reshape(len(x), -1)
-    mean = x.mean(axis=0)
+    mean = x.mean(axis=0, dtype=np.float64)
     covariance = np.zeros((x.shape[1], x.shape[1]))
     for start in range(0, len(x), PIECE):
         centred = x[start : start + PIECE] - mean[None]

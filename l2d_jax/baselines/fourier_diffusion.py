@@ -148,7 +148,8 @@ class ScoreNetwork(nn.Module):
 
 def time_features(t: Scalar, width: int) -> Float[Array, " width"]:
     """Sine and cosine of 2 pi w t for random w, which are the same in every run."""
-    rates = TIME_SCALE * jax.random.normal(jax.random.key(0), ((width + 1) // 2,))
+    key = jax.random.key(0, impl="threefry2x32")  # whatever the user's default
+    rates = TIME_SCALE * jax.random.normal(key, ((width + 1) // 2,), jnp.float32)
     angles = 2.0 * math.pi * t * rates
     return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)])[:width]
 
@@ -215,8 +216,9 @@ def extras(config: ConfigDict, params: Params, series: Rows) -> Params:
 
 
 def moments(coefficients: Float[np.ndarray, "N L C"]) -> dict[str, np.ndarray]:
-    """Mean and standard deviation (that of N - 1) over N."""
-    std = coefficients.std(axis=0, ddof=1, dtype=np.float64).astype(np.float32)
+    """Mean and standard deviation (that of N - 1, if there are more) over N."""
+    ddof = min(1, len(coefficients) - 1)
+    std = coefficients.std(axis=0, ddof=ddof, dtype=np.float64).astype(np.float32)
     mean = coefficients.mean(axis=0, dtype=np.float64).astype(np.float32)
     return {"mean": mean, "std": np.maximum(std, SMALLEST_STD)}
 

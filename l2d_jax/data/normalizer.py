@@ -18,13 +18,15 @@ CHUNK = 1 << 21  # values that are looked at in one go
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class Normalizer:
-    """z = (x - shift) / scale: a pytree of two float32 arrays [C], in data units.
+    """z = (x - shift) / scale: a pytree of float32 arrays [C], in data units.
 
     The fields aren't checked at run time: tree maps put other leaves in their place.
     """
 
     shift: Any
     scale: Any
+    low: Any = None  # of the training values; None: not known (models before 0.2.0)
+    high: Any = None
 
     @classmethod
     def fit(
@@ -59,7 +61,8 @@ class Normalizer:
             )
         check_channels(values, channels)
         shift, scale = SCALERS[kind](values)
-        return cls(shift.astype(np.float32), scale.astype(np.float32))
+        fields = (shift, scale, values.low, values.high)
+        return cls(*(field.astype(np.float32) for field in fields))
 
     def normalize(self, x: Float[AnyArray, "*N C"]) -> Float[AnyArray, "*N C"]:
         """(x - shift) / scale over the last axis; numpy stays numpy if all are."""

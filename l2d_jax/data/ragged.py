@@ -6,6 +6,7 @@ other channels repeat the last value. A generated series ends at the likeliest s
 down of its validity.
 """
 
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from l2d_jax.data.normalizer import Normalizer, inside
 from l2d_jax.types import Examples, InputError, Lengths, SeriesBatch, is_ragged
 
 DIGEST_ROWS = 4_096
+MAX_PADDED = 2**30  # values of a padded set, if they are
+MAX_PADDING = 20  # times as many as the series have
 
 
 def from_list(
@@ -29,16 +32,27 @@ def from_list(
     """Examples of one shape: series cut at `length` (0: the longest), padded with NaN.
 
     Raises:
-      InputError: a length of 1 or below 0.
+      InputError: a length of 1 or below 0; series of one step; one that is so much
+        longer than the others that padding them all takes too much memory.
     """
     if length == 1 or length < 0:
         raise InputError(
             f"a length of {length} is too short: set --config.data.length to 2 or "
             "more, or to 0 for the longest series"
         )
-    length = length or max(len(one) for one in series)
-    lengths = np.array([min(len(one), length) for one in series])
+    sizes = np.array([len(one) for one in series])
+    length = length or int(sizes.max())
+    if length == 1:
+        raise InputError("the series have one step each: give 2 or more")
+    lengths = np.minimum(sizes, length)
     shape = (len(series), length, series[0].shape[1])
+    if math.prod(shape) > max(MAX_PADDED, MAX_PADDING * lengths.sum() * shape[2]):
+        raise InputError(
+            f"series {lengths.argmax()} (the first is 0) has {length:,} steps, half of "
+            f"all {int(np.median(lengths)):,} or fewer, and padded to the longest they "
+            f"take {4 * math.prod(shape) / 2**30:.1f} GiB: cut them, by "
+            "--config.data.length or --config.data.window"
+        )
     padded = np.full(shape, np.nan, dtype=np.float32)
     for row, one in zip(padded, series, strict=True):
         row[: len(one)] = one[:length]
@@ -123,17 +137,23 @@ def from_model_space(
     normalizer: Normalizer,
     ragged: bool,
     min_length: int = 1,
+    *,
+    clip: bool = False,
 ) -> tuple[SeriesBatch, Lengths]:
     """Series [N, L, C] in data units, NaN after the end, and their lengths.
 
     Args:
       z: D = C, or C + 1 with the validity where ragged.
       min_length: no series is taken to be shorter, 1..L.
+      clip: to the range of the training values, which rounding can leave.
     """
     z = np.asarray(z, dtype=np.float32)
     num_series, length, _ = z.shape
     values = z[:, :, :-1] if ragged else z
-    series = np.asarray(on_host(normalizer).denormalize(values))
+    host = on_host(normalizer)
+    series = np.asarray(host.denormalize(values))
+    if clip and host.low is not None:
+        series = np.clip(series, host.low, host.high)
     if not ragged:
         return series, np.full(num_series, length)
     lengths = likeliest_lengths(z[:, :, -1], min_length=min_length)
