@@ -14,8 +14,9 @@ for argument in "$@"; do
     *) left+=("$argument") ;;
   esac
 done
+set -- ${left[0]+"${left[@]}"} # what env.sh reads
 # shellcheck source=launch/env.sh
-source "$here/env.sh" ${left[0]+"${left[@]}"}
+source "$here/env.sh"
 
 look() { # the state of the run on worker 0, and what it said last
   gcloud compute tpus tpu-vm ssh "$NAME" --project="$PROJECT" --zone="$ZONE" --worker=0 \

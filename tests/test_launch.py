@@ -201,6 +201,7 @@ def test_watching_a_tpu_that_was_taken_away(cloud):
         *("describe", "scp", "ssh", "ssh", "ssh"),
     ]
     assert "--config.seed=1" in calls(cloud)[-2][-1]
+    assert not [call for call in calls(cloud) if "--restart" in call[-1]]
 
 
 def test_a_run_that_saved_before_its_tpu_was_taken_away_is_watched_on(cloud):
@@ -216,6 +217,7 @@ def test_a_run_that_saved_before_its_tpu_was_taken_away_is_watched_on(cloud):
     made = [call[3] for call in calls(cloud)]
     assert made[:5] == ["describe", "ssh", "describe", "delete", "create"]
     assert made[-4:] == ["scp", "ssh", "ssh", "ssh"] and "report: gs://x" in said
+    assert not [call for call in calls(cloud) if "--restart" in call[-1]]
     (cloud / "calls").unlink()
     (cloud / "ssh").write_text(f"{stopped}\nerror: another\n")  # after it went on
     assert "the run has ended" in launch("watch_tpu.sh", "--restart")
