@@ -32,25 +32,32 @@ if [[ $DRY_RUN == 1 ]]; then
   exit 0
 fi
 
-waiting=0 # for a TPU that was asked for again
+lost=0    # with --restart: the TPU was taken away, and none is asked for yet
+waiting=0 # with --restart: the run isn't on the new TPU yet
 while true; do
   now=$(state)
-  said=""
+  said="" gone=0
   [[ $now == ACTIVE && $until_active == 1 ]] && break
   case $now in
     ACTIVE)
-      if [[ $waiting == 1 ]]; then
-        "$here/setup_tpu.sh"
-        "$here/run_tpu.sh" ${ARGUMENTS[0]+"${ARGUMENTS[@]}"}
-        waiting=0
+      if [[ $waiting == 1 ]] && "$here/setup_tpu.sh" &&
+        "$here/run_tpu.sh" ${ARGUMENTS[0]+"${ARGUMENTS[@]}"}; then
+        lost=0 waiting=0
       fi
-      said=$(look || true)
+      if [[ $waiting == 1 ]]; then
+        said="set-up or start failed: tried again at the next look"
+      else
+        said=$(look || true)
+      fi
       ;;
-    SUSPENDED | FAILED)
-      if [[ $restart == 1 ]]; then
-        "$here/delete_tpu.sh"
-        "$here/create_tpu.sh"
-        waiting=1
+    SUSPENDED | FAILED | NONE)
+      [[ $now != NONE && $restart == 1 ]] && lost=1 waiting=1
+      if [[ $lost == 0 ]]; then
+        gone=1
+      elif { [[ $now == NONE ]] || "$here/delete_tpu.sh"; } && "$here/create_tpu.sh"; then
+        lost=0
+      else
+        said="asking for another TPU failed: tried again at the next look"
       fi
       ;;
   esac
@@ -62,7 +69,7 @@ while true; do
     echo "the run has ended: $WORKDIR. To end the costs: launch/delete_tpu.sh"
     break
   fi
-  if [[ $now == NONE || ($restart == 0 && ($now == SUSPENDED || $now == FAILED)) ]]; then
+  if [[ $gone == 1 ]]; then
     echo "no TPU: launch/delete_tpu.sh, launch/create_tpu.sh; or watch with --restart"
     exit 1
   fi

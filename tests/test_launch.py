@@ -24,7 +24,7 @@ printf '%s\\n' "$(printf '%q ' gcloud "$@")" >> "$FAKE/calls"
 command=$4
 [[ $1 == storage ]] && command="$1-$3"
 [[ $1 == config ]] && exit 1
-count=$(grep -c -- " $command" "$FAKE/calls")
+count=$(grep -c -- "^gcloud $1 .* ${command#storage-} " "$FAKE/calls")
 error="$FAKE/$command.$count.error"
 [[ -f $error ]] && { cat "$error" >&2; exit 1; }
 for answer in "$FAKE/$command.$count" "$FAKE/$command"; do
@@ -202,6 +202,35 @@ def test_watching_a_tpu_that_was_taken_away(cloud):
     ]
     assert "--config.seed=1" in calls(cloud)[-2][-1]
     assert not [call for call in calls(cloud) if "--restart" in call[-1]]
+
+
+def test_a_restart_that_fails_is_tried_again(cloud):
+    for look in (1, 2):
+        (cloud / f"describe.{look}").write_text("SUSPENDED\n")
+    (cloud / "describe.3.error").write_text("ERROR: NOT_FOUND: l2d was not found\n")
+    (cloud / "describe").write_text("ACTIVE\n")
+    (cloud / "storage-describe").write_text("there already")
+    for failure in ("delete.1", "create.1", "scp.1", "ssh.2"):  # ssh.2: of run_tpu.sh
+        (cloud / f"{failure}.error").write_text("ERROR: not now\n")
+    (cloud / "ssh.5").write_text("ended\n")
+    said = launch("watch_tpu.sh", "--restart")
+    made = [call[3] for call in calls(cloud) if call[0] == "compute"]
+    assert made == [
+        *("describe", "delete", "describe", "delete", "create"),
+        *("describe", "create", "describe", "scp", "describe", "scp", "ssh", "ssh"),
+        *("describe", "scp", "ssh", "ssh", "ssh"),
+    ]
+    assert said.count("asking for another TPU failed: tried again") == 2
+    assert said.count("set-up or start failed: tried again") == 2
+    assert "the run has ended" in said
+
+
+def test_a_tpu_given_back_while_it_was_waited_for_is_not_asked_for_again(cloud):
+    (cloud / "describe.1").write_text("SUSPENDED\n")
+    (cloud / "describe.2.error").write_text("ERROR: NOT_FOUND: l2d was not found\n")
+    assert "no TPU" in launch("watch_tpu.sh", "--restart", status=1)
+    made = [call[3] for call in calls(cloud) if call[0] == "compute"]
+    assert made == ["describe", "delete", "create", "describe"]
 
 
 def test_a_run_that_saved_before_its_tpu_was_taken_away_is_watched_on(cloud):
