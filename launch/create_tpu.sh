@@ -5,6 +5,22 @@ set -euo pipefail
 # shellcheck source=launch/env.sh
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
+no_bucket() { # whether the workdir's bucket is ours, and not there yet
+  local errors
+  [[ $WORKDIR/ == "gs://$BUCKET/"* ]] || return 1
+  [[ $DRY_RUN == 1 ]] && return
+  errors=$(gcloud storage buckets describe "gs://$BUCKET" 2>&1 >/dev/null) && return 1
+  grep -qiE "not[ _]found|HTTPError 404" <<<"$errors" && return
+  echo "# gs://$BUCKET is taken to be there, as gcloud says only: $errors" >&2
+  return 1
+}
+
+# First, as it costs nothing and can fail.
+if no_bucket; then
+  run gcloud storage buckets create "gs://$BUCKET" --project="$PROJECT" \
+    --location="${ZONE%-*}" --uniform-bucket-level-access
+fi
+
 tier=()
 [[ $SPOT == 1 ]] && tier=(--spot)
 
@@ -12,8 +28,4 @@ run gcloud compute tpus queued-resources create "$NAME" --node-id="$NAME" \
   --project="$PROJECT" --zone="$ZONE" --accelerator-type="$ACCELERATOR" \
   --runtime-version="$RUNTIME" --valid-until-duration="$WAIT" ${tier[0]+"${tier[@]}"}
 
-if [[ $DRY_RUN == 1 ]] || ! gcloud storage buckets describe "gs://$BUCKET" >/dev/null 2>&1; then
-  run gcloud storage buckets create "gs://$BUCKET" --project="$PROJECT" \
-    --location="${ZONE%-*}" --uniform-bucket-level-access
-fi
 echo "# next, when launch/watch_tpu.sh says ACTIVE: launch/setup_tpu.sh"

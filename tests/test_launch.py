@@ -30,7 +30,7 @@ error="$FAKE/$command.$count.error"
 for answer in "$FAKE/$command.$count" "$FAKE/$command"; do
   [[ -f $answer ]] && { cat "$answer"; exit 0; }
 done
-exit "$([[ $command == storage-describe ]] && echo 1 || echo 0)"
+[[ $command != storage-describe ]] || { echo "ERROR: $4 not found: 404." >&2; exit 1; }
 """
 
 
@@ -87,7 +87,7 @@ def test_shellcheck_finds_nothing(script):
 
 def test_a_tpu_is_asked_for(cloud):
     launch("create_tpu.sh")
-    created, described, bucket = calls(cloud)
+    described, bucket, created = calls(cloud)
     assert created == [
         *("compute", "tpus", "queued-resources", "create", "l2d", "--node-id=l2d"),
         *WHERE,
@@ -101,13 +101,32 @@ def test_a_tpu_is_asked_for(cloud):
     assert "--location=us-west4" in bucket
 
 
+def test_no_tpu_is_asked_for_without_its_bucket(cloud):
+    (cloud / "storage-create.1.error").write_text("ERROR: HTTPError 409: not yours\n")
+    assert "HTTPError 409" in launch("create_tpu.sh", status=1)
+    assert [call[0] for call in calls(cloud)] == ["storage", "storage"]
+
+
+def test_a_bucket_that_can_not_be_looked_at_is_taken_to_be_there(cloud):
+    denied = "ERROR: HTTPError 403: no storage.buckets.get (or it may not exist)"
+    (cloud / "storage-describe.1.error").write_text(denied)
+    assert denied in launch("create_tpu.sh")
+    assert [call[2] for call in calls(cloud)] == ["describe", "queued-resources"]
+
+
+def test_a_workdir_in_another_bucket_needs_none_of_ours(cloud, monkeypatch):
+    monkeypatch.setenv("WORKDIR", "gs://p1-l2d-other/runs")
+    launch("create_tpu.sh")
+    assert [call[0] for call in calls(cloud)] == ["compute"]
+
+
 def test_names_come_from_the_environment(cloud, monkeypatch):
     monkeypatch.setenv("NAME", "mine")
     monkeypatch.setenv("ZONE", "europe-west4-b")
     monkeypatch.setenv("SPOT", "0")
     (cloud / "storage-describe").write_text("there already")
     launch("create_tpu.sh")
-    created, _ = calls(cloud)
+    _, created = calls(cloud)
     assert "mine" in created and "--zone=europe-west4-b" in created
     assert "--spot" not in created
     launch("delete_tpu.sh")
@@ -197,7 +216,7 @@ def test_watching_a_tpu_that_was_taken_away(cloud):
     launch("watch_tpu.sh", "--restart", "--config.seed=1")
     made = [call[3] for call in calls(cloud)]
     assert made == [
-        *("describe", "delete", "create", "gs://p1-l2d"),
+        *("describe", "delete", "gs://p1-l2d", "create"),
         *("describe", "scp", "ssh", "ssh", "ssh"),
     ]
     assert "--config.seed=1" in calls(cloud)[-2][-1]
@@ -244,7 +263,7 @@ def test_a_run_that_saved_before_its_tpu_was_taken_away_is_watched_on(cloud):
     (cloud / "ssh.4").write_text("ended\nreport: gs://x\n")  # after set-up and run
     said = launch("watch_tpu.sh", "--restart")
     made = [call[3] for call in calls(cloud)]
-    assert made[:5] == ["describe", "ssh", "describe", "delete", "create"]
+    assert made[:4] == ["describe", "ssh", "describe", "delete"]
     assert made[-4:] == ["scp", "ssh", "ssh", "ssh"] and "report: gs://x" in said
     assert not [call for call in calls(cloud) if "--restart" in call[-1]]
     (cloud / "calls").unlink()
