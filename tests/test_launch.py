@@ -347,6 +347,33 @@ def test_slurm_requeues_what_is_not_finished(cloud, tmp_path, monkeypatch):
     assert (cloud / "calls").read_text().count("scontrol") == 1
 
 
+@pytest.mark.parametrize(
+    "flags, requeued",
+    [
+        (["--workdir", "w"], True),
+        (["--workdir", "w", "--mode", "run"], True),
+        (["-workdir=w", "--mode=run"], True),
+        (["--workdir=w", "--mode=sample"], False),
+        (["--mode", "evaluate", "--workdir", "w"], False),
+        (["--workdir", "gs://b/w"], False),
+        (["--workdir=~/done"], False),
+    ],
+)
+def test_slurm_requeues_only_runs(flags, requeued, cloud, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    monkeypatch.setenv("SLURM_SUBMIT_DIR", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "done" / "report").mkdir(parents=True)
+    (tmp_path / "done" / "report" / "index.html").write_text("")
+    words = ["bash", str(LAUNCH / "slurm.sbatch"), *flags, "--config=c"]
+    subprocess.run(words, check=True)
+    run, *rest = [
+        shlex.split(line) for line in (cloud / "calls").read_text().splitlines()
+    ]
+    assert run[-len(flags) - 1 :] == [*flags, "--config=c"]
+    assert rest == ([["scontrol", "requeue", "77"]] if requeued else [])
+
+
 # --- sweep ----------------------------------------------------------------------------
 
 
