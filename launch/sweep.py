@@ -29,17 +29,38 @@ from collections import Counter
 from pathlib import Path
 
 LAUNCH = Path(__file__).resolve().parent
+OPENING, CLOSING = ("(", "[", "{"), (")", "]", "}")
+QUOTES = r"(?<!\w)(['\"])((?:(?!\1(?!\w)).)*)\1(?!\w)"  # and what is inside
+QUOTED = re.compile(rf"^{QUOTES}$", re.DOTALL)
+TOKEN = re.compile(rf"{QUOTES}|(?P<alone>(?<!\w)['\"])|.", re.DOTALL)
 OWN = ("--on=", "--workdir=", "--dry-run", "--help")
 
 
 def split(text: str) -> list[str]:
     """At commas outside of brackets and quotes; quotes around a value are taken off.
 
-    >>> split("1,2,(3,4),'a,b',('c','d')")
-    ['1', '2', '(3,4)', 'a,b', "('c','d')"]
+    A quote behind a letter opens nothing, one before a letter closes nothing.
+
+    Raises:
+      ValueError: a bracket or quote has no partner, and there is a comma.
+
+    >>> split("1,2,(3,(4,5)),'a,b',['c','d)'],it's")
+    ['1', '2', '(3,(4,5))', 'a,b', "['c','d)']", "it's"]
     """
-    found = re.findall(r"(?:\([^)]*\)|'[^']*'|\"[^\"]*\"|[^,('\"])+", text) or [""]
-    return [re.sub(r"^(['\"])([^'\"]*)\1$", r"\2", value) for value in found]
+    values, depth, alone = [""], 0, False
+    for found in TOKEN.finditer(text):
+        token = found[0]
+        if token == "," and depth == 0:
+            values.append("")
+            continue
+        depth += (token in OPENING) - (token in CLOSING)
+        alone |= depth < 0 or found["alone"] is not None
+        values[-1] += token
+    if alone or depth:
+        if "," in text:
+            raise ValueError("a bracket or quote has no partner")
+        values = [text]
+    return [QUOTED.sub(r"\2", value) for value in values if value] or [""]
 
 
 def short(value: str) -> str:
@@ -54,17 +75,27 @@ def short(value: str) -> str:
 def combinations(flags: list[str]) -> list[tuple[str, list[str]]]:
     """(name, flags) of each run; named after what differs between them.
 
+    Raises:
+      ValueError: a flag can't be split.
+
     >>> combinations(["--config=stock", "--config.seed=0,1"])[1]
     ('seed=1', ['--config=stock', '--config.seed=1'])
     """
     choices = []
     for flag in flags:
         name, equals, values = flag.partition("=")
-        options = split(values) if equals else [""]
+        try:
+            options = split(values) if equals else [None]
+        except ValueError as error:
+            raise ValueError(
+                f"{flag}: {error}; put the value that it belongs to into quotes"
+            ) from None
         choices.append([(name, value, len(options) > 1) for value in options])
     runs = []
     for chosen in itertools.product(*choices):
-        words = [f"{name}={value}" if value else name for name, value, _ in chosen]
+        words = [
+            name if value is None else f"{name}={value}" for name, value, _ in chosen
+        ]
         label = ",".join(
             f"{name.rpartition('.')[2].lstrip('-')}={short(value)}"
             for name, value, differs in chosen
@@ -137,7 +168,12 @@ def main(arguments: list[str]) -> int:
             f"--workdir={folder}: with --on=tpu use gs://bucket/folder, as the disks "
             "of TPUs go with them"
         )
-    runs = combinations(flags)
+    if where == "tpu" and not any(flag.startswith("--config=") for flag in flags):
+        return refuse("--config is missing: as --config=configs/stock.py")
+    try:
+        runs = combinations(flags)
+    except ValueError as error:
+        return refuse(str(error))
     label, count = Counter(label for label, _ in runs).most_common(1)[0]
     if count > 1:
         return refuse(f"{count} runs would share {folder}/{label}: use each value once")

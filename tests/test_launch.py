@@ -409,6 +409,37 @@ def test_sweep_splits_only_at_commas_between_values():
 
 
 @pytest.mark.parametrize(
+    "text, values",
+    [
+        ("/data/it's.csv", ["/data/it's.csv"]),
+        ("/data/it's.csv,o'neil's.csv", ["/data/it's.csv", "o'neil's.csv"]),
+        ("((1,2),(3,4)),5", ["((1,2),(3,4))", "5"]),
+        ("['a','b']", ["['a','b']"]),
+        ("['a','b'],('c,)',{'d':1})", ["['a','b']", "('c,)',{'d':1})"]),
+        ("'it's,b',c", ["it's,b", "c"]),
+        ("\"'tis,b\",'a(b'", ["'tis,b", "a(b"]),
+        ("'tis.csv", ["'tis.csv"]),
+        ("a(b.csv", ["a(b.csv"]),
+        ("'a'+'b'", ["'a'+'b'"]),
+        ("0,1,", ["0", "1"]),
+        ("'',0", ["", "0"]),
+    ],
+)
+def test_a_sweep_keeps_brackets_quotes_and_apostrophes(text, values):
+    assert sweep_module().split(text) == values
+
+
+@pytest.mark.parametrize(
+    "text", ["'tis.csv,b.csv", "'it's,b", "a(b,c", "a),(b", "((1,2),3"]
+)
+def test_a_sweep_does_not_guess_where_a_bracket_or_quote_ends(text, capsys):
+    flags = ["--workdir=w", f"--config.x={text}", "--dry-run"]
+    assert sweep_module().main(flags) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: --config.x={text}: a bracket or quote has no part")
+
+
+@pytest.mark.parametrize(
     "flag, labels",
     [
         ("--config.encoder.mask_rate=0.25,0.5,.75", ["0.25", "0.5", ".75"]),
@@ -431,6 +462,12 @@ def test_quotes_around_a_value_of_a_sweep_are_taken_off():
     assert config == "--config=c.py:smoke,full"
 
 
+def test_an_empty_value_of_a_sweep_is_one():
+    """Without its "=" the flag would take the next one for its value."""
+    ((*_, path, _),) = sweep("--dry-run", "--workdir=w", "--config.data.path=")
+    assert path == "--config.data.path="
+
+
 @pytest.mark.parametrize(
     "flags, says",
     [
@@ -440,6 +477,10 @@ def test_quotes_around_a_value_of_a_sweep_are_taken_off():
             "--workdir=w: with --on=tpu",
         ),
         (["--workdir=w", "--on=moon"], "--on=moon: use here"),
+        (
+            ["--workdir=gs://b/x", "--on=tpu", "--config.seed=0,1"],
+            "--config is missing: as --config=configs/stock.py",
+        ),
     ],
 )
 def test_sweeps_that_can_not_be(flags, says, capsys):
