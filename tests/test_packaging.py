@@ -5,6 +5,7 @@ import importlib
 import re
 import runpy
 import sys
+import tomllib
 import types
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -50,6 +51,17 @@ def test_configs_are_in_the_wheel(metadata):
     package = "l2d_jax.bundled_configs"
     assert package in metadata["packages"]
     assert (ROOT / metadata["package_dir"][package] / "base.py").is_file()
+
+
+def test_folders_that_tests_read_are_in_the_sdist():
+    lines = (ROOT / "MANIFEST.in").read_text("utf-8").splitlines()
+    grafted = {line.removeprefix("graft ") for line in lines}
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    read = {*settings["tool"]["pytest"]["ini_options"]["pythonpath"], "tests"}
+    for path in (ROOT / "tests").glob("*.py"):
+        read |= set(re.findall(r'ROOT / "([a-z]\w*)"', path.read_text("utf-8")))
+    assert {"benchmarks", "docs", "launch"} <= read
+    assert {name for name in read if (ROOT / name).is_dir()} - {"l2d_jax"} <= grafted
 
 
 def test_dependencies_have_no_upper_bounds(metadata):
