@@ -72,7 +72,8 @@ def miss(listener: socket.socket, *, others: int) -> None:
     def follow(connection):
         connection.settimeout(None)
         keep_alive(connection)
-        name = connection.recv(NAME_LENGTH, socket.MSG_WAITALL).decode().strip()
+        said = read(connection, NAME_LENGTH, socket.MSG_WAITALL)
+        name = said.decode().strip() or "a process that gave no name"
         if read(connection) != BYE:
             for other in connections:
                 tell(other, name.encode())
@@ -83,10 +84,10 @@ def miss(listener: socket.socket, *, others: int) -> None:
         threading.Thread(target=follow, args=(connection,), daemon=True).start()
 
 
-def read(connection: socket.socket) -> bytes:
+def read(connection: socket.socket, length: int = 1024, flags: int = 0) -> bytes:
     """What is said next; nothing if the connection ends."""
     try:
-        return connection.recv(1024)
+        return connection.recv(length, flags)
     except OSError:
         return b""
 
