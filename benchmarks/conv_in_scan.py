@@ -6,6 +6,7 @@ Four layers, batch 128, length 24, width 64, forward and backward, milliseconds 
 the primitive and ours, outside a scan and inside one. Medians of five, in one process.
 """
 
+import argparse
 import statistics
 import time
 
@@ -51,6 +52,7 @@ def milliseconds(program, *args, steps: int) -> float:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     kernels = 0.05 * jax.random.normal(jax.random.key(0), (LAYERS, 3, WIDTH, WIDTH))
     x = jax.random.normal(jax.random.key(1), (BATCH, LENGTH, WIDTH))
     xs = jnp.broadcast_to(x[None], (STEPS, *x.shape))

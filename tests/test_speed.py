@@ -1,5 +1,6 @@
-"""Rates of benchmarks/speed.py."""
+"""Rates of benchmarks/speed.py; conv_in_scan.py."""
 
+import conv_in_scan
 import pytest
 import speed
 
@@ -8,3 +9,13 @@ import speed
 def test_operations_of_products_are_counted_in_full():
     """20 products of 1024 x 1024, a multiplication and a sum each."""
     assert speed.matmul("float32")() == pytest.approx(42.94967296, rel=1e-12)
+
+
+def test_help_measures_no_convolution(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["conv_in_scan.py", "--help"])
+    monkeypatch.setattr(conv_in_scan, "milliseconds", lambda *_, steps: steps)
+    with pytest.raises(SystemExit) as ended:
+        conv_in_scan.main()
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert said.startswith("usage: conv_in_scan.py") and " ms" not in said
