@@ -122,7 +122,7 @@ def diffusion_loss(
     """
     key_t, key_eps = jax.random.split(key)
     t = jax.random.randint(key_t, (), 0, schedule.num_steps)
-    eps = jax.random.normal(key_eps, x_0.shape)
+    eps = jax.random.normal(key_eps, x_0.shape, x_0.dtype)
     x_t = q_sample(schedule, x_0=x_0, t=t, eps=eps)
     target = training_target(prediction, schedule, x_0=x_0, t=t, eps=eps)
     error = masked_mean(jnp.square(target - predict(x_t, t)), observed)

@@ -183,10 +183,10 @@ def sample(
             x_0 = jnp.clip(x_0, *within)
         x_prev = a * x_t + b * x_0 + c * x_0_before
         if is_random:
-            x_prev = x_prev + s * jax.random.normal(step_key, shape)
+            x_prev = x_prev + s * jax.random.normal(step_key, shape, jnp.float32)
         return (x_prev, x_0), None
 
-    start = jax.random.normal(jax.random.fold_in(key, 0), shape)
+    start = jax.random.normal(jax.random.fold_in(key, 0), shape, jnp.float32)
     rows = (jnp.asarray(steps), jnp.asarray(table, jnp.float32), keys)
-    (x_0, _), _ = jax.lax.scan(body, (start, jnp.zeros(shape)), rows)
+    (x_0, _), _ = jax.lax.scan(body, (start, jnp.zeros_like(start)), rows)
     return x_0

@@ -128,7 +128,7 @@ def encoder_stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
         x_seen, visible = without_hidden(x, mask)
         x, observed = fill_missing(x)
         r = encoder.apply(params["encoder"], x_seen, visible)
-        noise = jax.random.normal(key_noise, r.shape)
+        noise = jax.random.normal(key_noise, r.shape, r.dtype)
         x_hat = decoder.apply(params["decoder"], r + c.latent_noise * noise)
         error = diffusion.masked_mean(jnp.square(x - x_hat), mask[:, None] & observed)
         penalty = c.latent_penalty * jnp.mean(jnp.square(r)) / 2.0
@@ -199,7 +199,7 @@ def data_stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
         signal = None
         if conditional:
             kept = jax.random.bernoulli(key_drop, 1.0 - c.condition_dropout)
-            noise = jax.random.normal(key_noise, (dim,))
+            noise = jax.random.normal(key_noise, (dim,), jnp.float32)
             r = example["r_0"] + c.condition_noise * noise
             signal = network.apply(params["condition"], r)
             signal = jnp.where(kept, signal, 0.0)

@@ -259,6 +259,18 @@ def test_samples_stay_in_the_range_of_the_training_values():
     assert (free.sample(jax.random.key(0), 8) > high).any()
 
 
+def test_float64_of_other_code_changes_no_sample():
+    model, key = make_model(), jax.random.key(3)
+    expected = model.sample(key, 8)
+    jax.config.update("jax_enable_x64", True)
+    try:
+        found = model.sample(key, 8)
+    finally:
+        jax.config.update("jax_enable_x64", False)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+
+
 def test_a_model_is_shown_in_one_line():
     assert repr(make_model()) == (
         "<Cascade full: series of 7 steps x 2 channels, trained on 20>"
