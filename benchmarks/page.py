@@ -44,6 +44,7 @@ COSTS = (
     "parameters",
     "training, s",
     "sampling, s",
+    "commit",
 )
 
 
@@ -117,7 +118,7 @@ def steps_of_chain(cell: Cell) -> str:
 
 
 def costs(cells: list[Cell], method: Method) -> list[str]:
-    """Of the first seed, but for the seconds: medians."""
+    """Of the first seed, but for the seconds, medians, and the commits, all."""
     first = cells[0]
     sampling = [
         cell["seconds of sampling"] for cell in cells if cell["seconds of sampling"]
@@ -130,6 +131,7 @@ def costs(cells: list[Cell], method: Method) -> list[str]:
         f"{counted:,}" if counted else "",
         f"{np.median(training):.0f}" if np.median(training) else "",
         f"{np.median(sampling):.0f}" if sampling else "",
+        ", ".join(dict.fromkeys(cell["git_commit"] for cell in cells)),
     ]
 
 
