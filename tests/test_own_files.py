@@ -680,6 +680,47 @@ def test_times(read, first, second, time_format, step):
     assert found.channels == ("a",)
 
 
+def written(found: Collection, path, length: int, column: str = "") -> list:
+    """The time column of a sample of so many steps, as text or as parquet has it."""
+    series = np.zeros((1, length, len(found.channels)), np.float32)
+    write_samples(
+        path,
+        iter([Examples(series, np.array([length]))]),
+        n=1,
+        channels=found.channels,
+        settings={},
+        form=found.form,
+    )
+    column = column or found.form.time_column
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)[column].tolist()
+    frame = pd.read_csv(path, sep=found.form.separator, dtype=str)
+    return frame[column].tolist()
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ["2020-01-01", "2020-01-01 01:00:00", "2020-01-01 02:00:00"],
+        ["2020-01-01 00:00", "2020-01-01 00:00:30", "2020-01-01 00:01:00"],
+        ["2020-01-01T00:00:00Z", "2020-01-01T00:00:00.5Z", "2020-01-01T00:00:01Z"],
+        [
+            "2020-01-01 00:00:00+0000",
+            "2020-01-01 00:00:00.500000+0000",
+            "2020-01-01 00:00:01+0000",
+        ],
+    ],
+)
+def test_times_that_leave_out_zeros(read, tmp_path, times):
+    """The first cell has less than the others: what is written has it all."""
+    rows = [f"{time},{x}" for x, time in enumerate(times)]
+    found = read("\n".join(["when,a", *rows]))
+    again = written(found, tmp_path / "out.csv", 3)
+    stamps = [pd.Timestamp(time) for time in again]
+    assert stamps == [pd.Timestamp(time) for time in times]
+    assert len({*map(len, again)}) == 1
+
+
 @pytest.mark.parametrize(
     ("months_days", "time_format", "step"),
     [

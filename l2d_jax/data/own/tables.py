@@ -5,9 +5,12 @@ its rows need not be adjacent, and stand in the order of the time column if ther
 one, else in that of the file.
 """
 
+import re
+
 import numpy as np
 from jaxtyping import Float, Int
 
+from l2d_jax.data.own.columns import ISO
 from l2d_jax.data.own.roles import (
     TIME_NAMES,
     Asked,
@@ -219,10 +222,10 @@ def with_clock(
         if not even and (months := whole_months(times, bounds)):
             even, iso = True, f"P{months}M"
         start = times[:1].astype("datetime64[us]")[0]
-        if time_format.endswith("%S") and (times % 1_000_000 != 0).any():
-            time_format += ".%f"
         form = form._replace(
-            time_start=str(start), time_step=iso, time_format=time_format
+            time_start=str(start),
+            time_step=iso,
+            time_format=fine_enough(time_format, times),
         )
     if even:
         return form, []
@@ -230,6 +233,23 @@ def with_clock(
         f"column {name!r} is unevenly spaced, and is not modelled: samples get its "
         f"median step, {shown}"
     ]
+
+
+def fine_enough(time_format: str, times: np.ndarray) -> str:
+    """The format; an ISO one with clock, seconds and fractions if any time has them.
+
+    It is that of the first cell, which may leave out what is 0 there.
+    """
+    if not ISO.fullmatch(time_format):
+        return time_format
+    written, zone = re.split(r"((?:Z| ?%z)?$)", time_format, maxsplit=1)[:2]
+    if "%H" not in written and (times % 86_400_000_000).any():
+        written += " %H:%M:%S"
+    if "%S" not in written and (times % 60_000_000).any():
+        written += ":%S"
+    if "%f" not in written and (times % 1_000_000).any():
+        written += ".%f"
+    return written + zone
 
 
 def plain(number: float) -> str:
