@@ -27,7 +27,7 @@ def get_config() -> ConfigDict:
     config.data.path = ""  # the user's file, for name = "file"
     config.data.protocol = "published"  # all for training; held_out: a part for tests
     config.data.channels = ""  # which, and in which order, joined by commas; "": all
-    config.data.time_column = ""  # of a user's table; "": recognised
+    config.data.time_column = ""  # of a user's table; "": recognised; none: has none
     config.data.id_column = ""  # that tells its series apart; "": recognised
     config.data.label_column = ""  # class of each series; "": recognised
     config.data.window = 0  # L, steps of a window; 0: chosen, or series as they are

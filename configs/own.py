@@ -4,7 +4,8 @@
 
 A table without an id column is one recording and is cut into windows; with an id
 column, or from a file of many series, each series is an example. Which columns are
-time, id and label is recognised, or said by --config.data.time_column and so on;
+time, id and label is recognised, or said by --config.data.time_column (none if the
+table has no time) and so on;
 window, stride and the networks' patches and depth are chosen from the data, or
 given. What was recognised and chosen is printed.
 

@@ -366,6 +366,29 @@ FAILS = {
         "date,b\n2020-01-01,2\n2020-01-03,3\n2020-01-03,4\n",
         "line 4, column 'date': the same time as in line 3; remove .*id_column",
     ),
+    "ticks of nanoseconds": (
+        "x.csv",
+        "tick,b\n2020-01-01 00:00:00.000000001,2\n2020-01-01 00:00:00.000000002,3\n",
+        "line 3, column 'tick': the same microsecond as in line 2; .* set "
+        "--config.data.time_column=none if the column isn't the time$",
+    ),
+    "clocks set back": (
+        "x.csv",
+        "when,b\n2021-10-31 01:00,2\n2021-10-31 02:00,3\n2021-10-31 02:00,4\n",
+        "line 4, column 'when': the same time as in line 3; .* or write them in UTC if "
+        "the clocks were set back then, or set --config.data.time_column=none",
+    ),
+    "clocks set back between": (
+        "x.csv",
+        "when,b\n2021-10-31 02:30,2\n2021-10-31 02:45,3\n2021-10-31 02:00,4\n",
+        "line 4, column 'when': earlier than .* in UTC if the clocks were set back",
+    ),
+    "newest first": (
+        "x.csv",
+        "day,b\n2021-10-28,2\n2021-10-27,3\n2021-10-26,4\n",
+        "line 3, column 'day': earlier than the row above; sort the rows by time, or "
+        "set --config.data.time_column=none if the column isn't the time$",
+    ),
     "time missing": (
         "x.csv",
         "date,b\n2020-01-01,2\n,3\n2020-01-03,4\n",
@@ -576,6 +599,43 @@ def test_what_is_asked_for_is_not_guessed(read):
     assert lists(found) == [[[2, 5], [5, 6]], [[9, 5]]]
     assert found.form.columns == ("time", "id", "b")
     assert not found.notes
+
+
+EXPIRY = "expiry,price\n2020-06-19,1.5\n2020-03-20,2.5\n2020-06-19,4.5\n"
+
+
+def test_dates_that_are_not_the_time(read):
+    for channels in ("", "price"):
+        found = read(EXPIRY, channels=channels)
+        assert lists(found) == [[[1.5], [2.5], [4.5]]]
+        assert found.form.time_column == ""
+        assert found.notes[0].startswith(
+            "left out 'expiry': dates that are not in order; if they are the time"
+        )
+        assert len(found.notes) == 1
+    dated = EXPIRY.replace("expiry", "date")
+    for content in (dated, EXPIRY):
+        with pytest.raises(InputError, match=r"line 3, .*: earlier than the row above"):
+            read(content, time_column=content[: content.index(",")])
+    found = read(dated, time_column="none")
+    assert lists(found) == [[[1.5], [2.5], [4.5]]]
+    assert found.notes == ("left out 'date': not numbers",)
+
+
+def test_the_time_among_other_dates(read):
+    rows = [
+        "2020-06-19,2020-01-02,1",
+        "2020-03-20,2020-01-03,2",
+        "2020-06-19,2020-01-04,4",
+    ]
+    found = read("\n".join(["expiry,traded,price", *rows]))
+    assert found.form.time_column == "traded"
+    assert found.form.time_start == "2020-01-02T00:00:00.000000"
+
+
+def test_no_time_in_an_array(read):
+    content = npy_bytes(np.array([3.0, 5.0]))
+    assert lists(read(content, "x.npy", time_column="none")) == [[[3], [5]]]
 
 
 def test_a_label_of_a_recording_is_left_out(read):

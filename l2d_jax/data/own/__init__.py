@@ -37,7 +37,7 @@ def read_file(config: ConfigDict) -> Collection:
     Args:
       config: `config.data`: path; channels (names joined by commas, in the order
         wanted; "": all that are numbers); id_column, time_column, label_column ("":
-        recognised).
+        recognised; time_column "none": there is none).
 
     Raises:
       InputError: no such file, a form that isn't known, or what the readers say.

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from l2d_jax.data.own.frames import first_line
-from l2d_jax.data.own.roles import Asked, listed
+from l2d_jax.data.own.roles import NO_TIME, Asked, listed
 from l2d_jax.data.own.tables import check_resolution
 from l2d_jax.types import Collection, Form, InputError
 
@@ -73,7 +73,7 @@ def read_npz(path: Path, asked: Asked) -> Collection:
 def check_not_asked(path: Path, asked: Asked) -> None:
     """Raises InputError where a role is given to a column of what has none."""
     for role, name in zip(("id", "time", "label"), asked[1:], strict=True):
-        if name:
+        if name and (role, name) != ("time", NO_TIME):
             raise InputError(
                 f"{path} has no columns: leave --config.data.{role}_column empty"
             )

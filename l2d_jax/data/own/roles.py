@@ -1,6 +1,7 @@
 """Which column of a table is what: as the user says, else by names and first rows."""
 
 import difflib
+import re
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -10,12 +11,23 @@ import numpy as np
 from jaxtyping import Int
 from ml_collections import ConfigDict
 
-from l2d_jax.data.own.columns import STAMP, Column, format_of, kind_of
+from l2d_jax.data.own.columns import (
+    NOT_A_TIME,
+    STAMP,
+    Column,
+    format_of,
+    kind_of,
+    steps_within,
+    to_times,
+)
 from l2d_jax.types import InputError
 
 Frame: TypeAlias = Any  # a pandas DataFrame, whose columns are called 0, 1, ...
 
 TIME_NAMES = ("date", "time", "timestamp", "datetime", "ds")
+SAYS_TIME = re.compile("date|time|stamp|day|when|^ds$")  # within a name
+NO_TIME = "none"  # asked for as the time column: there is none
+ISNT_TIME = f"set --config.data.time_column={NO_TIME} if the column isn't the time"
 ID_NAMES = ("id", "series", "subject", "sample")  # and whatever ends in _id
 LABEL_NAMES = ("label", "class", "target", "y")
 MOST_CLASSES = 100  # of a label column that is recognised
@@ -27,7 +39,7 @@ class Asked(NamedTuple):
 
     channels: tuple[str, ...] = ()  # in the order wanted
     id_column: str = ""
-    time_column: str = ""
+    time_column: str = ""  # NO_TIME: the table has none
     label_column: str = ""
 
 
@@ -84,7 +96,7 @@ def find_roles(table: Table, head: Frame, asked: Asked) -> Roles:
     given = {
         role: position(name, f"{role}_column", columns, table.name)
         for role, name in zip(("id", "time", "label"), asked[1:], strict=True)
-        if name
+        if name and (role, name) != ("time", NO_TIME)
     }
     channels = [position(c, "channels", columns, table.name) for c in asked.channels]
     taken = [*channels, *given.values()]
@@ -100,7 +112,14 @@ def find_roles(table: Table, head: Frame, asked: Asked) -> Roles:
     if "id" not in found:
         found |= recognised("id", find_id(columns, head, kinds, free), columns, notes)
     free = [i for i in free if i not in found.values()]
-    if "time" not in found:
+    if not asked.time_column:
+        if loose := unordered(columns, head, kinds, free, found.get("id")):
+            free = [i for i in free if i not in loose]
+            names = listed([columns[i] for i in loose])
+            notes.append(
+                f"left out {names}: dates that are not in order; if they are the time, "
+                "sort the rows and name the column in --config.data.time_column"
+            )
         time = find_time(columns, head, kinds, free, found.get("id"))
         found |= recognised("time", time, columns, notes)
     free = [i for i in free if i not in found.values()]
@@ -200,6 +219,25 @@ def find_time(
         if kinds[i] == "time" or by_name:
             return i
     return None
+
+
+def unordered(
+    columns, head: Frame, kinds: list[str], free: list[int], ids: int | None
+) -> list[int]:
+    """Columns of dates that go up and down, without a name that speaks of time.
+
+    With ids none: rows are sorted within each. What seldom goes back is a time with a
+    fault, or that of several series.
+    """
+    found = []
+    for i in free if ids is None else ():
+        if kinds[i] != "time" or SAYS_TIME.search(columns[i].lower()):
+            continue
+        times = to_times(head[i], format_of(head[i]) or STAMP)
+        steps = steps_within(times[times > NOT_A_TIME], None)
+        if 4 * min((steps > 0).sum(), (steps < 0).sum()) >= max(1, len(steps)):
+            found.append(i)
+    return found
 
 
 def id_codes(head: Frame, ids: int | None) -> Int[np.ndarray, " T"] | None:

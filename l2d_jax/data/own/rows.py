@@ -22,7 +22,7 @@ from l2d_jax.data.own.columns import (
     to_texts,
     to_times,
 )
-from l2d_jax.data.own.roles import Frame, Roles, Table
+from l2d_jax.data.own.roles import ISNT_TIME, Frame, Roles, Table
 from l2d_jax.types import InputError
 
 CHUNK = 200_000  # rows that are held as pandas gives them
@@ -186,7 +186,7 @@ def read_times(
             raise InputError(
                 f"{cell_place(table, roles, index, i)}: "
                 f"{cell_text(table, index, i, frame)!r} is no time like those "
-                f"above ({shown}): correct it"
+                f"above ({shown}): correct it, or {ISNT_TIME}"
             )
     return times
 
@@ -203,7 +203,8 @@ def check_given(table: Table, roles: Roles, body: Body) -> None:
         bad = np.isnan(column) if column.dtype.kind == "f" else column == missing
         if bad.any():
             where = cell_place(table, roles, int(bad.argmax()), index)
-            raise InputError(f"{where}: the value is missing; fill it in")
+            other = f", or {ISNT_TIME}" if index == roles.time else ""
+            raise InputError(f"{where}: the value is missing; fill it in{other}")
 
 
 def complain(table: Table, roles: Roles, index: int, i: int, frame: Frame) -> None:

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 
 from l2d_jax.data.own.columns import ISO
 from l2d_jax.data.own.roles import (
+    ISNT_TIME,
     TIME_NAMES,
     Asked,
     Roles,
@@ -23,6 +24,7 @@ from l2d_jax.data.own.rows import Body, cell_place, read_body
 from l2d_jax.types import Collection, Form, InputError
 
 LEVELS = 1_000  # float32 must tell apart this many levels of a channel's range
+HOUR = 3_600_000_000  # microseconds
 
 
 def read_table(table: Table, asked: Asked) -> Collection:
@@ -178,15 +180,31 @@ def check_order(
     i = int(late.argmin()) + 1
     here, above = (i, i - 1) if order is None else (int(order[i]), int(order[i - 1]))
     where = cell_place(table, roles, here, roles.time)
+    ways = if_set_back(roles.time_format, int(times[i - 1]), int(times[i]))
+    ways += f", or {ISNT_TIME}"
     if times[i] == times[i - 1]:
         mend = (
             "remove one of the rows, or name the column that tells series apart in "
-            "--config.data.id_column"
+            f"--config.data.id_column{ways}"
         )
         if other := second_time(roles):
             mend = f"join {roles.columns[roles.time]!r} and {other!r} into one column"
-        raise InputError(f"{where}: the same time as in {table.place(above)}; {mend}")
-    raise InputError(f"{where}: earlier than the row above; sort the rows by time")
+        what = "microsecond" if roles.time_format.endswith("%f") else "time"
+        raise InputError(f"{where}: the same {what} as in {table.place(above)}; {mend}")
+    raise InputError(
+        f"{where}: earlier than the row above; sort the rows by time{ways}"
+    )
+
+
+def if_set_back(time_format: str, above: int, here: int) -> str:
+    """The mend where a local time may repeat, in the night of a Sunday; else ""."""
+    if "%H" not in time_format and "%I" not in time_format:
+        return ""
+    days, clock = divmod(here, 24 * HOUR)  # from a Thursday
+    night = days % 7 == 3 and clock < 4 * HOUR
+    if not night or above - here > HOUR or time_format.endswith(("z", "Z")):
+        return ""
+    return ", or write them in UTC if the clocks were set back then"
 
 
 def second_time(roles: Roles) -> str:
@@ -243,7 +261,7 @@ def fine_enough(time_format: str, times: np.ndarray) -> str:
     if not ISO.fullmatch(time_format):
         return time_format
     written, zone = re.split(r"((?:Z| ?%z)?$)", time_format, maxsplit=1)[:2]
-    if "%H" not in written and (times % 86_400_000_000).any():
+    if "%H" not in written and (times % (24 * HOUR)).any():
         written += " %H:%M:%S"
     if "%S" not in written and (times % 60_000_000).any():
         written += ":%S"
