@@ -959,6 +959,16 @@ def test_a_fault_in_a_data_frame_names_its_row(frame):
         read_array(frame)
 
 
+def test_a_fault_behind_the_first_row_group(tmp_path):
+    texts = [str(i % 7) for i in range(300)]
+    texts[250] = "BAD"
+    frame = pd.DataFrame({"x": pd.Categorical(texts), "y": np.arange(300.0)})
+    frame.to_parquet(tmp_path / "x.parquet", row_group_size=100)
+    says = r"row 250 \(the first is 0\), column 'x': 'BAD' is not a number; correct it"
+    with pytest.raises(InputError, match=says):
+        read_file(file_config(tmp_path / "x.parquet"))
+
+
 # Arrays
 
 

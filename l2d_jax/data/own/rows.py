@@ -63,7 +63,7 @@ def read_body(table: Table, roles: Roles, chunks: Iterator[Frame]) -> Body:
         for c, i in enumerate(roles.channels):
             block[:, c], bad, dtype = to_numbers(frame[i], table.decimal)
             if bad.any():
-                complain(table, roles, first + int(bad.argmax()), i, frame)
+                complain(table, roles, first, int(bad.argmax()), i, frame)
             dtypes[c] |= dtype_of(block[:, c], dtype, table.typed)
         rounded = block.astype(np.float32)
         lows = np.fmin(lows, np.fmin.reduce(block, axis=0))
@@ -174,18 +174,18 @@ def read_times(
     if not roles.time_format:
         times, bad, _ = to_numbers(column, table.decimal)
         if bad.any():
-            complain(table, roles, first + int(bad.argmax()), i, frame)
+            complain(table, roles, first, int(bad.argmax()), i, frame)
         return times
     times = to_times(column, roles.time_format)
     bad = times == NOT_A_TIME
     if bad.any():
         texts = np.array([text.lower() in MISSING for text in to_texts(column)])
         if (bad := bad & ~texts).any():
-            index = first + int(bad.argmax())
+            row = int(bad.argmax())
             shown = roles.time_format if column.dtype.kind != "M" else "a time"
             raise InputError(
-                f"{cell_place(table, roles, index, i)}: "
-                f"{cell_text(table, index, i, frame)!r} is no time like those "
+                f"{cell_place(table, roles, first + row, i)}: "
+                f"{cell_text(table, first, row, i, frame)!r} is no time like those "
                 f"above ({shown}): correct it, or {ISNT_TIME}"
             )
     return times
@@ -207,11 +207,13 @@ def check_given(table: Table, roles: Roles, body: Body) -> None:
             raise InputError(f"{where}: the value is missing; fill it in{other}")
 
 
-def complain(table: Table, roles: Roles, index: int, i: int, frame: Frame) -> None:
-    """Raises InputError on a cell that is no number."""
-    text = cell_text(table, index, i, frame)
+def complain(
+    table: Table, roles: Roles, first: int, row: int, i: int, frame: Frame
+) -> None:
+    """Raises InputError on a cell that is no number; `first`: of its chunk."""
+    text = cell_text(table, first, row, i, frame)
     mend = mend_of(text.strip(), table.decimal)
-    raise InputError(f"{cell_place(table, roles, index, i)}: {text!r} {mend}")
+    raise InputError(f"{cell_place(table, roles, first + row, i)}: {text!r} {mend}")
 
 
 def mend_of(text: str, decimal: str) -> str:
@@ -238,8 +240,8 @@ def cell_place(table: Table, roles: Roles, index: int, i: int) -> str:
     return f"{table.name}, {table.place(index)}, column {roles.columns[i]!r}"
 
 
-def cell_text(table: Table, index: int, i: int, frame: Frame) -> str:
-    """What stands in a cell of the chunk `frame`."""
+def cell_text(table: Table, first: int, row: int, i: int, frame: Frame) -> str:
+    """What stands in a cell of the chunk `frame`, which starts at row `first`."""
     if table.text is not None:
-        return table.text(index, i)
-    return str(frame[i].iloc[index % CHUNK])
+        return table.text(first + row, i)
+    return str(frame[i].iloc[row])
