@@ -1050,6 +1050,15 @@ def test_lists_of_different_lengths():
             np.array([2**40, 2**40 + 1]),
             "'channel_0' varies by 1 .* subtract a constant",
         ),
+        (
+            np.array([1e9, 1e9 + 1], ">f8"),
+            "'channel_0' varies by 1 .* subtract a constant",
+        ),
+        (
+            [np.array([1e9, 1e9 + 1], np.longdouble)],
+            "'channel_0' varies by 1 .* subtract a constant",
+        ),
+        (np.array([1e99, 1.0], ">f8"), "1e[+]99 is not finite in float32"),
         (3.0, r"the array has shape \[\]"),
         (np.array([1e99, 1.0]), "1e[+]99 is not finite in float32"),
     ],

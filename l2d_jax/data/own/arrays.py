@@ -255,12 +255,14 @@ def check_kind(array: np.ndarray, where: str) -> str:
 
 
 def to_floats(array: np.ndarray, where: str) -> Float[np.ndarray, "*shape"]:
-    """The same array if numpy's and JAX's floats; else as float32, piece by piece."""
-    native = array.dtype.isnative and array.dtype.itemsize <= 8
-    if array.dtype.kind == "f" and native:
-        return array
-    if array.dtype.kind != "f":
-        check_whole(array, where)
+    """The same array if numpy's and JAX's floats; others float64, the rest float32.
+
+    Whether float32 can hold floats is judged where the values are checked.
+    """
+    if array.dtype.kind == "f":
+        native = array.dtype.isnative and array.dtype.itemsize <= 8
+        return array if native else array.astype(np.float64)
+    check_whole(array, where)
     return array.astype(np.float32)
 
 
