@@ -950,6 +950,25 @@ def test_ts_with_labels_that_are_numbers(read, mark):
     assert (found.classes, found.labels.tolist()) == (("9", "10"), [1, 0])
 
 
+def test_what_a_ts_file_leaves_out_is_named(read):
+    head = "@problemName p\n@timeStamps {}\n@univariate true\n@{}\n@data\n"
+    found = read(
+        head.format("true", "classLabel false")
+        + "(2020-01-01 00:00:00,1),(2020-01-01 01:00:00,3)\n",
+        "x.ts",
+    )
+    assert lists(found) == [[[1], [3]]]
+    assert found.notes == (
+        "left out the time stamps: steps count in the order of the file",
+    )
+    found = read(head.format("false", "targetLabel true") + "1,3:0.5\n", "x.ts")
+    assert lists(found) == [[[1], [3]]] and found.labels is None
+    assert found.form == Form(".ts", ("float64",))
+    assert found.notes == (
+        "left out the targets (@targetLabel): only classes are read",
+    )
+
+
 def test_a_fault_in_a_data_frame_names_its_row(frame):
     frame.loc[2, "level"] = np.inf
     says = (
@@ -1082,6 +1101,21 @@ def test_npz_with_all_that_it_may_hold(tmp_path):
     assert (found.channels, found.classes) == (("u", "v"), ("a", "b"))
     assert found.labels.tolist() == [1, 0, 1]
     assert found.form == Form(".npz", ("int64", "int64"))
+
+
+def test_npz_with_more_than_is_read(tmp_path):
+    np.savez(
+        tmp_path / "x.npz",
+        x=np.arange(4).reshape(2, 2, 1),
+        data=np.zeros((2, 2, 1)),
+        mask=[1, 0],
+        label=[7, 5],
+        settings="{}",
+    )
+    found = read_file(file_config(tmp_path / "x.npz"))
+    assert lists(found) == [[[0], [1]], [[2], [3]]]
+    assert (found.classes, found.labels.tolist()) == (("5", "7"), [1, 0])
+    assert found.notes == ("left out 'data', 'mask': the series are read from 'x'",)
 
 
 def test_npz_with_text_in_bytes(tmp_path):

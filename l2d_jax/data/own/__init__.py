@@ -94,12 +94,12 @@ def suffix_of(path: Path) -> str:
 
 
 def read_ts_file(path: Path, asked: Asked) -> Collection:
-    """The series and classes of a .ts file.
+    """The series and classes of a .ts file; notes of what else it holds.
 
     Raises:
       InputError: as the parser says; inf.
     """
-    from l2d_jax.data.public.parsers import read_ts
+    from l2d_jax.data.public.parsers import read_ts, ts_lines
 
     check_not_asked(path, asked)
     series, labels = read_ts(path)
@@ -114,7 +114,14 @@ def read_ts_file(path: Path, asked: Asked) -> Collection:
     channels = channels_of(count)
     check_values(series, str(path), channels)
     form = Form(".ts", ("float64",) * count)
-    return Collection(str(path), series, channels, index, classes, form=form)
+    header, notes = ts_lines(path)[0], ()
+    if header.get("@timestamps") == "true":
+        notes += ("left out the time stamps: steps count in the order of the file",)
+    if header.get("@targetlabel", "").startswith("true"):
+        notes += ("left out the targets (@targetLabel): only classes are read",)
+    return Collection(
+        str(path), series, channels, index, classes, form=form, notes=notes
+    )
 
 
 READERS: dict[str, Callable[[Path, Asked], Collection]] = {

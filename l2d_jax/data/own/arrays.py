@@ -20,7 +20,8 @@ from l2d_jax.data.own.tables import check_resolution
 from l2d_jax.types import Collection, Form, InputError
 
 PIECE = 1 << 22  # numbers that are looked at in one go
-ABOUT_SERIES = ("lengths", "labels", "y", "channels", "settings")  # beside them
+BESIDE = (("lengths",), ("labels", "label", "y"), ("channels",))  # other names each
+ABOUT_SERIES = (*(name for names in BESIDE for name in names), "settings")
 
 
 # --- files ----------------------------------------------------------------------------
@@ -45,7 +46,8 @@ def read_npy(path: Path, asked: Asked) -> Collection:
 def read_npz(path: Path, asked: Asked) -> Collection:
     """The series of an .npz, with `lengths`, `labels` and `channels` if they are there.
 
-    The array is called series, x or data, or is the only one beside those.
+    The array is called series, x or data, or is the only one beside those. Other arrays
+    are left out, with a note.
 
     Raises:
       InputError: damaged, no array or several, and as `read_npy`.
@@ -57,17 +59,23 @@ def read_npz(path: Path, asked: Asked) -> Collection:
             if isinstance(file, np.ndarray):
                 raise InputError(f"{path} is an .npy in fact: rename it to end in .npy")
             members = {name.lower(): name for name in file.files}
-            name = members[series_name(path, tuple(members))]
-            series = file[name]
+            name = series_name(path, tuple(members))
+            series = file[members[name]]
+            beside = [next((n for n in ns if n in members), "") for ns in BESIDE]
             lengths, labels, channels = (
-                next((file[members[one]] for one in names if one in members), None)
-                for names in (("lengths",), ("labels", "y"), ("channels",))
+                file[members[one]] if one else None for one in beside
             )
+            used = {name, *beside, "settings"}
+            rest = [members[one] for one in members if one not in used]
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         if isinstance(error, InputError):
             raise
         raise unreadable(path, error) from error
-    return from_array(series, str(path), ".npz", lengths, labels, channels)
+    found = from_array(series, str(path), ".npz", lengths, labels, channels)
+    if rest:
+        note = f"left out {listed(rest)}: the series are read from {members[name]!r}"
+        found = found._replace(notes=(*found.notes, note))
+    return found
 
 
 def check_not_asked(path: Path, asked: Asked) -> None:
