@@ -339,12 +339,13 @@ class Clock(NamedTuple):
         return [text.replace(".", form.decimal) for text in texts]
 
     def cells(self, length: int) -> np.ndarray:
-        """Values, or texts where the user's parquet file holds texts."""
+        """Values; texts or whole numbers where the user's parquet file has such."""
         form = self.form
         typed = form.suffix != ".parquet" or form.time_format[: len(STAMP)] == STAMP
         if typed or not form.time_format:
             return self.values(length)
-        return np.array(self.texts(length), dtype=object)
+        texts = np.array(self.texts(length), dtype=object)
+        return texts.astype(form.time_dtype) if form.time_dtype else texts
 
 
 def number(text: str) -> int | float:

@@ -60,6 +60,7 @@ class Form(NamedTuple):
     time_start: str = ""  # of the first series: an ISO date and time, or a number
     time_step: str = ""  # between two rows: an ISO 8601 duration, or a number
     time_format: str = ""  # as strftime has it; "": time is a number
+    time_dtype: str = ""  # of a column of whole numbers that are dates: "int64"
     separator: str = ","
     decimal: str = "."
 

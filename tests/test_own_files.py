@@ -907,6 +907,18 @@ def test_parquet_and_data_frame(frame, tmp_path):
     check_frame(read_array(frame.convert_dtypes(convert_floating=False)), ".parquet")
 
 
+@pytest.mark.parametrize("dtype", ["int64", "int32"])
+def test_dates_that_are_whole_numbers_stay_so(tmp_path, dtype):
+    dates = np.array([20200131, 20200201, 20200202], dtype)
+    pd.DataFrame({"date": dates, "a": [1.0, 2.0, 4.0]}).to_parquet(
+        tmp_path / "x.parquet"
+    )
+    found = read_file(file_config(tmp_path / "x.parquet"))
+    again = written(found, tmp_path / "out.parquet", 3)
+    assert again == dates.tolist()
+    assert pd.read_parquet(tmp_path / "out.parquet")["date"].dtype == dtype
+
+
 def test_whole_numbers_with_gaps_stay_whole(tmp_path):
     counts = pd.array([0, 1, None, 7], "Int16")
     frame = pd.DataFrame({"id": counts, "a": pd.array([1, 2, 3, None], "UInt8")})

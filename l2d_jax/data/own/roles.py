@@ -18,6 +18,7 @@ from l2d_jax.data.own.columns import (
     format_of,
     kind_of,
     steps_within,
+    to_numbers,
     to_times,
 )
 from l2d_jax.types import InputError
@@ -70,6 +71,7 @@ class Roles(NamedTuple):
     time: int | None = None
     label: int | None = None
     time_format: str = ""  # "": time is a number
+    time_dtype: str = ""  # of whole numbers that are dates, in a table with types
     notes: tuple[str, ...] = ()
 
     @property
@@ -139,11 +141,13 @@ def find_roles(table: Table, head: Frame, asked: Asked) -> Roles:
         channels = numeric_channels(columns, head, kinds, free, "time" in found, notes)
         if not channels:
             raise InputError(f"{table.name} {no_channel(columns, kinds, found)}")
-    time_format = ""
+    time_format = time_dtype = ""
     if (i := found.get("time")) is not None:
         time_format = format_of(head[i], id_codes(head, found.get("id"))) or ""
         if kinds[i] == "text":
             time_format = time_format or STAMP  # the first bad cell will be named
+        if table.typed and time_format and head[i].dtype.kind in "iu":
+            time_dtype = to_numbers(head[i], table.decimal)[2]
         if time_format.startswith(("%m", "%d")):
             notes.append(f"read the times of column {columns[i]!r} as {time_format}")
     return Roles(
@@ -153,6 +157,7 @@ def find_roles(table: Table, head: Frame, asked: Asked) -> Roles:
         found.get("time"),
         found.get("label"),
         time_format,
+        time_dtype,
         tuple(notes),
     )
 

@@ -244,6 +244,7 @@ def with_clock(
             time_start=str(start),
             time_step=iso,
             time_format=fine_enough(time_format, times),
+            time_dtype=roles.time_dtype,
         )
     if even:
         return form, []
