@@ -9,7 +9,6 @@ import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -260,8 +259,8 @@ def write_parquet(path: Path, batches: Iterator[Examples], plan: Plan) -> None:
     types = {name: pa.from_numpy_dtype(dtype) for name, dtype in plan.dtypes.items()}
     types[plan.id_column] = pa.int64()
     types[plan.time_column] = pa.array(clock.cells(2)).type
-    if plan.form.time_format == STAMP + "Z":
-        types[plan.time_column] = pa.timestamp("us", tz="UTC")
+    if clock.typed and (zone := clock.zone):
+        types[plan.time_column] = pa.timestamp("us", tz=zone)
     schema = pa.schema([(name, types[name]) for name in plan.columns])
     with pq.ParquetWriter(path, schema) as writer:
         for first, batch in numbered(batches, plan):
@@ -315,6 +314,22 @@ class Clock(NamedTuple):
 
     form: Form
 
+    @property
+    def typed(self) -> bool:
+        """Numbers and times in parquet, rather than text as in the user's file."""
+        form = self.form
+        stamps = form.time_format[: len(STAMP)] == STAMP
+        return form.suffix != ".parquet" or stamps or not form.time_format
+
+    @property
+    def zone(self) -> str:
+        """As parquet has it: "UTC", "+05:30"; "": times without one."""
+        if not self.form.time_format.endswith(("z", "Z")):
+            return ""
+        hours, minutes = divmod(abs(self.form.minutes_from_utc), 60)
+        sign = "-" if self.form.time_zone.startswith("-") else "+"
+        return f"{sign}{hours:02}:{minutes:02}" if hours or minutes else "UTC"
+
     def values(self, length: int) -> np.ndarray:
         """Whole numbers, floats or datetime64[us], [length]."""
         form, steps = self.form, np.arange(length)
@@ -333,16 +348,17 @@ class Clock(NamedTuple):
         """As the user's file writes them."""
         form, values = self.form, self.values(length).tolist()
         if form.time_column and form.time_format:
-            zone = UTC if "%z" in form.time_format else None
-            return [v.replace(tzinfo=zone).strftime(form.time_format) for v in values]
+            time_format = form.time_format.replace("%z", form.time_zone or "+0000")
+            return [v.strftime(time_format) for v in values]
         texts = [str(v) if isinstance(v, int) else f"{v:.15g}" for v in values]
         return [text.replace(".", form.decimal) for text in texts]
 
     def cells(self, length: int) -> np.ndarray:
         """Values; texts or whole numbers where the user's parquet file has such."""
         form = self.form
-        typed = form.suffix != ".parquet" or form.time_format[: len(STAMP)] == STAMP
-        if typed or not form.time_format:
+        if self.typed and self.zone:
+            return self.values(length) - np.timedelta64(form.minutes_from_utc, "m")
+        if self.typed:
             return self.values(length)
         texts = np.array(self.texts(length), dtype=object)
         return texts.astype(form.time_dtype) if form.time_dtype else texts

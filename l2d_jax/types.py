@@ -4,6 +4,7 @@ Dimensions are fixed project-wide: B batch, L length, C channels, d latent dimen
 N examples of a data set, K diffusion steps, S solver steps, T tokens (L / patch).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -57,9 +58,10 @@ class Form(NamedTuple):
     columns: tuple[str, ...] = ()  # of a table, in its order: id, time and channels
     id_column: str = ""  # the column that tells the series apart; "": none
     time_column: str = ""
-    time_start: str = ""  # of the first series: an ISO date and time, or a number
+    time_start: str = ""  # of the first series: an ISO date and clock, or a number
     time_step: str = ""  # between two rows: an ISO 8601 duration, or a number
     time_format: str = ""  # as strftime has it; "": time is a number
+    time_zone: str = ""  # of time_start, as the file writes it: "+05:30"; "": none, UTC
     time_dtype: str = ""  # of a column of whole numbers that are dates: "int64"
     separator: str = ","
     decimal: str = "."
@@ -68,6 +70,15 @@ class Form(NamedTuple):
     def integers(self) -> tuple[bool, ...]:
         """Which channels hold whole numbers only, by their type."""
         return tuple(np.dtype(name).kind in "iub" for name in self.dtypes)
+
+    @property
+    def minutes_from_utc(self) -> int:
+        """Of the time zone: 330 for +05:30."""
+        found = re.fullmatch(r"([+-])(\d\d):?(\d\d)?", self.time_zone)
+        if not found:
+            return 0
+        sign, hours, minutes = found.groups()
+        return int(sign + "1") * (60 * int(hours) + int(minutes or 0))
 
 
 class Examples(NamedTuple):

@@ -782,6 +782,54 @@ def test_times_that_leave_out_zeros(read, tmp_path, times):
 
 
 @pytest.mark.parametrize(
+    "times",
+    [
+        [f"2020-{month}-01 00:00:00+05:30" for month in ("01", "02", "03")],
+        ["2020-01-01 00:00:00+00:00", "2020-01-02 00:00:00+00:00"],
+        ["2020-01-01T00:00:00.500000-0330", "2020-01-01T00:00:01.000000-0330"],
+        ["01.01.2020 05:00 -01:00", "01.01.2020 06:00 -01:00"],
+        ["2020-01-01 05:00+02", "2020-01-01 06:00+02"],
+        ["2020-01-01 05:00:00Z", "2020-01-01 06:00:00Z"],
+    ],
+)
+def test_zones_are_kept(read, tmp_path, times):
+    content = "\n".join(["when,a", *(f"{t},{x}" for x, t in enumerate(times))])
+    found, count = read(content), len(times)
+    again = written(found, tmp_path / "y.csv", count)
+    assert again == times
+    assert "UTC" not in "".join(found.notes)
+    instants = [pd.Timestamp(t.replace("01.01.2020", "2020-01-01")) for t in times]
+    assert written(found, tmp_path / "y.parquet", count) == instants
+
+
+def test_a_zone_that_changes(read, tmp_path):
+    times = ["2020-03-29 00:00:00+01:00", "2020-03-29 01:00:00+01:00"]
+    times.append("2020-03-29 03:00:00+02:00")
+    found = read("\n".join(["when,a", *(f"{t},{x}" for x, t in enumerate(times))]))
+    times[2] = "2020-03-29 02:00:00+01:00"
+    assert written(found, tmp_path / "y.csv", 3) == times
+    assert found.notes[1:] == (
+        "column 'when' has times in +02:00: samples get theirs in +01:00",
+    )
+
+
+@pytest.mark.parametrize(
+    ("zone", "kept"),
+    [("UTC", "UTC"), ("+05:30", "UTC+05:30"), ("Europe/Berlin", "UTC")],
+)
+def test_zones_of_parquet(tmp_path, zone, kept):
+    times = pd.date_range("2020-07-01 10:00", periods=3, freq="h", tz=zone)
+    frame = pd.DataFrame({"when": times, "a": [1.0, 2.0, 4.0]})
+    frame.to_parquet(tmp_path / "x.parquet")
+    found = read_file(file_config(tmp_path / "x.parquet"))
+    again = written(found, tmp_path / "y.parquet", 3)
+    assert again == times.tolist()
+    assert {str(time.tz) for time in again} == {kept}
+    note = "column 'when' has times in Europe/Berlin: samples get theirs in UTC"
+    assert (found.notes[-1] == note) == (zone == "Europe/Berlin")
+
+
+@pytest.mark.parametrize(
     ("months_days", "time_format", "step"),
     [
         ([(1, d) for d in range(1, 14)], "%m/%d/%Y", "P1DT0H0M0S"),

@@ -22,6 +22,7 @@ CLOCKS = ("", "%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p")
 ZONES = ("", "Z", "%z", " %z")
 STAMP = "%Y-%m-%dT%H:%M:%S.%f"  # of a column that holds times, not their text
 ISO = re.compile(r"%Y-%m-%d([T ]%H:%M(:%S(\.%f)?)?(Z| ?%z)?)?")  # of such formats
+OFFSET = re.compile(r"[+-]\d\d(:?\d\d)?$")
 HOURS = re.compile(r"(:\d\d(\.\d+)?) ?[+-]\d\d$")  # an offset without its minutes
 LIKE_A_DATE = re.compile(r"\d{1,4}[-/. ](\d|[A-Za-z]{3})|\d{8}|[A-Za-z]{3,9} \d\d?,? ")
 FRACTION = re.compile(r"[+-]?\d*[.,]\d+([eE][+-]?\d+)?")
@@ -124,6 +125,27 @@ def format_of(column: Column, ids: Int[np.ndarray, " T"] | None = None) -> str |
             even = rising and len(steps) and steps.max() <= 1.2 * steps.min()
             fits.append((count, rising, bool(even), time_format))
     return max(fits, key=lambda fit: fit[:3])[3] if fits else None
+
+
+def zone_of(column: Column, time_format: str) -> tuple[str, str]:
+    """The first offset from UTC, as it is written, and another that follows; else "".
+
+    A zone with a name, whose offset may change, is such another.
+    """
+    if column.dtype.kind == "M":
+        zone = getattr(column.dtype, "tz", None)
+        if zone is None or str(zone) == "UTC":
+            return "", ""
+        offset = zone.utcoffset(None)
+        if offset is None:
+            return "", str(zone)
+        hours, minutes = divmod(abs(offset).seconds // 60, 60)
+        return f"{'-' if offset.days < 0 else '+'}{hours:02}:{minutes:02}", ""
+    if not time_format.endswith("%z"):
+        return "", ""
+    zones = [found[0] for text in to_texts(column) if (found := OFFSET.search(text))]
+    others = (zone for zone in zones if zone != zones[0])
+    return zones[0] if zones else "", next(others, "")
 
 
 def steps_within(

@@ -20,6 +20,7 @@ from l2d_jax.data.own.columns import (
     steps_within,
     to_numbers,
     to_times,
+    zone_of,
 )
 from l2d_jax.types import InputError
 
@@ -71,6 +72,7 @@ class Roles(NamedTuple):
     time: int | None = None
     label: int | None = None
     time_format: str = ""  # "": time is a number
+    time_zone: str = ""  # an offset from UTC, "+05:30"
     time_dtype: str = ""  # of whole numbers that are dates, in a table with types
     notes: tuple[str, ...] = ()
 
@@ -141,11 +143,17 @@ def find_roles(table: Table, head: Frame, asked: Asked) -> Roles:
         channels = numeric_channels(columns, head, kinds, free, "time" in found, notes)
         if not channels:
             raise InputError(f"{table.name} {no_channel(columns, kinds, found)}")
-    time_format = time_dtype = ""
+    time_format = time_zone = time_dtype = ""
     if (i := found.get("time")) is not None:
         time_format = format_of(head[i], id_codes(head, found.get("id"))) or ""
         if kinds[i] == "text":
             time_format = time_format or STAMP  # the first bad cell will be named
+        time_zone, other = zone_of(head[i], time_format)
+        if other:
+            notes.append(
+                f"column {columns[i]!r} has times in {other}: samples get theirs in "
+                f"{time_zone or 'UTC'}"
+            )
         if table.typed and time_format and head[i].dtype.kind in "iu":
             time_dtype = to_numbers(head[i], table.decimal)[2]
         if time_format.startswith(("%m", "%d")):
@@ -157,6 +165,7 @@ def find_roles(table: Table, head: Frame, asked: Asked) -> Roles:
         found.get("time"),
         found.get("label"),
         time_format,
+        time_zone,
         time_dtype,
         tuple(notes),
     )

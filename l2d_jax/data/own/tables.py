@@ -226,13 +226,14 @@ def with_clock(
     name, time_format = roles.columns[roles.time], roles.time_format
     steps = np.diff(times)
     steps = np.delete(steps, bounds - 1) if len(bounds) else steps
-    form = form._replace(time_column=name)
+    form = form._replace(time_column=name, time_zone=roles.time_zone)
     if not time_format:
         step = float(np.median(steps)) if len(steps) else 1.0
         even = np.allclose(steps, step, rtol=1e-3)
         form = form._replace(time_start=plain(times[0]), time_step=plain(step))
         shown = f"{step:g}"
     else:
+        times = times + form.minutes_from_utc * 60_000_000
         step = int(np.median(steps)) if len(steps) else 86_400_000_000
         even = bool((steps == step).all())
         shown = str(pd.Timedelta(step, unit="us"))
