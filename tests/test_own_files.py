@@ -998,6 +998,10 @@ def test_an_index_of_times_is_the_time(frame, tmp_path):
 def test_an_index_with_gaps_is_left_out(frame):
     found = read_array(frame.drop(index=2))
     assert found.channels == ("count", "on", "level")
+    left_out = "left out the index, which has no name: name it to use it"
+    assert left_out in found.notes
+    found = read_array(frame.set_axis([0, 1, 2, 3]))
+    assert found.channels == ("count", "on", "level")
     assert "left out a column without a name: it counts the rows" in found.notes
 
 

@@ -322,7 +322,11 @@ def numeric_channels(
         elif kinds[i] != "number":
             texts.append(columns[i] or "(without a name)")
         elif not name:
-            notes.append("left out a column without a name: it counts the rows")
+            notes.append(
+                "left out a column without a name: it counts the rows"
+                if counts_rows(head[i])
+                else "left out the index, which has no name: name it to use it"
+            )
         elif name in ID_NAMES[:1] and counts_rows(head[i]):
             notes.append(f"left out column {columns[i]!r}: it counts the rows")
         else:
