@@ -336,7 +336,9 @@ class Clock(NamedTuple):
         if not form.time_column:
             return steps
         if not form.time_format:
-            return number(form.time_start) + steps * number(form.time_step)
+            times = number(form.time_start) + steps * number(form.time_step)
+            digits = [float(f"{time:.15g}") for time in times.tolist()]
+            return times if times.dtype.kind == "i" else np.array(digits)
         start = np.datetime64(form.time_start, "us")
         if months := re.fullmatch(r"P(\d+)M", form.time_step):
             month = start.astype("datetime64[M]")

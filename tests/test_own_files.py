@@ -888,6 +888,25 @@ def test_uneven_times_are_noted(read):
 
 
 @pytest.mark.parametrize(
+    "times",
+    [
+        [1_600_000_000_123_456_789 + 1_000_000_001 * i for i in range(5)],
+        [i / 10 for i in range(10)],
+        [0.3 + i / 4 for i in range(5)],
+    ],
+)
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_times_that_are_numbers_are_exact(tmp_path, times, suffix):
+    frame = pd.DataFrame({"time": times, "a": np.arange(len(times)) ** 2})
+    path = tmp_path / f"x{suffix}"
+    frame.to_csv(path, index=False) if suffix == ".csv" else frame.to_parquet(path)
+    found = read_file(file_config(path))
+    again = written(found, tmp_path / f"y{suffix}", len(times))
+    kind = type(times[0])
+    assert [kind(time) for time in again] == times
+
+
+@pytest.mark.parametrize(
     ("cells", "dtype"),
     [
         (("1", "2", "3"), "int64"),

@@ -172,6 +172,9 @@ def read_times(
     """
     column = frame[i]
     if not roles.time_format:
+        whole = column.dtype.kind in "iu" and column.notna().all()
+        if whole and column.max() <= np.iinfo(np.int64).max:
+            return column.to_numpy(np.int64)  # nanoseconds need all digits
         times, bad, _ = to_numbers(column, table.decimal)
         if bad.any():
             complain(table, roles, first, int(bad.argmax()), i, frame)

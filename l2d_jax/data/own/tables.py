@@ -230,7 +230,10 @@ def with_clock(
     if not time_format:
         step = float(np.median(steps)) if len(steps) else 1.0
         even = np.allclose(steps, step, rtol=1e-3)
-        form = form._replace(time_start=plain(times[0]), time_step=plain(step))
+        if even and len(steps):
+            step = float(f"{steps.mean():.12g}")  # 0.1, not 0.10000000000000009
+        start = plain(times[0].item())
+        form = form._replace(time_start=start, time_step=plain(step))
         shown = f"{step:g}"
     else:
         times = times + form.minutes_from_utc * 60_000_000
@@ -272,7 +275,7 @@ def fine_enough(time_format: str, times: np.ndarray) -> str:
     return written + zone
 
 
-def plain(number: float) -> str:
+def plain(number: int | float) -> str:
     """3 rather than 3.0."""
     return str(int(number)) if number == int(number) else repr(float(number))
 
