@@ -313,7 +313,7 @@ FAILS = {
         "a\n3\n3\n",
         "column 'a' is 3 in every row, .*: add a column",
     ),
-    "one row": ("x.csv", "a,b\n1,2\n", "column 'a' is 1 in every row"),
+    "one row": ("x.csv", "a,b\n1,2\n", "x.csv has 1 row: add rows$"),
     "hardly varies": (
         "x.csv",
         "a\n1e9\n1000000001\n",
@@ -421,6 +421,17 @@ FAILS = {
         "has no column 'prise', --config.data.channels: did you mean 'price'",
         {"channels": "b,prise"},
     ),
+    "no value at all": (
+        "x.csv",
+        "a,b\n3,\n3,\n",
+        "column 'a' is 3 in every row, and a constant can't .*: add a column that",
+    ),
+    "no value asked for": (
+        "x.csv",
+        "a,b\n1,\n2,\n",
+        "column 'b' has no value in any row: leave the column out",
+        {"channels": "a,b"},
+    ),
     "constant asked for": (
         "x.csv",
         "a,b\n1,2\n1,3\n",
@@ -452,6 +463,12 @@ FAILS = {
         "can't be read as parquet .*: make it again",
     ),
     "no ts": ("x.ts", "a,b\n1,2\n", "x.ts has no line below @data"),
+    "a comment in ts": (
+        "x.ts",
+        "@problemName p\n@timeStamps false\n@univariate true\n@classLabel false\n"
+        "@data\n1,2\n# of May\n2,3\n",
+        "line 7 is a comment below @data: remove it, or move it above @data$",
+    ),
     "no npy": ("x.npy", "a,b\n1,2\n", "x.npy .*save"),
     "no npz": ("x.npz", "a,b\n1,2\n", "x.npz .*save"),
     "npy called npz": ("x.npz", npy_bytes(np.ones((3, 2))), "end in .npy$"),
@@ -686,8 +703,13 @@ def test_a_header_that_counts_is_said(read):
     assert read("0\n5\n6\n").notes == ("read line 1, '0', as column names",)
 
 
-def test_a_column_without_a_value_is_no_constant(read):
-    assert lists(read("a,b\n1,\n2,\n")) == [[[1, None], [2, None]]]
+def test_columns_without_a_value_are_left_out_as_constants_are(read):
+    found = read("a,b,c,d\n1,,4,\n2,,4,\n")
+    assert lists(found) == [[[1], [2]]]
+    assert found.notes == (
+        "left out 'c': the same value in every row",
+        "left out 'b', 'd': no value in any row",
+    )
 
 
 def test_a_temperature_called_t_is_a_channel(read):

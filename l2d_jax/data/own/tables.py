@@ -60,23 +60,25 @@ def channel_names(roles: Roles) -> tuple[str, ...]:
 def without_constants(
     table: Table, roles: Roles, body: Body, asked: Asked
 ) -> tuple[Body, Roles]:
-    """Leaves out channels that have one value, with a note.
+    """Leaves out channels that have one value or none, with a note.
 
     Raises:
       InputError: such a channel was asked for by name, or none is left.
     """
-    constant = body.lows == body.highs
-    if not constant.any():
+    if len(body.values) == 1:
+        raise InputError(f"{table.name} has 1 row: add rows")
+    varies, constant = body.lows < body.highs, body.lows == body.highs
+    if varies.all():
         return body, roles
-    names = [n for n, c in zip(channel_names(roles), constant, strict=True) if c]
-    if asked.channels or constant.all():
-        value = body.lows[constant.argmax()]
-        raise InputError(
-            f"{table.name}, column {names[0]!r} is {value:g} in every row, and a "
-            "constant can't be scaled: "
-            + ("add a column that varies" if constant.all() else "leave the column out")
-        )
-    kept = np.flatnonzero(~constant)
+    names = np.array(channel_names(roles), dtype=object)
+    if asked.channels or not varies.any():
+        i = int(varies.argmin())
+        what = "has no value in any row"
+        if constant[i]:
+            what = f"is {body.lows[i]:g} in every row, and a constant can't be scaled"
+        mend = "leave the column out" if varies.any() else "add a column that varies"
+        raise InputError(f"{table.name}, column {names[i]!r} {what}: {mend}")
+    kept = np.flatnonzero(varies)
     body = body._replace(
         values=body.values[:, kept],
         dtypes=tuple(body.dtypes[c] for c in kept),
@@ -84,9 +86,16 @@ def without_constants(
         highs=body.highs[kept],
         errors=body.errors[kept],
     )
-    note = f"left out {listed(names)}: the same value in every row"
+    notes = [
+        f"left out {listed(names[those].tolist())}: {why}"
+        for those, why in (
+            (constant, "the same value in every row"),
+            (~varies & ~constant, "no value in any row"),
+        )
+        if those.any()
+    ]
     return body, roles._replace(
-        channels=tuple(roles.channels[c] for c in kept), notes=(*roles.notes, note)
+        channels=tuple(roles.channels[c] for c in kept), notes=(*roles.notes, *notes)
     )
 
 

@@ -249,6 +249,11 @@ def ts_lines(path: Path) -> tuple[dict[str, str], list[tuple[int, str]]]:
         raise InputError(f"{path} can't be read: {error.strerror}") from error
     header, rows, started = {}, [], False
     for number, line in enumerate(map(str.strip, lines), start=1):
+        if started and line.startswith("#"):
+            raise InputError(
+                f"{path}, line {number} is a comment below @data: remove it, or move "
+                "it above @data"
+            )
         if started and line and not line.startswith("@"):
             rows.append((number, line))
         elif line.startswith("@"):
