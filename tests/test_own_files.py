@@ -120,6 +120,13 @@ WORKS = {
     "gzip in secret": ("x.csv", gzip.compress(b"a,b\n1,-1\n2,5\n4,-35\n"), AB),
     "UTF-16": ("x.csv", "a,b\n1,-1\n2,5\n4,-35\n".encode("utf-16"), AB),
     "surplus separators": ("x.csv", "a,b\n1,-1,\n2,5,\n4,-35,\n", AB),
+    "Excel's line": ("x.csv", "sep=;\na;b\n1,5;-1\n2;5\n", [[[1.5, -1], [2, 5]]]),
+    "Excel's line, quotes": (
+        "x.csv",
+        '\ufeff"sep=|"\r\na|b\r\n1|-1\r\n2|5\r\n4|-35\r\n',
+        AB,
+    ),
+    "a header with a number sign": ("x.csv", "# a,b\n1,-1\n2,5\n4,-35\n", AB),
     "upper case": ("X.CSV", "a,b\n1,-1\n2,5\n4,-35\n", AB),
     "names are counted": ("x.csv", "0,1\n1,-1\n2,5\n4,-35\n", AB),
     "one column": ("x.csv", "a\n3\n5\n", [[[3], [5]]]),
@@ -253,7 +260,27 @@ FAILS = {
     "a comment first": (
         "x.csv",
         "# of May\na,b\n1,2\n",
-        "line 1 has one name, line 2 has 2 values: name each column in line 1",
+        "x.csv, line 1 is a comment: remove all above the column names$",
+    ),
+    "a comment with commas first": (
+        "x.csv",
+        "# of May, June, July\na,b\n1,2\n",
+        "x.csv, line 1 is a comment: remove all above the column names$",
+    ),
+    "below Excel's line": (
+        "x.csv",
+        "sep=;\na;b\n1;2\n2;x y\n",
+        "line 4, column 'b': 'x y' is not a number",
+    ),
+    "too short below Excel's line": (
+        "x.csv",
+        "sep=;\na;b\n1;2\n3\n",
+        "line 4: 1 of 2 values",
+    ),
+    "no header below Excel's line": (
+        "x.csv",
+        "sep=;\n1,5;2\n2,5;3\n",
+        "line 2 holds numbers: put a line with the column names above",
     ),
     "one column, decimal commas": (
         "x.csv",

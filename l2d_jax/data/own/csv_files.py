@@ -1,7 +1,8 @@
 """Text files of separated values, as a `Table`: dialect, chunks, and where cells stand.
 
 The separator, a decimal comma, gzip, UTF-8 and UTF-16 are recognised from the file's
-beginning. What doesn't fit is an InputError with line (1 is the header) and mend.
+beginning. What doesn't fit is an InputError with line (1 is the header, 2 below Excel's
+"sep=;") and mend.
 """
 
 import csv
@@ -23,6 +24,7 @@ from l2d_jax.types import Collection, InputError
 
 SEPARATORS = (",", ";", "\t", "|")
 SAMPLE = 1 << 18  # characters that the dialect is recognised from
+SEP_LINE = re.compile(r'"?sep=([,;\t|])"?\s*', re.IGNORECASE)  # Excel's
 WITH_COMMA = re.compile(r"[+-]?[\d.]*,\d+([eE][+-]?\d+)?")
 WITH_POINT = re.compile(r"[+-]?[\d,]*\.\d+([eE][+-]?\d+)?|[+-]?\d{1,3}(,\d{3}){2,}")
 MAGIC = {  # of what is often renamed to csv
@@ -42,6 +44,7 @@ class Dialect(NamedTuple):
     encoding: str
     separator: str = ","
     decimal: str = "."
+    header: int = 1  # its line
 
 
 def read_csv(path: Path, asked: Asked) -> Collection:
@@ -77,8 +80,13 @@ def open_table(path: Path) -> Table:
     """The file as a table: nothing but its beginning is read as yet."""
     dialect = find_dialect(path)
     with open_text(path, dialect) as file:
-        header = next(cells_of(file, dialect), [])
-    names = header_names(path, header)
+        rows = cells_of(file, dialect)
+        header = next(rows, [])
+        below = next(rows, [])
+    where = f"{path}, line {dialect.header}"
+    if header and header[0].startswith("#") and below and len(below) != len(header):
+        raise InputError(f"{where} is a comment: remove all above the column names")
+    names = header_names(where, header)
 
     def chunks(texts: tuple[int, ...]) -> Iterator[Frame]:
         yield from read_chunks(path, dialect, len(names), texts)
@@ -90,7 +98,7 @@ def open_table(path: Path) -> Table:
     if dialect.decimal == ",":
         notes += ("read the comma in numbers as a decimal comma",)
     if is_count(names):
-        notes += (f"read line 1, {listed(names)}, as column names",)
+        notes += (f"read line {dialect.header}, {listed(names)}, as column names",)
     return Table(
         str(path),
         ".csv",
@@ -127,7 +135,11 @@ def find_dialect(path: Path) -> Dialect:
     lines = sample.splitlines(keepends=True)
     if len(sample) == SAMPLE and len(lines) > 1:
         lines.pop()  # cut short
-    dialect = dialect._replace(separator=find_separator(lines))
+    if lines and (said := SEP_LINE.fullmatch(lines[0])):
+        lines = lines[1:]
+        dialect = dialect._replace(separator=said[1], header=2)
+    else:
+        dialect = dialect._replace(separator=find_separator(lines))
     if dialect.separator != "," and has_decimal_comma(lines, dialect):
         dialect = dialect._replace(decimal=",")
     return dialect
@@ -192,9 +204,12 @@ def open_bytes(path: Path, zipped: bool) -> Any:
 
 
 def open_text(path: Path, dialect: Dialect) -> io.TextIOWrapper:
-    """The file as text, line ends as they are."""
+    """The file as text from its header on, line ends as they are."""
     raw = open_bytes(path, dialect.zipped)
-    return io.TextIOWrapper(raw, encoding=dialect.encoding, newline="")
+    file = io.TextIOWrapper(raw, encoding=dialect.encoding, newline="")
+    for _ in range(1, dialect.header):
+        next(file)
+    return file
 
 
 def undecodable_line(path: Path) -> str:
@@ -213,26 +228,26 @@ def undecodable_line(path: Path) -> str:
 # --- header ---------------------------------------------------------------------------
 
 
-def header_names(path: Path, header: list[str]) -> tuple[str, ...]:
-    """The names of the columns. Raises InputError if the first line isn't a header."""
+def header_names(where: str, header: list[str]) -> tuple[str, ...]:
+    """The names of the columns. Raises InputError if the line isn't a header."""
     names = tuple(name.strip() for name in header)
     if not any(names) and len(names) < 2:
         raise InputError(
-            f"{path}, line 1 is empty: write the column names there, and rows below"
+            f"{where} is empty: write the column names there, and rows below"
         )
     numbers = [name for name in names if is_number(name)]
     values = all(name in numbers or formats(name) for name in names)
     fractions = any(re.fullmatch(r"[+-]?\d*[.,]\d+", name) for name in names)
     if numbers and (values or fractions) and not is_count(names):
         raise InputError(
-            f"{path}, line 1 holds numbers: put a line with the column names above "
+            f"{where} holds numbers: put a line with the column names above "
             f"them, or rename {numbers[0]!r}"
         )
     if len(names) > 1 and not names[-1]:
         raise InputError(
-            f"{path}, line 1, column {len(names)} has no name: name it, or remove it"
+            f"{where}, column {len(names)} has no name: name it, or remove it"
         )
-    return check_names(names, f"{path}, line 1")
+    return check_names(names, where)
 
 
 def is_number(text: str) -> bool:
@@ -268,7 +283,7 @@ def read_chunks(
     """
     import pandas as pd
 
-    first = next(numbered_rows(path, dialect), (2, []))[1]
+    first = next(numbered_rows(path, dialect), (0, []))[1]
     if len(first) > width + 1 or any(first[width:]):  # pandas would take an index
         raise InputError(width_complaint(path, dialect, width, 0))
     columns = range(width + 1)  # one more: pandas drops a surplus cell here and there
@@ -328,10 +343,10 @@ def numbered_rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]
     with open_text(path, dialect) as file:
         reader = csv.reader(file, delimiter=dialect.separator, skipinitialspace=True)
         next(reader)
-        line = reader.line_num + 1
+        line = reader.line_num + dialect.header
         for cells in reader:
             yield line, cells
-            line = reader.line_num + 1
+            line = reader.line_num + dialect.header
 
 
 def find_row(path: Path, dialect: Dialect, index: int) -> tuple[int, list[str]]:
@@ -342,7 +357,7 @@ def find_row(path: Path, dialect: Dialect, index: int) -> tuple[int, list[str]]:
                 return found
     except (csv.Error, UnicodeDecodeError):
         pass
-    return index + 2, []
+    return index + dialect.header + 1, []
 
 
 def width_complaint(path: Path, dialect: Dialect, width: int, index: int) -> str:
@@ -352,8 +367,9 @@ def width_complaint(path: Path, dialect: Dialect, width: int, index: int) -> str
         return f"{path}, line {line} is blank: remove it"
     if width == 1:
         return (
-            f"{path}: line 1 has one name, line {line} has {len(cells)} values: name "
-            f"each column in line 1, and separate numbers by {dialect.separator!r} only"
+            f"{path}: line {dialect.header} has one name, line {line} has {len(cells)} "
+            f"values: name each column in line {dialect.header}, and separate numbers "
+            f"by {dialect.separator!r} only"
         )
     return (
         f"{path}, line {line}: {len(cells)} of {width} values; each line needs one "
