@@ -126,6 +126,11 @@ WORKS = {
         '\ufeff"sep=|"\r\na|b\r\n1|-1\r\n2|5\r\n4|-35\r\n',
         AB,
     ),
+    "names that are a date and numbers": (
+        "x.csv",
+        "x,2020-01-01,7\n0.5,-1,1\n2,5,2\n1,-35,4\n",
+        [[[0.5, -1, 1], [2, 5, 2], [1, -35, 4]]],
+    ),
     "a header with a number sign": ("x.csv", "# a,b\n1,-1\n2,5\n4,-35\n", AB),
     "upper case": ("X.CSV", "a,b\n1,-1\n2,5\n4,-35\n", AB),
     "names are counted": ("x.csv", "0,1\n1,-1\n2,5\n4,-35\n", AB),
@@ -177,6 +182,11 @@ FAILS = {
         "x.csv",
         "2020-01-01,2\n2020-01-02,4\n",
         "line 1 holds numbers",
+    ),
+    "no header, dates and words": (
+        "x.csv",
+        "2020-01-01,AAPL,100,1000\n2020-01-02,AAPL,101,1100\n2020-01-03,AAPL,103,900\n",
+        "line 1 holds numbers: put .* above them, or rename '100'",
     ),
     "no header, a word": (
         "x.csv",

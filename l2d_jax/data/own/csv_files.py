@@ -86,7 +86,7 @@ def open_table(path: Path) -> Table:
     where = f"{path}, line {dialect.header}"
     if header and header[0].startswith("#") and below and len(below) != len(header):
         raise InputError(f"{where} is a comment: remove all above the column names")
-    names = header_names(where, header)
+    names = header_names(where, header, below)
 
     def chunks(texts: tuple[int, ...]) -> Iterator[Frame]:
         yield from read_chunks(path, dialect, len(names), texts)
@@ -228,8 +228,11 @@ def undecodable_line(path: Path) -> str:
 # --- header ---------------------------------------------------------------------------
 
 
-def header_names(where: str, header: list[str]) -> tuple[str, ...]:
-    """The names of the columns. Raises InputError if the line isn't a header."""
+def header_names(where: str, header: list[str], below: list[str]) -> tuple[str, ...]:
+    """The names of the columns. Raises InputError if the line isn't a header.
+
+    Nor is it one if it holds a date and a number where the line below holds such, too.
+    """
     names = tuple(name.strip() for name in header)
     if not any(names) and len(names) < 2:
         raise InputError(
@@ -238,7 +241,12 @@ def header_names(where: str, header: list[str]) -> tuple[str, ...]:
     numbers = [name for name in names if is_number(name)]
     values = all(name in numbers or formats(name) for name in names)
     fractions = any(re.fullmatch(r"[+-]?\d*[.,]\d+", name) for name in names)
-    if numbers and (values or fractions) and not is_count(names):
+    pairs = list(zip(names, (cell.strip() for cell in below), strict=False))
+    row = all(
+        any(is_kind(one) and is_kind(other) for one, other in pairs)
+        for is_kind in (is_number, lambda text: bool(formats(text)))
+    )
+    if numbers and (values or fractions or row) and not is_count(names):
         raise InputError(
             f"{where} holds numbers: put a line with the column names above "
             f"them, or rename {numbers[0]!r}"
