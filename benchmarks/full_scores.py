@@ -7,6 +7,7 @@ for each of their rows there. Both are read from benchmarks/results. Of Face All
 checkpoint is not kept, from its cell in full_trainings.
 """
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -96,6 +97,7 @@ def cell(score: Score | None, best: str) -> str:
 
 def main() -> None:
     """Prints both tables, without their heads."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     for make in (context_fid_row, other_scores_row):
         print("\n".join(make(row, read(row)) for row in ROWS), end="\n\n")
 
