@@ -84,9 +84,9 @@ def config_of(name: str, dtype: str) -> FrozenConfigDict:
     """As `run` has it."""
     config = configs.load(name).get_config()
     config.training.compute_dtype = dtype
-    return FrozenConfigDict(
-        configs.with_sizes(configs.resolve(config), SETS[name][1])[0]
-    )
+    _, length, channels, ragged = SETS[name]
+    shape = length, len(channels) + ragged
+    return FrozenConfigDict(configs.with_sizes(configs.resolve(config), shape)[0])
 
 
 @lru_cache

@@ -110,7 +110,7 @@ def _diffusion(stage: ConfigDict) -> None:
     stage.schedule = "linear"  # linear or cosine
     stage.beta_first = 1e-4  # variance of the first step, linear only
     stage.beta_last = 0.1  # and of the last; see schedules.linear
-    stage.prediction = "x_0"  # what the network gives: x_0, eps or v
+    stage.prediction = "x_0"  # what the network gives: x_0, eps, v, auto (data_stage)
     stage.weighting = "uniform"  # of the loss over steps: uniform, min_snr or sigmoid
 
 

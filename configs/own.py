@@ -25,5 +25,6 @@ def get_config(argument: str = ""):
     config.encoder.depth = 0
     config.encoder.decoder_patch = 0
     config.data_stage.patch = 0
+    config.data_stage.prediction = "auto"
     config.evaluation.num_series = 10_000
     return base.with_argument(config, argument)

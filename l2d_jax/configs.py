@@ -115,6 +115,8 @@ def resolve(config: ConfigDict) -> ConfigDict:
             ("weighting", WEIGHTINGS),
         ):
             choices[f"{section}.{field}"] = (config[section][field], known)
+    if data.prediction == "auto":  # chosen with the sizes
+        del choices["data_stage.prediction"]
     for field, (value, known) in choices.items():
         check_choice(value, known, f"--config.{field}")
     for metric in config.evaluation.metrics:
@@ -315,14 +317,20 @@ SIZES = {
 }
 
 
-def with_sizes(config: ConfigDict, length: int) -> tuple[ConfigDict, list[str]]:
-    """The config with sizes of 0 chosen for series of so many steps, and what they are.
+def with_sizes(
+    config: ConfigDict, shape: tuple[int, int]
+) -> tuple[ConfigDict, list[str]]:
+    """The config with sizes of 0 chosen for series of `shape`, and what they are.
 
     Patches: at least 4 steps, and few enough that a series makes up to 24 tokens. Those
     of the decoder: half as long. Depth: the fewest blocks, at least 5, with which
     TS2Vec's output at any step sees the whole series.
+
+    What the denoiser predicts, where it is "auto": v, which gives finer detail, if its
+    tokens are twice as wide as the noise that v takes through them; else x_0
+    (benchmarks/results/ablations.md).
     """
-    config = config.copy_and_resolve_references()
+    config, (length, channels) = config.copy_and_resolve_references(), shape
     patch = max(4, math.ceil(length / 24))
     depth = max(5, math.ceil(math.log2((length + 1) / 2)) - 1)
     chosen = {
@@ -341,6 +349,12 @@ def with_sizes(config: ConfigDict, length: int) -> tuple[ConfigDict, list[str]]:
         if not config[section][name]:
             config[section][name] = size
             notes.append(f"{SIZES[field]} {size}: --config.{field}")
+    c = config.data_stage
+    if c.prediction == "auto":
+        c.prediction = "v" if 2 * c.patch * channels <= c.width else "x_0"
+        notes.append(
+            f"the denoiser predicts {c.prediction}: --config.data_stage.prediction"
+        )
     return config, notes
 
 

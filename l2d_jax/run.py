@@ -163,9 +163,10 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
     train_set, channels = splits.train, splits.channels
     length = train_set.series.shape[1]
     values, notes = moments(train_set), list(splits.notes)
-    config, sizes = with_sizes(config, length)
     ragged = is_ragged(train_set)
-    config, equal = with_equal_size(config, (length, len(channels) + ragged))
+    shape = length, len(channels) + ragged
+    config, sizes = with_sizes(config, shape)
+    config, equal = with_equal_size(config, shape)
     if config.data.path:  # the same from any working directory
         config.data.path = str(absolute(config.data.path))
     notes += sizes + equal

@@ -374,7 +374,7 @@ def test_series_that_can_not_be_used_are_named(series, says):
     [(24, 4, 5), (96, 4, 5), (97, 5, 5), (127, 6, 5), (128, 6, 6), (1_000, 42, 8)],
 )
 def test_sizes_chosen_for_the_length_of_the_series(length, patch, depth):
-    config, notes = configs.with_sizes(configs.own.get_config(), length)
+    config, notes = configs.with_sizes(configs.own.get_config(), (length, 1))
     assert config.data_stage.patch == patch and config.encoder.depth == depth
     assert config.encoder.decoder_patch == patch // 2
     assert (
@@ -383,8 +383,27 @@ def test_sizes_chosen_for_the_length_of_the_series(length, patch, depth):
     # Two convolutions of three taps a block, the dilation doubling from 1.
     reach = 2 * sum(2**i for i in range(depth + 1))
     assert reach >= length - 1 and (depth == 5 or reach / 2 < length)
-    given, notes = configs.with_sizes(base.get_config(), length)
+    given, notes = configs.with_sizes(base.get_config(), (length, 1))
     assert given.data_stage.patch == 4 and notes == []
+
+
+@pytest.mark.parametrize(
+    ("shape", "asked", "chosen"),
+    [
+        ((24, 16), "auto", "v"),  # 64 values a token of 128
+        ((24, 17), "auto", "x_0"),
+        ((24, 17), "v", "v"),
+        ((240, 6), "auto", "v"),  # 60, as a patch has 10 steps
+        ((240, 7), "auto", "x_0"),
+    ],
+)
+def test_the_prediction_chosen_for_the_size_of_a_token(shape, asked, chosen):
+    config = configs.own.get_config()
+    config.data_stage.prediction = asked
+    config, notes = configs.with_sizes(resolve(config), shape)
+    assert config.data_stage.prediction == chosen
+    note = f"the denoiser predicts {chosen}: --config.data_stage.prediction"
+    assert (note in notes) == (asked == "auto")
 
 
 def test_equal_size_with_latents_that_are_to_be_chosen():
