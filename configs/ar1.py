@@ -19,5 +19,6 @@ def get_config(argument: str = ""):
     config = base.get_config()
     config.data.name = "ar1"
     base.short_series(config)
+    config.data_stage.prediction = "v"
     config.data_stage.num_steps = 4_000
     return base.with_argument(config, argument)

@@ -17,4 +17,5 @@ def get_config(argument: str = ""):
     config = base.get_config()
     config.data.name = "sines"
     base.short_series(config)
+    config.data_stage.prediction = "v"
     return base.with_argument(config, argument)
