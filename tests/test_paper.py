@@ -111,6 +111,7 @@ def test_a_page_of_cells_and_of_what_is_missing(tmp_path):
             "parameters": {"encoder": 1_000, "data": 2_000},
             "device": "1 x cpu (1 of 2 cores)",
             "versions": {"jax": "0.10.2"},
+            "git_commit": f"abc{seed}",
             "config": config.to_dict(),
         }
         (tmp_path / f"full__stock__{seed}.json").write_text(json.dumps(cell))
@@ -119,7 +120,7 @@ def test_a_page_of_cells_and_of_what_is_missing(tmp_path):
     text = (tmp_path / "tables.md").read_text()
     assert (
         "| full | 2 | 2.0 ± 12.7 | 4.0 ± 25.4 | – | undefined | – | – | – | – | – "
-        "| 25 % | 20 of 100 | 3,000 | 550 | 12 |"
+        "| 25 % | 20 of 100 | 3,000 | 550 | 12 | abc0, abc1 |"
     ) in text
     # The floor stands below what it compares with, and only there.
     assert "| seeds | Context-FID | at the floor's size | Random" in text
