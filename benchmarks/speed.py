@@ -85,7 +85,7 @@ def config_of(name: str, dtype: str) -> FrozenConfigDict:
     config = configs.load(name).get_config()
     config.training.compute_dtype = dtype
     _, length, channels, ragged = SETS[name]
-    shape = length, len(channels) + ragged
+    shape = length, channels + ragged
     return FrozenConfigDict(configs.with_sizes(configs.resolve(config), shape)[0])
 
 
