@@ -11,6 +11,12 @@ def test_operations_of_products_are_counted_in_full():
     assert speed.matmul("float32")() == pytest.approx(42.94967296, rel=1e-12)
 
 
+def test_models_are_of_the_size_that_runs_train():
+    config = speed.config_of("energy", "bfloat16")
+    assert (config.data_stage.width, config.data_stage.patch) == (256, 4)
+    assert config.training.compute_dtype == "bfloat16"
+
+
 def test_help_measures_no_convolution(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["conv_in_scan.py", "--help"])
     monkeypatch.setattr(conv_in_scan, "milliseconds", lambda *_, steps: steps)
