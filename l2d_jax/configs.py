@@ -28,7 +28,7 @@ from l2d_jax.train import DECAY_FIELDS
 from l2d_jax.types import InputError, tree_size
 
 MAX_GROWTH = 100.0  # paper: 13
-NUM_STEPS = 20  # of a data chain given a latent
+NUM_STEPS = 20  # of a data chain given a latent, and of the latent chain
 SECTIONS = {
     "encoder": "encoder",
     "latent": "latent_stage",
