@@ -30,7 +30,7 @@ import numpy as np
 from kept import check_same, command_of, with_also
 
 from l2d_jax import configs, parallel
-from l2d_jax.cascade import METHODS, Cascade
+from l2d_jax.cascade import Cascade
 from l2d_jax.configs import resolve
 from l2d_jax.data import load_splits
 from l2d_jax.files import write_text
@@ -41,6 +41,7 @@ from l2d_jax.metrics.sets import sets_of
 from l2d_jax.results import comparable, some
 from l2d_jax.run import prepare, train
 from l2d_jax.types import InputError, tree_size
+from l2d_jax.variants import METHODS
 from l2d_jax.workdir import library_version, make_workdir
 
 Scores = dict[str, float]

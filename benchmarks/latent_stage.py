@@ -29,7 +29,6 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_predict
 
 from l2d_jax import configs, parallel, stages
-from l2d_jax.cascade import diffusion_prior
 from l2d_jax.configs import resolve
 from l2d_jax.data import load_splits
 from l2d_jax.files import write_text
@@ -37,6 +36,7 @@ from l2d_jax.metrics.neighbours import nearest
 from l2d_jax.run import prepare
 from l2d_jax.train import fit_briefly
 from l2d_jax.types import InputError
+from l2d_jax.variants import diffusion_prior
 from l2d_jax.workdir import library_version
 
 PAPER: Fields = {

@@ -19,11 +19,11 @@ from ml_collections import ConfigDict
 
 import l2d_jax
 from l2d_jax import parallel
-from l2d_jax.cascade import make_generator
 from l2d_jax.data import load_splits
 from l2d_jax.files import write_text
 from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.metrics.neighbours import nearest
+from l2d_jax.variants import make_generator
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 

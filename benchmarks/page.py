@@ -19,11 +19,11 @@ from compare import NOT_RUN, UNDEFINED, entry_of, grid, plain, written
 from ml_collections import ConfigDict
 from paper import Method, Options, make_config, read_methods
 
-from l2d_jax.cascade import METHODS, num_diffusion_steps
 from l2d_jax.configs import SECTIONS
 from l2d_jax.files import write_text
 from l2d_jax.metrics.about import SCORES
 from l2d_jax.types import InputError
+from l2d_jax.variants import METHODS, num_diffusion_steps
 
 Cell = dict[str, Any]
 Cells = dict[tuple[str, str], list[Cell]]  # by set and method, one a seed

@@ -40,7 +40,7 @@ from reuse import reused_networks
 
 from l2d_jax import baselines, configs, parallel, train
 from l2d_jax.baselines import BASELINES
-from l2d_jax.cascade import METHODS, Cascade, num_diffusion_steps, with_sampling
+from l2d_jax.cascade import Cascade
 from l2d_jax.configs import SECTIONS
 from l2d_jax.data import load_splits
 from l2d_jax.files import write_text
@@ -50,6 +50,7 @@ from l2d_jax.run import Task, prepare
 from l2d_jax.run import train as train_all
 from l2d_jax.stages import STAGES, Stage
 from l2d_jax.types import InputError
+from l2d_jax.variants import METHODS, num_diffusion_steps, with_sampling
 from l2d_jax.workdir import as_json, describe, make_workdir
 
 GROUPS = {

@@ -29,12 +29,13 @@ from jaxtyping import Float
 from ml_collections import ConfigDict
 
 from l2d_jax import parallel
-from l2d_jax.cascade import METHODS, reconstructor, sampler, with_sampling
+from l2d_jax.cascade import reconstructor, sampler
 from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.metrics.representations import principal_components
 from l2d_jax.stages import STAGES, fill_missing, standard_latents
 from l2d_jax.train import fit_briefly
 from l2d_jax.types import InputError, Params, Rows
+from l2d_jax.variants import METHODS, with_sampling
 
 LATENT_DIMS = (4, 8, 16, 32)
 MASK_RATES = (0.25, 0.5, 0.75)

@@ -1,9 +1,4 @@
-"""The trained cascade: noise -> r_0 -> series, and its variants as fillings.
-
-`METHODS`, the variants and the baselines, is the one place where one is chosen. A
-generator is a pair of pure functions of one key; `Cascade` adds data units, devices and
-chunks.
-"""
+"""The trained model: noise -> r_0 -> series, in data units, on all devices."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -14,181 +9,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from ml_collections import ConfigDict, FrozenConfigDict
+from ml_collections import FrozenConfigDict
 
-from l2d_jax import diffusion, parallel, sampling, stages
-from l2d_jax.baselines import BASELINES
+from l2d_jax import memory, parallel, stages
 from l2d_jax.data.normalizer import Normalizer
 from l2d_jax.data.own.arrays import from_user
 from l2d_jax.data.ragged import from_list, from_model_space, to_list, to_model_space
-from l2d_jax.stages import Generator, Variant, no_extras, no_prior, value_range
 from l2d_jax.types import (
     Examples,
     Form,
     InputError,
-    Latent,
     Params,
     RandomKey,
-    Rows,
     Series,
     SeriesBatch,
 )
-
-# --- priors: key -> r_0, standardised -------------------------------------------------
-
-
-def diffusion_prior(config: FrozenConfigDict) -> Callable:
-    """The latent chain."""
-    c, s = config.latent_stage, config.sampling
-    denoiser, schedule = stages.make_latent_denoiser(config), stages.stage_schedule(c)
-
-    def prior(params: Params, key: RandomKey) -> Latent:
-        def denoise(r_t, t):
-            output = denoiser.apply(params["latent_denoiser"], r_t, t)
-            return diffusion.predict_x_0(
-                c.prediction, schedule, output=output, x_t=r_t, t=t
-            )
-
-        return sampling.sample(
-            denoise,
-            schedule,
-            key,
-            (config.encoder.latent_dim,),
-            solver=s.latent_solver,
-            num_steps=s.latent_num_steps or None,
-            eta=s.eta,
-        )
-
-    return prior
-
-
-def oracle_prior(config: FrozenConfigDict) -> Callable:
-    """r of a random training series: what a perfect prior would give."""
-    del config
-    return lambda params, key: jax.random.choice(key, params["training_latents"])
-
-
-# --- decoders: (key, r_0) -> series in model space ------------------------------------
-
-
-def diffusion_decode(config: FrozenConfigDict, shape: tuple[int, int]) -> Callable:
-    """The data chain, given F(r_0) where there is a latent.
-
-    Estimates of x_0 are clipped to the range of the training series; models of before,
-    that don't know it, aren't.
-    """
-    c, s = config.data_stage, config.sampling
-    denoiser = stages.make_series_denoiser(config)
-    network, schedule = stages.make_condition(config, shape), stages.stage_schedule(c)
-
-    def decode(params: Params, key: RandomKey, r_0: Latent | None) -> Series:
-        within = None
-        if "low" in params and s.get("clip", True):
-            within = (params["low"][None], params["high"][None])
-        params, signal, rounds = params["series_denoiser"], None, 0
-        if r_0 is not None:  # F(r_0) is the same at every step: outside the loop
-            signal = network.apply(params["condition"], r_0)
-            rounds = s.get("start_rounds", 0)  # models of before: none
-
-        def denoise(x_t, t):
-            output = denoiser.apply(params["denoiser"], x_t, t, signal)
-            if signal is not None and s.guidance != 1.0:
-                null = jnp.zeros_like(signal)
-                without = denoiser.apply(params["denoiser"], x_t, t, null)
-                output = without + s.guidance * (output - without)
-            return diffusion.predict_x_0(
-                c.prediction, schedule, output=output, x_t=x_t, t=t
-            )
-
-        return sampling.sample(
-            denoise,
-            schedule,
-            key,
-            shape,
-            solver=s.solver,
-            num_steps=s.num_steps or None,
-            spacing=s.get("spacing", 1.0),  # models of before
-            eta=s.eta,
-            within=within,
-            start_rounds=rounds,
-        )
-
-    return decode
-
-
-def decoder_decode(config: FrozenConfigDict, shape: tuple[int, int]) -> Callable:
-    """D(r_0): the decoder of stage 1, without noise."""
-    decoder = stages.make_decoder(config, shape)
-
-    def decode(params: Params, key: RandomKey, r_0: Latent) -> Series:
-        del key
-        r = stages.raw_latents(params["latent"], r_0)
-        return decoder.apply(params["decoder"], r)
-
-    return decode
-
-
-def training_latents(config: ConfigDict, params: Params, series: Rows) -> Params:
-    """r of all training series, for `oracle_prior`, and the range of the values."""
-    latents = stages.standard_latents(config, params, series)
-    return value_range(config, params, series) | {"training_latents": latents}
-
-
-OF_LATENT = ("latent_solver", "latent_num_steps", "eta")
-OF_DATA = ("solver", "num_steps", "spacing", "eta", "clip")
-OF_CONDITION = ("guidance", "start_rounds")
-MAX_SPACING = 5.0
-FAST = {"solver": "dpm_solver++"}
-FAST_LATENT = {"latent_solver": "dpm_solver++", "latent_num_steps": 20}
-
-VARIANTS: dict[str, Variant] = {
-    "full": Variant(
-        ("encoder", "latent", "data"),
-        diffusion_prior,
-        diffusion_decode,
-        value_range,
-        chain="data_stage",
-        settings=(*OF_DATA, *OF_CONDITION, *OF_LATENT),
-        fast=FAST | FAST_LATENT,
-    ),
-    "latent_only": Variant(
-        ("encoder", "latent"),
-        diffusion_prior,
-        decoder_decode,
-        no_extras,
-        chain="",
-        settings=OF_LATENT,
-    ),
-    "data_only": Variant(
-        ("data",),
-        no_prior,
-        diffusion_decode,
-        value_range,
-        chain="data_stage",
-        settings=OF_DATA,
-        fast=FAST,
-    ),
-    "oracle_latent": Variant(
-        ("encoder", "data"),
-        oracle_prior,
-        diffusion_decode,
-        training_latents,
-        chain="data_stage",
-        settings=(*OF_DATA, *OF_CONDITION),
-        fast=FAST,
-    ),
-}
-METHODS = VARIANTS | BASELINES
-
-
-@lru_cache(maxsize=16)
-def make_generator(config: FrozenConfigDict, shape: tuple[int, int]) -> Generator:
-    """The generator of `config.variant`, for series of `shape` (L, C), model space."""
-    variant = METHODS[config.variant]
-    return Generator(variant.prior(config), variant.decode(config, shape))
-
-
-# --- the model that users hold --------------------------------------------------------
+from l2d_jax.variants import METHODS, make_generator, with_sampling
 
 
 class Layout(NamedTuple):
@@ -285,12 +121,9 @@ class Cascade:
         """As `sample`, batch by batch: memory does not depend on n."""
         check_key(key)
         check_count(n)
-        batches = parallel.share_rows(
-            sampler(self.config, self.layout.shape),
-            {"params": self.params, "key": key},
-            np.arange(n, dtype=np.int32),
-            batch_size=parallel.sampling_batch_size(self.config),
-        )
+        program = sampler(self.config, self.layout.shape)
+        inputs = {"params": self.params, "key": key}
+        batches = self._mapped(parallel.share_rows, program, inputs, n)
         return (self._in_data_units(z) for z in batches)
 
     def encode(self, x: Any) -> Float[np.ndarray, "N d"]:
@@ -321,13 +154,10 @@ class Cascade:
         """
         check_key(key)
         r_0 = self.encode(x)
-        z = parallel.map_all(
-            reconstructor(self.config, self.layout.shape),
-            {"params": self.params, "key": key, "latents": r_0},
-            np.arange(len(r_0), dtype=np.int32),
-            batch_size=parallel.sampling_batch_size(self.config),
-        )
-        examples = self._in_data_units(z)
+        program = reconstructor(self.config, self.layout.shape)
+        inputs = {"params": self.params, "key": key, "latents": r_0}
+        z = [*self._mapped(parallel.map_rows, program, inputs, len(r_0))]
+        examples = self._in_data_units(np.concatenate(z))
         return to_list(*examples[:2]) if self.layout.ragged else examples.series
 
     def __repr__(self) -> str:
@@ -335,6 +165,19 @@ class Cascade:
         return (
             f"<{type(self).__name__} {self.config.variant}: series of {length} steps x "
             f"{channels} channels, trained on {self.layout.num_series:,}>"
+        )
+
+    def _mapped(
+        self, over_rows: Callable, program: Callable, inputs: Params, n: int
+    ) -> Iterator[np.ndarray]:
+        """program(inputs, i) for i < n, batch by batch; smaller ones if need be."""
+        indices = np.arange(n, dtype=np.int32)
+        return memory.in_parts(
+            lambda first, size: over_rows(
+                program, inputs, indices[first:], batch_size=size
+            ),
+            n,
+            batch_size=parallel.sampling_batch_size(self.config),
         )
 
     def _in_data_units(self, z: np.ndarray) -> Examples:
@@ -389,70 +232,7 @@ def check_count(n: Any) -> None:
         raise InputError(f"num_samples={n}: ask for 1 or more")
 
 
-def with_sampling(
-    config: ConfigDict | FrozenConfigDict, **settings: Any
-) -> FrozenConfigDict:
-    """The config with the given fields of `config.sampling` (None: as they are)."""
-    config = ConfigDict(config.to_dict())  # a copy: nested sections too
-    given = {
-        name: value.item() if isinstance(value, np.generic | jax.Array) else value
-        for name, value in settings.items()
-        if value is not None
-    }
-    variant = METHODS[config.variant]
-    takes = variant.settings
-    for name in given.keys() - {*takes, "batch_size"}:
-        raise InputError(
-            f"{name}={given[name]}: variant {config.variant!r} has no such setting, "
-            f"leave it out (it takes: {', '.join(dict.fromkeys(takes)) or 'none'})"
-        )
-    for name, value in given.items():
-        try:
-            config.sampling[name] = value
-        except TypeError:
-            kind = type(config.sampling[name]).__name__
-            raise InputError(f"{name}={value!r}: give one of type {kind}") from None
-    s, latent_steps = config.sampling, config.latent_stage.num_diffusion_steps
-    for chain in ("", "latent_"):  # ancestral alone takes all steps
-        steps = f"{chain}num_steps"
-        if given.get(f"{chain}solver") == "ancestral" and steps not in given:
-            s[steps] = given[steps] = 0
-    if "num_steps" in given and 0 < s.num_steps < num_diffusion_steps(config):
-        others = {name: v for name, v in variant.fast.items() if name not in given}
-        if "latent_num_steps" in others:
-            others["latent_num_steps"] = min(others["latent_num_steps"], latent_steps)
-        s.update(others)
-    for solver, steps, longest in (
-        ("solver", "num_steps", num_diffusion_steps(config)),
-        ("latent_solver", "latent_num_steps", latent_steps),
-    ):
-        if solver in variant.settings:
-            stages.check_choice(s[solver], sampling.SOLVERS, solver)
-        if steps in variant.settings and s[steps]:  # 0: all steps
-            sampling.timesteps(longest, s[steps], field=steps)
-    has_guidance = "guidance" in variant.settings and s.guidance != 1.0
-    if has_guidance and not config.data_stage.condition_dropout:
-        raise InputError(
-            f"guidance={s.guidance} needs a model that was also trained without the "
-            "latent: train with --config.data_stage.condition_dropout=0.1"
-        )
-    if s.get("start_rounds", 0) < 0:
-        raise InputError(f"start_rounds={s.start_rounds}: use 0 or more")
-    if not 1.0 <= s.get("spacing", 1.0) <= MAX_SPACING:
-        raise InputError(f"spacing={s.spacing}: use 1 (even) to {MAX_SPACING:g}")
-    if s.batch_size < 0:
-        raise InputError(
-            f"batch_size={s.batch_size}: use 1 or more, or 0 (by the device)"
-        )
-    if not 0.0 <= s.eta <= 1.0:
-        raise InputError(f"eta={s.eta}: use 0 (no noise) to 1 (as ancestral)")
-    return FrozenConfigDict(config)
-
-
-def num_diffusion_steps(config: ConfigDict | FrozenConfigDict) -> int:
-    """K of the chain that draws the series; 0 where there is none."""
-    section = METHODS[config.variant].chain
-    return config[section].num_diffusion_steps if section else 0
+# --- programs: of one series, to be mapped --------------------------------------------
 
 
 @lru_cache(maxsize=16)

@@ -14,7 +14,6 @@ import jax
 from ml_collections import ConfigDict
 
 from l2d_jax import baselines, parallel
-from l2d_jax.cascade import METHODS, num_diffusion_steps, with_sampling
 from l2d_jax.data.normalizer import SCALERS
 from l2d_jax.data.protocols import PROTOCOLS
 from l2d_jax.diffusion import PREDICTIONS, WEIGHTINGS
@@ -26,9 +25,9 @@ from l2d_jax.schedules import SCHEDULES
 from l2d_jax.stages import STAGES, check_choice, stage_schedule
 from l2d_jax.train import DECAY_FIELDS
 from l2d_jax.types import InputError, tree_size
+from l2d_jax.variants import METHODS, choose_solver, with_sampling
 
 MAX_GROWTH = 100.0  # paper: 13
-NUM_STEPS = 20  # of a data chain given a latent, and of the latent chain
 SECTIONS = {
     "encoder": "encoder",
     "latent": "latent_stage",
@@ -135,26 +134,6 @@ def resolve(config: ConfigDict) -> ConfigDict:
         )
     with_sampling(config)
     return config
-
-
-def choose_solver(config: ConfigDict) -> None:
-    """The solver, steps and spacing of the data chain, where they are left open.
-
-    Given a latent few steps do, on most sets, and noise in them does no good; without
-    one it does.
-    """
-    s, longest = config.sampling, num_diffusion_steps(config)
-    if s.latent_num_steps == NUM_STEPS:  # the default
-        s.latent_num_steps = min(NUM_STEPS, config.latent_stage.num_diffusion_steps)
-    given_latent = "start_rounds" in METHODS[config.variant].settings
-    if s.solver == "auto" and given_latent:
-        s.solver = "dpm_solver++"
-        s.num_steps = s.num_steps or min(NUM_STEPS, longest)
-    elif s.solver == "auto":
-        is_shorter = 0 < s.num_steps < longest
-        fast = METHODS[config.variant].fast if is_shorter else {}
-        s.update({"solver": "ancestral", **fast})
-    s.spacing = s.spacing or (2.0 if given_latent else 1.0)
 
 
 def trained_sections(config: ConfigDict) -> list[str]:

@@ -1,15 +1,15 @@
-"""Out of memory: told from other errors, and the batch that would fit."""
+"""Out of memory: told from other errors, and work done in smaller parts."""
 
+import logging
 import traceback
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from l2d_jax import parallel
-from l2d_jax.stages import Stage
-from l2d_jax.train import batches, init_state, make_program
-from l2d_jax.types import Example, InputError
+
+log = logging.getLogger(__name__)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -27,38 +27,28 @@ def free(error: BaseException) -> None:
     traceback.clear_frames(error.__traceback__)
 
 
-def smaller_batch(
-    stage: Stage, examples: Example, c: ConfigDict, *, seed: int, steps_per_call: int
-) -> int | None:
-    """The largest half, quarter, ... of the batch that trains; None if none does.
+def in_parts(
+    work: Callable[[int, int], Iterator[np.ndarray]], n: int, *, batch_size: int
+) -> Iterator[np.ndarray]:
+    """The arrays of `work(first, batch_size)`, n rows in all.
 
-    Found by trying: one call of the program for each, on a state that is dropped.
+    Where the memory is out, it is called again for the rows that are left, with half
+    the batch.
     """
-    devices = parallel.num_devices()
-    batch_size = c.batch_size // 2 // devices * devices
-    while batch_size:
+    done = 0
+    while done < n:
         try:
-            state = parallel.place(init_state(stage, c, seed=seed))
-            steps = min(steps_per_call, c.num_steps)
-            batch = batches(examples, 0, steps, batch_size=batch_size, seed=seed)
-            program = make_program(stage, c, seed=seed)
-            jax.tree.map(np.asarray, program(state, batch)[1])
-            return batch_size
-        except Exception as error:
-            if not is_out_of_memory(error):
+            for part in work(done, batch_size):
+                yield part
+                done += len(part)
+        except (MemoryError, jax.errors.JaxRuntimeError) as error:
+            batch_size = parallel.fitting(batch_size, n - done)
+            if not is_out_of_memory(error) or batch_size == 1:
                 raise
             free(error)
-        batch_size = batch_size // 2 // devices * devices
-    return None
-
-
-def too_large(field: str, batch_size: int, fitting: int | None) -> InputError:
-    """What to do about it."""
-    mend = (
-        "a smaller one doesn't fit either: use a smaller network, or another device"
-        if fitting is None
-        else f"{fitting} fits: --config.{field}.batch_size={fitting}"
-    )
-    return InputError(
-        f"out of memory with --config.{field}.batch_size={batch_size}: {mend}"
-    )
+            log.warning(
+                "out of memory with %d series a call: now %d",
+                batch_size,
+                batch_size // 2,
+            )
+            batch_size //= 2

@@ -7,18 +7,17 @@ import json
 import logging
 import zlib
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict, FrozenConfigDict
+from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from l2d_jax import parallel
-from l2d_jax.cascade import METHODS, Cascade
+from l2d_jax.cascade import Cascade
 from l2d_jax.configs import SECTIONS
 from l2d_jax.data import load_splits, to_list
 from l2d_jax.data.normalizer import inside
@@ -27,7 +26,6 @@ from l2d_jax.data.ragged import ModelSpace
 from l2d_jax.files import FilePath, same_file, write_text
 from l2d_jax.lock import locked
 from l2d_jax.logbook import read_losses, read_seconds
-from l2d_jax.memory import free, is_out_of_memory
 from l2d_jax.metrics import evaluate
 from l2d_jax.metrics.about import SCORES
 from l2d_jax.metrics.sets import Rows, rows_of
@@ -36,6 +34,7 @@ from l2d_jax.report import write_report
 from l2d_jax.samples import check_out, read_npz, write_samples
 from l2d_jax.stages import interpolated
 from l2d_jax.types import Examples, InputError, Splits, is_ragged, tree_size
+from l2d_jax.variants import METHODS
 from l2d_jax.workdir import as_json, load, made_by, make_workdir
 
 log = logging.getLogger(__name__)
@@ -89,19 +88,8 @@ def sample_to_file(
         raise InputError(f"--out={path}: it is what the model was trained on: keep it")
     model = model.with_sampling(**settings)
     made_with = sample_settings(model, n=n, seed=seed)
-    while True:
-        try:
-            write_batches(model, path, n=n, seed=seed, settings=made_with)
-            return path
-        except (MemoryError, jax.errors.JaxRuntimeError) as error:
-            size = min(parallel.sampling_batch_size(model.config), n)
-            if not is_out_of_memory(error) or size == 1:
-                raise
-            free(error)
-        config = ConfigDict(model.config.to_dict())
-        config.sampling.batch_size = size // 2  # memory, not results
-        model = replace(model, config=FrozenConfigDict(config))
-        log.warning("out of memory with %d series a call: now %d", size, size // 2)
+    write_batches(model, path, n=n, seed=seed, settings=made_with)
+    return path
 
 
 def write_batches(

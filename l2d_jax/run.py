@@ -18,7 +18,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import baselines, configs, memory, parallel
 from l2d_jax.adaptive import with_latent
-from l2d_jax.cascade import METHODS, Cascade, Layout
+from l2d_jax.cascade import Cascade, Layout
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model
 from l2d_jax.configs import SECTIONS, resolve, with_equal_size, with_sizes
 from l2d_jax.data import ModelSpace, Normalizer, load_splits, read_array, split
@@ -31,7 +31,9 @@ from l2d_jax.programs import keep_programs
 from l2d_jax.results import generate, read_json, report, score
 from l2d_jax.stages import STAGES
 from l2d_jax.train import fit as fit_stage
+from l2d_jax.train import smaller_batch, too_large
 from l2d_jax.types import InputError, Splits, is_ragged
+from l2d_jax.variants import METHODS
 from l2d_jax.workdir import (
     as_json,
     check_shared,
@@ -242,11 +244,11 @@ def train(task: Task, workdir: FilePath) -> Cascade:
                 if not memory.is_out_of_memory(error):
                     raise
                 memory.free(error)
-                fitting = memory.smaller_batch(
+                fitting = smaller_batch(
                     stage, examples, c, seed=config.seed, steps_per_call=steps_per_call
                 )
                 field = SECTIONS[name]
-                raise memory.too_large(field, c.batch_size, fitting) from None
+                raise too_large(field, c.batch_size, fitting) from None
         ema_params = jax.tree.map(np.asarray, ema_params)
         params |= stage.export(ema_params, task.series)
     params |= variant.extras(config, params, task.series)

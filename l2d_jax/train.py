@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from l2d_jax import parallel, preemption
+from l2d_jax import memory, parallel, preemption
 from l2d_jax.checkpoints import Checkpoints
 from l2d_jax.data.sampler import chunk_indices
 from l2d_jax.logbook import Logbook
@@ -292,3 +292,43 @@ def check_finite(
             f"checkpoint: {checkpoints.latest()}. Lower the stage's learning_rate (in "
             "another --workdir), or look for outliers in the data"
         )
+
+
+# --- out of memory -------------------------------------------------------------------
+
+
+def smaller_batch(
+    stage: Stage, examples: Example, c: ConfigDict, *, seed: int, steps_per_call: int
+) -> int | None:
+    """The largest half, quarter, ... of the batch that trains; None if none does.
+
+    Found by trying: one call of the program for each, on a state that is dropped.
+    """
+    devices = parallel.num_devices()
+    batch_size = c.batch_size // 2 // devices * devices
+    while batch_size:
+        try:
+            state = parallel.place(init_state(stage, c, seed=seed))
+            steps = min(steps_per_call, c.num_steps)
+            batch = batches(examples, 0, steps, batch_size=batch_size, seed=seed)
+            program = make_program(stage, c, seed=seed)
+            jax.tree.map(np.asarray, program(state, batch)[1])
+            return batch_size
+        except Exception as error:
+            if not memory.is_out_of_memory(error):
+                raise
+            memory.free(error)
+        batch_size = batch_size // 2 // devices * devices
+    return None
+
+
+def too_large(field: str, batch_size: int, fitting: int | None) -> InputError:
+    """What to do about it."""
+    mend = (
+        "a smaller one doesn't fit either: use a smaller network, or another device"
+        if fitting is None
+        else f"{fitting} fits: --config.{field}.batch_size={fitting}"
+    )
+    return InputError(
+        f"out of memory with --config.{field}.batch_size={batch_size}: {mend}"
+    )

@@ -9,18 +9,17 @@ from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import parallel
 from l2d_jax.cascade import (
-    VARIANTS,
     Cascade,
     Layout,
     check_count,
     check_key,
     sampler,
-    with_sampling,
 )
 from l2d_jax.configs import base, resolve
 from l2d_jax.data import Normalizer
 from l2d_jax.stages import STAGES, standard_latents, value_range
 from l2d_jax.types import InputError
+from l2d_jax.variants import VARIANTS, with_sampling
 
 SHIFT, SCALE = np.float32([10, -3]), np.float32([2, 50])
 

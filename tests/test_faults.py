@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from l2d_jax import cli, lock, memory, results, run
+from l2d_jax import cli, lock, memory, parallel, results, run, train
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model
 from l2d_jax.configs import resolve
 from l2d_jax.data import read_array, split
@@ -281,7 +281,7 @@ def test_out_of_memory_while_training(tmp_path, monkeypatch):
     """the device's memory is too small for a batch -> the error names one that fits"""
     from test_run import tiny, waves
 
-    make_program = memory.make_program
+    make_program = train.make_program
     tried = []
 
     def small_device(stage, c, *, seed):
@@ -296,8 +296,7 @@ def test_out_of_memory_while_training(tmp_path, monkeypatch):
 
         return call
 
-    monkeypatch.setattr(memory, "make_program", small_device)
-    monkeypatch.setattr("l2d_jax.train.make_program", small_device)
+    monkeypatch.setattr(train, "make_program", small_device)
     config = tiny("data_only")
     config.data_stage.batch_size = 72
     says = (
@@ -310,25 +309,60 @@ def test_out_of_memory_while_training(tmp_path, monkeypatch):
 
 
 def test_out_of_memory_while_sampling(tmp_path, monkeypatch, caplog):
-    """too many series in one call of the sampler -> half as many, the same series"""
+    """too many series in one call of a program -> half as many, the same series"""
     from test_run import tiny, waves
 
-    config = tiny("data_only")
-    model = run.fit(waves(), workdir=tmp_path / "w", config=config)
+    config = tiny("full")
+    config.sampling.batch_size = 16
+    model, key = (
+        run.fit(waves(), workdir=tmp_path / "w", config=config),
+        jax.random.key(0),
+    )
+    at_once = [model.sample(key, 20), model.reconstruct(key, waves())]
     results.sample_to_file(model, tmp_path / "a.npz", n=20, seed=0)
-    sample_batches = type(model).sample_batches
+    map_rows, calls = parallel.map_rows, []
 
-    def small_device(self, key, n):
-        if self.config.sampling.batch_size > 4:
-            raise exhausted()
-        return sample_batches(self, key, n)
+    def small_device(function, params, rows, *, batch_size):
+        calls.append((len(rows), batch_size))
+        parts = map_rows(
+            function, params, rows, batch_size=batch_size, devices=jax.devices()[:1]
+        )
+        for i, part in enumerate(parts):
+            if i and batch_size > 4:  # the second call of a program is too much
+                raise exhausted()
+            yield part
 
-    monkeypatch.setattr(type(model), "sample_batches", small_device)
+    monkeypatch.setattr(parallel, "map_rows", small_device)
+    np.testing.assert_allclose(model.sample(key, 20), at_once[0], atol=1e-5)
+    assert calls == [(20, 16), (4, 4)]  # nothing is made twice
+    in_parts = model.reconstruct(key, waves())
+    np.testing.assert_allclose(in_parts, at_once[1], atol=1e-5)
     results.sample_to_file(model, tmp_path / "b.npz", n=20, seed=0)
     (a, made_with), (b, again) = (read_npz(tmp_path / f"{x}.npz") for x in "ab")
-    np.testing.assert_allclose(a.series, b.series, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(a.series, b.series, atol=1e-5)
     assert made_with == again  # so that the run finds them done
     assert "with 8 series a call: now 4" in caplog.text
+
+
+def test_work_in_parts_ends_where_one_row_is_too_much():
+    """memory for no row at all, or another error -> raised after all sizes, or once"""
+    sizes = []
+
+    def work(error):
+        def attempt(first, size):
+            sizes.append(size)
+            yield np.arange(first, first + 1)
+            raise error
+
+        return attempt
+
+    with pytest.raises(jax.errors.JaxRuntimeError, match="RESOURCE_EXHAUSTED"):
+        list(memory.in_parts(work(exhausted()), 99, batch_size=32))
+    assert sizes == [32, 16, 8, 4, 2, 1]
+    sizes.clear()
+    with pytest.raises(ValueError, match="another"):
+        list(memory.in_parts(work(ValueError("another")), 99, batch_size=32))
+    assert sizes == [32]
 
 
 # --- the command line -----------------------------------------------------------------

@@ -14,13 +14,13 @@ import pytest
 
 import l2d_jax
 from l2d_jax import configs, results, run
-from l2d_jax.cascade import VARIANTS
 from l2d_jax.checkpoints import load_model
 from l2d_jax.configs import base, resolve
 from l2d_jax.data import load_splits
 from l2d_jax.logbook import rows
 from l2d_jax.samples import read_npz
 from l2d_jax.types import InputError
+from l2d_jax.variants import VARIANTS
 from l2d_jax.workdir import make_workdir
 
 ROOT = Path(__file__).resolve().parents[1]
