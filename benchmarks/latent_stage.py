@@ -28,7 +28,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_predict
 
-from l2d_jax import configs, parallel, stages
+from l2d_jax import configs, latents, parallel, stages
 from l2d_jax.configs import resolve
 from l2d_jax.data import load_splits
 from l2d_jax.files import write_text
@@ -66,20 +66,20 @@ def representations(config: Any) -> np.ndarray:
     series = np.asarray(task.series[:], np.float32)
     stage = stages.STAGES["encoder"](task.config, series.shape[1:])
     params = fit_briefly(stage, series, task.config.encoder, seed=config.seed)
-    return stages.encode_all(task.config, params["encoder"], series)
+    return latents.encode_all(task.config, params["encoder"], series)
 
 
 def generated(config: Any, r: np.ndarray) -> np.ndarray:
     """As many r as there are, of a latent stage trained on them."""
-    latent = stages.latent_moments(r, whiten=config.encoder.whiten)
-    z = stages.standardise(latent, r).astype(np.float32)
+    latent = latents.latent_moments(r, whiten=config.encoder.whiten)
+    z = latents.standardise(latent, r).astype(np.float32)
     stage = stages.STAGES["latent"](config, (1, 1))
     params = fit_briefly(stage, z, config.latent_stage, seed=config.seed)
     prior = diffusion_prior(FrozenConfigDict(config))
 
     def one(inputs, index):
         key = jax.random.fold_in(jax.random.key(config.seed), index)
-        return stages.raw_latents(inputs["latent"], prior(inputs, key))
+        return latents.raw_latents(inputs["latent"], prior(inputs, key))
 
     rows = np.arange(len(r), dtype=np.int32)
     inputs = {"latent": latent, "latent_denoiser": params}
@@ -104,9 +104,9 @@ def median_distance(a: np.ndarray, b: np.ndarray, **settings: bool) -> float:
 def measure(config: Any, r: np.ndarray) -> dict[str, float]:
     """Scores of one row."""
     start = time.perf_counter()
-    white = stages.latent_moments(r, whiten=True)
+    white = latents.latent_moments(r, whiten=True)
     real, other = (
-        stages.standardise(white, one).astype(np.float32)
+        latents.standardise(white, one).astype(np.float32)
         for one in (r, generated(config, r))
     )
     among = median_distance(real, real, exclude_self=True)

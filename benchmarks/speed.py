@@ -41,7 +41,7 @@ import numpy as np
 from jax.extend.core import jaxprs_in_params
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from l2d_jax import configs, parallel, sampling, stages, train
+from l2d_jax import configs, networks, parallel, sampling, stages, train
 from l2d_jax.cascade import Cascade, Layout
 from l2d_jax.data import Normalizer
 from l2d_jax.files import write_text
@@ -169,7 +169,7 @@ def trainer(model: Cascade, batch: int, steps: int) -> Callable[[], int]:
 
 def denoiser(model: Cascade, batch: int, calls: int) -> tuple[Callable[[], int], int]:
     """Calls of the data denoiser in one scan; and the operations of one call."""
-    network = stages.make_series_denoiser(model.config)
+    network = networks.make_series_denoiser(model.config)
     params = model.params["series_denoiser"]
     x_t, t, signal = inputs(model, batch)
 
@@ -208,7 +208,7 @@ def inputs(model: Cascade, batch: int):
     """x_t, t and F(r) for one call."""
     x_t = jax.random.normal(jax.random.key(0), (batch, *model.layout.shape))
     r = jax.random.normal(jax.random.key(1), (batch, model.config.encoder.latent_dim))
-    network = stages.make_condition(model.config, model.layout.shape)
+    network = networks.make_condition(model.config, model.layout.shape)
     apply = jax.vmap(network.apply, (None, 0))
     signal = jax.jit(apply)(model.params["series_denoiser"]["condition"], r)
     return x_t, jnp.int32(50), signal
@@ -260,7 +260,7 @@ def torch_tasks(model: Cascade, *, batch: int, training_batch: int, part: int):
     )
     peer.copy_weights(model.params["series_denoiser"], network, condition)
     error = difference(model, network, condition)
-    schedule = stages.stage_schedule(c)
+    schedule = networks.stage_schedule(c)
     steps = sampling.timesteps(schedule.num_steps, FULL)
     table = sampling.solver_table("ancestral", schedule, steps, eta=1.0)
     rows = [
@@ -338,8 +338,8 @@ def difference(model: Cascade, network, condition) -> float:
     params = model.params["series_denoiser"]
     x_t, t, _ = inputs(model, 16)
     r = jax.random.normal(jax.random.key(1), (16, model.config.encoder.latent_dim))
-    ours = stages.make_series_denoiser(model.config)
-    ours_f = stages.make_condition(model.config, model.layout.shape)
+    ours = networks.make_series_denoiser(model.config)
+    ours_f = networks.make_condition(model.config, model.layout.shape)
     signal = jax.vmap(ours_f.apply, (None, 0))(params["condition"], r)
     x_0 = jax.vmap(ours.apply, (None, 0, None, 0))(params["denoiser"], x_t, t, signal)
     with torch.inference_mode():

@@ -30,9 +30,11 @@ from ml_collections import ConfigDict
 
 from l2d_jax import parallel
 from l2d_jax.cascade import reconstructor, sampler
+from l2d_jax.latents import standard_latents
 from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.metrics.representations import principal_components
-from l2d_jax.stages import STAGES, fill_missing, standard_latents
+from l2d_jax.missing import fill_missing
+from l2d_jax.stages import STAGES
 from l2d_jax.train import fit_briefly
 from l2d_jax.types import InputError, Params, Rows
 from l2d_jax.variants import METHODS, with_sampling

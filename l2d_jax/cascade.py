@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from ml_collections import FrozenConfigDict
 
-from l2d_jax import memory, parallel, stages
+from l2d_jax import latents, memory, parallel
 from l2d_jax.data.normalizer import Normalizer
 from l2d_jax.data.own.arrays import from_user
 from l2d_jax.data.ragged import from_list, from_model_space, to_list, to_model_space
@@ -141,7 +141,7 @@ class Cascade:
         if "encoder" not in self.params:
             raise InputError(f"variant {self.config.variant!r} has no encoder")
         z = to_model_space(self._examples(x), self.normalizer, self.layout.ragged)
-        return stages.standard_latents(self.config, self.params, z)
+        return latents.standard_latents(self.config, self.params, z)
 
     def reconstruct(
         self, key: RandomKey, x: Any

@@ -30,9 +30,9 @@ from l2d_jax.metrics import evaluate
 from l2d_jax.metrics.about import SCORES
 from l2d_jax.metrics.sets import Rows, rows_of
 from l2d_jax.metrics.table import table
+from l2d_jax.missing import interpolated
 from l2d_jax.report import write_report
 from l2d_jax.samples import check_out, read_npz, write_samples
-from l2d_jax.stages import interpolated
 from l2d_jax.types import Examples, InputError, Splits, is_ragged, tree_size
 from l2d_jax.variants import METHODS
 from l2d_jax.workdir import as_json, load, made_by, make_workdir

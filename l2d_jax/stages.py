@@ -1,33 +1,33 @@
 """The three stages of training, each a value: config -> Stage.
 
-A stage is four pure functions. What it needs from the stages before it, `upstream`,
-goes only into `prepare`, so that no gradient can reach it; `loss` sees its own
-parameters and one example, and is batched by `vmap` outside.
+A stage is a name and four pure functions (TimeGAN's has two more). What it needs from
+the stages before it, `upstream`, goes only into `prepare`, so that no gradient can
+reach it; `loss` sees its own parameters and one example, and is batched by `vmap`
+outside.
 """
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from l2d_jax import diffusion, parallel
-from l2d_jax.models import (
-    ConditionNetwork,
-    Decoder,
-    Encoder,
-    LatentDenoiser,
-    SeriesDenoiser,
+from l2d_jax import diffusion
+from l2d_jax.latents import encode_all, latent_moments, standard_latents
+from l2d_jax.missing import fill_missing, without_hidden
+from l2d_jax.networks import (
+    make_condition,
+    make_decoder,
+    make_encoder,
+    make_latent_denoiser,
+    make_series_denoiser,
+    stage_schedule,
 )
-from l2d_jax.schedules import NoiseSchedule, make_schedule
 from l2d_jax.types import (
     Example,
-    InputError,
     Latent,
     Metrics,
     Params,
@@ -37,9 +37,7 @@ from l2d_jax.types import (
     Series,
 )
 
-ENCODE_BATCH = 256
 PIECE = 4_096  # series looked at in one go
-LEAST_DEVIATION = 1e-4  # of r in a direction that counts, a share of the largest
 
 
 class Stage(NamedTuple):
@@ -222,193 +220,3 @@ STAGES: dict[str, Callable[[ConfigDict, tuple[int, int]], Stage]] = {
     "latent": latent_stage,
     "data": data_stage,
 }
-
-
-# --- networks and schedules from the config -------------------------------------------
-
-
-def make_encoder(config: ConfigDict) -> Encoder:
-    """E."""
-    c = config.encoder
-    return Encoder(c.latent_dim, c.width, c.features, c.depth, dtype_of(config))
-
-
-def make_decoder(config: ConfigDict, shape: tuple[int, int]) -> Decoder:
-    """D, for series of `shape` (L, C)."""
-    c = config.encoder
-    return Decoder(
-        *shape, c.decoder_patch, c.decoder_width, c.decoder_layers, dtype_of(config)
-    )
-
-
-def make_latent_denoiser(config: ConfigDict) -> LatentDenoiser:
-    """r_phi."""
-    c = config.latent_stage
-    return LatentDenoiser(c.width, c.num_blocks, c.num_octaves, dtype_of(config))
-
-
-def make_condition(config: ConfigDict, shape: tuple[int, int]) -> ConditionNetwork:
-    """F, for series of `shape` (L, C)."""
-    c = config.data_stage
-    num_tokens = -(-shape[0] // c.patch)
-    return ConditionNetwork(
-        num_tokens,
-        c.condition_width,
-        c.condition_layers,
-        dtype_of(config),
-        c.get("condition_network", "cnn"),  # models of version 0.1.0 don't say
-    )
-
-
-def make_series_denoiser(config: ConfigDict) -> SeriesDenoiser:
-    """x_theta."""
-    c = config.data_stage
-    return SeriesDenoiser(
-        c.patch, c.width, c.num_blocks, c.mixing, c.condition, dtype_of(config)
-    )
-
-
-def dtype_of(config: ConfigDict) -> jnp.dtype:
-    """Precision of the factors of products; all else is float32."""
-    return jnp.dtype(config.training.compute_dtype)
-
-
-def stage_schedule(c: ConfigDict) -> NoiseSchedule:
-    """The noise schedule of a diffusion stage."""
-    return make_schedule(
-        c.schedule,
-        num_steps=c.num_diffusion_steps,
-        beta_first=c.beta_first,
-        beta_last=c.beta_last,
-        noise_scale=c.get("noise_scale", 1.0),  # models of version 0.1.0 have none
-    )
-
-
-# --- missing values -------------------------------------------------------------------
-
-
-def fill_missing(x: Series) -> tuple[Series, Bool[Array, "L C"]]:
-    """x with NaN filled in, and where x was known, which is where a loss may look.
-
-    Filled by linear interpolation along time, at the ends by the nearest known value,
-    in a channel without any by 0. What is known stays as it is, bit by bit.
-    """
-    steps, length = jnp.arange(x.shape[0])[:, None], x.shape[0]
-    observed = ~jnp.isnan(x)
-    known = jnp.where(observed, x, 0.0)
-    before = jax.lax.cummax(jnp.where(observed, steps, -1), axis=0)
-    after = jax.lax.cummin(jnp.where(observed, steps, length), axis=0, reverse=True)
-    left = jnp.clip(jnp.where(before < 0, after, before), 0, length - 1)
-    right = jnp.clip(jnp.where(after == length, before, after), 0, length - 1)
-    x_left = jnp.take_along_axis(known, left, axis=0)
-    x_right = jnp.take_along_axis(known, right, axis=0)
-    share = (steps - left) / jnp.maximum(right - left, 1)
-    between = x_left + jnp.clip(share, 0.0, 1.0) * (x_right - x_left)
-    return jnp.where(observed, x, between), observed
-
-
-def without_hidden(
-    x: Series, hidden: Bool[Array, " L"]
-) -> tuple[Series, Bool[Array, " L"]]:
-    """What the encoder may see: x, and the steps with a value that aren't hidden.
-
-    Where a channel of a step is missing it is interpolated between values that are
-    seen, so that none comes from a hidden step.
-    """
-    seen, observed = fill_missing(jnp.where(hidden[:, None], jnp.nan, x))
-    return seen, observed.any(axis=-1)
-
-
-def interpolated(_: tuple[()], x: Series) -> Series:
-    """Without missing values: for `parallel.map_all`, that has nothing to share."""
-    return fill_missing(x)[0]
-
-
-# --- latents --------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=16)
-def encode_one(config: FrozenConfigDict) -> Callable[[Params, Series], Latent]:
-    """(encoder params, x [L, C]) -> r [d], the same object for the same config.
-
-    Steps without any value count as hidden. With `num_masks`, r is the mean over so
-    many masks of the training rate, the same ones for every series.
-    """
-    encoder, c = make_encoder(config), config.encoder
-
-    def encode(params: Params, x: Series) -> Latent:
-        if not c.num_masks:
-            nothing = jnp.zeros(x.shape[:1], bool)
-            return encoder.apply(params, *without_hidden(x, nothing))
-        shown = jnp.float32(1.0 - c.mask_rate)
-        key = jax.random.key(0, impl="threefry2x32")  # whatever the user's default
-        hidden = ~jax.random.bernoulli(key, shown, (c.num_masks, x.shape[0]))
-        encode_shown = jax.vmap(
-            lambda one: encoder.apply(params, *without_hidden(x, one))
-        )
-        return encode_shown(hidden).mean(axis=0)
-
-    return encode
-
-
-def encode_all(
-    config: ConfigDict, params: Params, series: Rows
-) -> Float[np.ndarray, "N d"]:
-    """r = E(x), nothing hidden unless `num_masks` says so, for all series [N, L, C]."""
-    encode = encode_one(FrozenConfigDict(config))
-    return parallel.map_all(encode, params, series, batch_size=ENCODE_BATCH)
-
-
-def standard_latents(
-    config: ConfigDict, upstream: Params, series: Rows
-) -> Float[np.ndarray, "N d"]:
-    """r = E(x), standardised: what stages 2 and 3 work with."""
-    return standardise(
-        upstream["latent"], encode_all(config, upstream["encoder"], series)
-    )
-
-
-def standardise(
-    latent: Params, r: Float[np.ndarray, "N d"]
-) -> Float[np.ndarray, "N d"]:
-    """z of r = mean + scale z; 0 in directions in which no training series varied."""
-    scale = np.asarray(as_matrix(latent["scale"]))
-    inverse = np.linalg.pinv(scale, rcond=2 * LEAST_DEVIATION, hermitian=True)
-    return (r - np.asarray(latent["mean"])[None]) @ inverse
-
-
-def raw_latents(latent: Params, z: Latent) -> Latent:
-    """r = mean + scale z: the inverse of `standardise`, for one z; what D decodes."""
-    return latent["mean"] + as_matrix(latent["scale"]) @ z
-
-
-def latent_moments(r: Float[np.ndarray, "N d"], *, whiten: bool) -> Params:
-    """Mean [d] and scale [d, d] of the representations r of the training series.
-
-    The scale is the root of their covariance, so that z has variance 1 in every
-    direction. Nothing keeps E from spreading what it knows over correlated dimensions;
-    divided by its own deviation each, they vary in some directions by less than the
-    noise of most diffusion steps. Without `whiten` the scale is that, a diagonal.
-    """
-    covariance = np.atleast_2d(np.cov(r.astype(np.float64), rowvar=False, bias=True))
-    if not whiten:
-        covariance = np.diag(np.diag(covariance))
-    variances, directions = np.linalg.eigh(covariance)
-    # A direction without variance stays one, instead of growing to noise.
-    variances = np.maximum(variances, LEAST_DEVIATION**2 * variances[-1])
-    if variances[-1] < 1e-12:  # all series have the same r
-        variances = np.ones_like(variances)
-    scale = (directions * np.sqrt(variances)) @ directions.T
-    mean = r.mean(axis=0, dtype=np.float64)  # in float32 it drifts with many series
-    return {"mean": mean.astype(np.float32), "scale": scale.astype(np.float32)}
-
-
-def as_matrix(scale: Array | np.ndarray) -> Array | np.ndarray:
-    """[d, d], also of models of version 0.1.0, which keep one deviation a dimension."""
-    return scale if scale.ndim == 2 else jnp.diag(scale)
-
-
-def check_choice(value: str, choices, field: str) -> None:
-    """Raises `InputError` naming the field and what it can be."""
-    if value not in choices:
-        raise InputError(f"{field}={value!r}: use one of {', '.join(choices)}")

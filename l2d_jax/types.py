@@ -5,7 +5,7 @@ N examples of a data set, K diffusion steps, S solver steps, T tokens (L / patch
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -111,3 +111,9 @@ def tree_size(params: Params) -> int:
 
 
 Metrics: TypeAlias = Mapping[str, Scalar]
+
+
+def check_choice(value: str, choices: Iterable[str], field: str) -> None:
+    """Raises `InputError` naming the field and what it can be."""
+    if value not in choices:
+        raise InputError(f"{field}={value!r}: use one of {', '.join(choices)}")

@@ -13,10 +13,18 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from l2d_jax import diffusion, sampling, stages
+from l2d_jax import diffusion, latents, networks, sampling
 from l2d_jax.baselines import BASELINES
 from l2d_jax.stages import Generator, Variant, no_extras, no_prior, value_range
-from l2d_jax.types import InputError, Latent, Params, RandomKey, Rows, Series
+from l2d_jax.types import (
+    InputError,
+    Latent,
+    Params,
+    RandomKey,
+    Rows,
+    Series,
+    check_choice,
+)
 
 # --- priors: key -> r_0, standardised -------------------------------------------------
 
@@ -24,7 +32,8 @@ from l2d_jax.types import InputError, Latent, Params, RandomKey, Rows, Series
 def diffusion_prior(config: FrozenConfigDict) -> Callable:
     """The latent chain."""
     c, s = config.latent_stage, config.sampling
-    denoiser, schedule = stages.make_latent_denoiser(config), stages.stage_schedule(c)
+    denoiser = networks.make_latent_denoiser(config)
+    schedule = networks.stage_schedule(c)
 
     def prior(params: Params, key: RandomKey) -> Latent:
         def denoise(r_t, t):
@@ -62,8 +71,9 @@ def diffusion_decode(config: FrozenConfigDict, shape: tuple[int, int]) -> Callab
     that don't know it, aren't.
     """
     c, s = config.data_stage, config.sampling
-    denoiser = stages.make_series_denoiser(config)
-    network, schedule = stages.make_condition(config, shape), stages.stage_schedule(c)
+    denoiser = networks.make_series_denoiser(config)
+    network = networks.make_condition(config, shape)
+    schedule = networks.stage_schedule(c)
 
     def decode(params: Params, key: RandomKey, r_0: Latent | None) -> Series:
         within = None
@@ -102,11 +112,11 @@ def diffusion_decode(config: FrozenConfigDict, shape: tuple[int, int]) -> Callab
 
 def decoder_decode(config: FrozenConfigDict, shape: tuple[int, int]) -> Callable:
     """D(r_0): the decoder of stage 1, without noise."""
-    decoder = stages.make_decoder(config, shape)
+    decoder = networks.make_decoder(config, shape)
 
     def decode(params: Params, key: RandomKey, r_0: Latent) -> Series:
         del key
-        r = stages.raw_latents(params["latent"], r_0)
+        r = latents.raw_latents(params["latent"], r_0)
         return decoder.apply(params["decoder"], r)
 
     return decode
@@ -114,8 +124,8 @@ def decoder_decode(config: FrozenConfigDict, shape: tuple[int, int]) -> Callable
 
 def training_latents(config: ConfigDict, params: Params, series: Rows) -> Params:
     """r of all training series, for `oracle_prior`, and the range of the values."""
-    latents = stages.standard_latents(config, params, series)
-    return value_range(config, params, series) | {"training_latents": latents}
+    r = latents.standard_latents(config, params, series)
+    return value_range(config, params, series) | {"training_latents": r}
 
 
 OF_LATENT = ("latent_solver", "latent_num_steps", "eta")
@@ -234,7 +244,7 @@ def with_sampling(
         ("latent_solver", "latent_num_steps", latent_steps),
     ):
         if solver in variant.settings:
-            stages.check_choice(s[solver], sampling.SOLVERS, solver)
+            check_choice(s[solver], sampling.SOLVERS, solver)
         if steps in variant.settings and s[steps]:  # 0: all steps
             sampling.timesteps(longest, s[steps], field=steps)
     has_guidance = "guidance" in variant.settings and s.guidance != 1.0

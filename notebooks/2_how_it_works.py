@@ -58,7 +58,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import l2d_jax
-from l2d_jax import configs, diffusion, sampling, stages
+from l2d_jax import configs, diffusion, networks, sampling
 from l2d_jax.data import load_splits
 from l2d_jax.data.public.synthetic import mixture_templates
 from l2d_jax.plots import GENERATED, REAL
@@ -205,8 +205,8 @@ def chain(denoise, schedule, key, shape):
 
 @jax.jit
 def latent_chains(keys):
-    c, schedule = frozen.latent_stage, stages.stage_schedule(frozen.latent_stage)
-    network = stages.make_latent_denoiser(frozen)
+    c, schedule = frozen.latent_stage, networks.stage_schedule(frozen.latent_stage)
+    network = networks.make_latent_denoiser(frozen)
 
     def denoise(r_t, t):
         output = network.apply(model.params["latent_denoiser"], r_t, t)
@@ -237,10 +237,10 @@ plt.show()
 # without clipping too. One latent, one chain:
 
 # %%
-c, data_schedule = frozen.data_stage, stages.stage_schedule(frozen.data_stage)
+c, data_schedule = frozen.data_stage, networks.stage_schedule(frozen.data_stage)
 shape = model.layout.shape
-denoiser = stages.make_series_denoiser(frozen)
-network = stages.make_condition(frozen, shape)
+denoiser = networks.make_series_denoiser(frozen)
+network = networks.make_condition(frozen, shape)
 params = model.params["series_denoiser"]
 
 

@@ -17,7 +17,8 @@ from l2d_jax.cascade import (
 )
 from l2d_jax.configs import base, resolve
 from l2d_jax.data import Normalizer
-from l2d_jax.stages import STAGES, standard_latents, value_range
+from l2d_jax.latents import standard_latents
+from l2d_jax.stages import STAGES, value_range
 from l2d_jax.types import InputError
 from l2d_jax.variants import VARIANTS, with_sampling
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ml_collections import FrozenConfigDict
 
-from l2d_jax import diffusion, stages
+from l2d_jax import diffusion, latents, missing, networks, stages
 from l2d_jax.baselines import fourier_diffusion
 from l2d_jax.configs import base, resolve
 
@@ -42,7 +42,7 @@ def test_filled_by_interpolation_by_hand():
         ],
         np.float32,
     )
-    filled, observed = stages.fill_missing(jnp.asarray(x))
+    filled, observed = missing.fill_missing(jnp.asarray(x))
     expected = np.stack([[2, 2, 4, 6, 8], [1, 3, 5, 7, 7], [0, 0, 0, 0, 0]], axis=1)
     np.testing.assert_allclose(filled, expected, rtol=1e-6)
     np.testing.assert_array_equal(observed, ~np.isnan(x))
@@ -52,7 +52,7 @@ def test_filling_agrees_with_numpy_and_keeps_what_is_known():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(50, 4)).astype(np.float32)
     x[rng.uniform(size=x.shape) < 0.4] = NAN
-    filled, _ = stages.fill_missing(jnp.asarray(x))
+    filled, _ = missing.fill_missing(jnp.asarray(x))
     steps = np.arange(50)
     for c in range(4):
         known = ~np.isnan(x[:, c])
@@ -83,26 +83,26 @@ def test_missing_values_are_in_no_loss(name):
     )
     loss = float(stage.loss(params, key, example)[0])
 
-    filled, observed = stages.fill_missing(jnp.asarray(x))
+    filled, observed = missing.fill_missing(jnp.asarray(x))
     if name == "encoder":
         mask = jax.random.bernoulli(jax.random.split(key)[0], 0.5, (10,))
-        seen, visible = stages.without_hidden(jnp.asarray(x), mask)
+        seen, visible = missing.without_hidden(jnp.asarray(x), mask)
         assert (visible != ~mask).any(), "the empty steps are hidden anyway"
-        r = stages.make_encoder(config).apply(params["encoder"], seen, visible)
-        x_hat = stages.make_decoder(config, SHAPE).apply(params["decoder"], r)
+        r = networks.make_encoder(config).apply(params["encoder"], seen, visible)
+        x_hat = networks.make_decoder(config, SHAPE).apply(params["decoder"], r)
         counted = observed & mask[:, None]
         expected = jnp.square(filled - x_hat)[counted].mean()
     else:
         key_loss, _, _ = jax.random.split(key, 3)
         key_t, key_eps = jax.random.split(key_loss)
-        schedule = stages.stage_schedule(config.data_stage)
+        schedule = networks.stage_schedule(config.data_stage)
         t = jax.random.randint(key_t, (), 0, schedule.num_steps)
         eps = jax.random.normal(key_eps, SHAPE)
         x_t = diffusion.q_sample(schedule, x_0=filled, t=t, eps=eps)
-        signal = stages.make_condition(config, SHAPE).apply(
+        signal = networks.make_condition(config, SHAPE).apply(
             params["condition"], example["r_0"]
         )
-        x_hat = stages.make_series_denoiser(config).apply(
+        x_hat = networks.make_series_denoiser(config).apply(
             params["denoiser"], x_t, t, signal
         )
         expected = jnp.square(filled - x_hat)[observed].mean()
@@ -121,8 +121,8 @@ def correlated(n=500):
 
 def test_whitened_latents_have_variance_1_in_every_direction():
     r = correlated()
-    latent = stages.latent_moments(r, whiten=True)
-    z = stages.standardise(latent, r)
+    latent = latents.latent_moments(r, whiten=True)
+    z = latents.standardise(latent, r)
     np.testing.assert_allclose(z.mean(axis=0), 0.0, atol=1e-3)
     np.testing.assert_allclose(np.cov(z.T, bias=True), np.eye(3), atol=2e-3)
     # The root is the symmetric one: dimensions keep their names and signs.
@@ -132,17 +132,17 @@ def test_whitened_latents_have_variance_1_in_every_direction():
 
 def test_latents_that_are_not_whitened_are_divided_by_their_deviations():
     r = correlated()
-    latent = stages.latent_moments(r, whiten=False)
-    z = stages.standardise(latent, r)
+    latent = latents.latent_moments(r, whiten=False)
+    z = latents.standardise(latent, r)
     np.testing.assert_allclose(z, (r - r.mean(axis=0)) / r.std(axis=0), atol=1e-4)
 
 
 @pytest.mark.parametrize("whiten", [True, False])
 def test_raw_latents_undo_the_standardisation(whiten):
     r = correlated()
-    latent = stages.latent_moments(r, whiten=whiten)
-    back = jax.vmap(stages.raw_latents, (None, 0))(
-        latent, stages.standardise(latent, r)
+    latent = latents.latent_moments(r, whiten=whiten)
+    back = jax.vmap(latents.raw_latents, (None, 0))(
+        latent, latents.standardise(latent, r)
     )
     np.testing.assert_allclose(back, r, atol=1e-3)
 
@@ -150,12 +150,12 @@ def test_raw_latents_undo_the_standardisation(whiten):
 def test_a_direction_without_variance_is_not_blown_up():
     r = correlated()
     r[:, 2] = 7.0
-    z = stages.standardise(stages.latent_moments(r, whiten=True), r)
+    z = latents.standardise(latents.latent_moments(r, whiten=True), r)
     np.testing.assert_allclose(z[:, 2], 0.0, atol=1e-3)
     np.testing.assert_allclose(np.cov(z[:, :2].T, bias=True), np.eye(2), atol=2e-3)
     # Nor is another series that varies there.
     other = r[:1] + np.float32([0.0, 0.0, 3.0])
-    z_other = stages.standardise(stages.latent_moments(r, whiten=True), other)
+    z_other = latents.standardise(latents.latent_moments(r, whiten=True), other)
     np.testing.assert_allclose(z_other[0, :2], z[0, :2], atol=1e-3)
     np.testing.assert_allclose(z_other[0, 2], 0.0, atol=1e-3)
 
@@ -163,7 +163,7 @@ def test_a_direction_without_variance_is_not_blown_up():
 def test_the_mean_of_many_latents_does_not_drift():
     """In float32, row by row, the sum of a million .7 is 2 % off."""
     r = np.full((1_000_000, 1), 0.7, np.float32)
-    latent = stages.latent_moments(r, whiten=True)
+    latent = latents.latent_moments(r, whiten=True)
     np.testing.assert_allclose(latent["mean"], 0.7, rtol=1e-6)
 
 
@@ -175,7 +175,7 @@ def test_what_a_model_always_has_does_not_depend_on_settings_of_jax(setting):
     config.encoder.num_masks = 3
 
     def found():
-        encode = stages.encode_one(FrozenConfigDict(config))
+        encode = latents.encode_one(FrozenConfigDict(config))
         features = fourier_diffusion.time_features(jnp.float32(0.37), 8)
         return encode(params, jnp.asarray(series[0])), features
 
@@ -190,32 +190,32 @@ def test_what_a_model_always_has_does_not_depend_on_settings_of_jax(setting):
 
 
 def test_equal_latents_stay_in_their_units():
-    latent = stages.latent_moments(np.full((3, 2), 5.0, np.float32), whiten=True)
-    z = stages.standardise(latent, np.float32([[5.0, 7.0]]))
+    latent = latents.latent_moments(np.full((3, 2), 5.0, np.float32), whiten=True)
+    z = latents.standardise(latent, np.float32([[5.0, 7.0]]))
     np.testing.assert_allclose(z, [[0.0, 2.0]])
 
 
 def test_latents_are_those_of_the_encoder_standardised():
     config, series = make_config(), make_series()
     upstream = upstream_of(config, series)
-    r = stages.encode_all(config, upstream["encoder"], series)
-    z = stages.standard_latents(config, upstream, series)
-    np.testing.assert_allclose(z, stages.standardise(upstream["latent"], r), atol=1e-3)
+    r = latents.encode_all(config, upstream["encoder"], series)
+    z = latents.standard_latents(config, upstream, series)
+    np.testing.assert_allclose(z, latents.standardise(upstream["latent"], r), atol=1e-3)
     np.testing.assert_allclose(np.cov(z.T, bias=True), np.eye(4), atol=1e-2)
 
 
 def test_scales_of_version_0_1_0_are_one_deviation_a_dimension():
     latent = {"mean": np.array([1.0, -2.0]), "scale": np.array([3.0, 0.5])}
     z = jnp.array([1.0, 4.0])
-    np.testing.assert_allclose(stages.raw_latents(latent, z), [4.0, 0.0])
+    np.testing.assert_allclose(latents.raw_latents(latent, z), [4.0, 0.0])
 
 
 def test_latents_of_incomplete_series_hide_the_empty_steps():
     config, series = make_config(), with_gaps(make_series())
     params = jax.jit(stages.encoder_stage(config, SHAPE).init)(jax.random.key(0))
-    r = stages.encode_all(config, params["encoder"], series)
-    filled, observed = jax.vmap(stages.fill_missing)(jnp.asarray(series))
-    encoder = stages.make_encoder(config)
+    r = latents.encode_all(config, params["encoder"], series)
+    filled, observed = jax.vmap(missing.fill_missing)(jnp.asarray(series))
+    encoder = networks.make_encoder(config)
     for i in (0, 1):
         visible = observed[i].any(axis=1)
         assert bool(visible.all()) == (i == 1)
@@ -234,13 +234,13 @@ def test_encoder_does_not_see_hidden_steps():
     params, key = jax.jit(stage.init)(jax.random.key(0)), jax.random.key(5)
     mask = np.asarray(jax.random.bernoulli(jax.random.split(key)[0], 0.5, (10,)))
     assert 0 < mask.sum() < 10
-    encoder = stages.make_encoder(config)
+    encoder = networks.make_encoder(config)
     x = jnp.asarray(make_series(1)[0])
     changed = jnp.where(jnp.asarray(mask)[:, None], 7.0, x)
     r = encoder.apply(params["encoder"], x, jnp.asarray(~mask))
     r_changed = encoder.apply(params["encoder"], changed, jnp.asarray(~mask))
     np.testing.assert_array_equal(r, r_changed)
-    x_hat = stages.make_decoder(config, SHAPE).apply(params["decoder"], r)
+    x_hat = networks.make_decoder(config, SHAPE).apply(params["decoder"], r)
     expected = np.square(x - x_hat)[mask].mean()
     assert stage.loss(params, key, x)[0] == pytest.approx(float(expected), rel=1e-5)
 
@@ -248,7 +248,7 @@ def test_encoder_does_not_see_hidden_steps():
 def test_no_value_of_a_hidden_step_fills_a_gap():
     """Channel 1 between 1 at step 0 and 4 at step 3, not the 9 of the hidden steps."""
     x = jnp.array([[0.0, 1.0], [0.0, 9.0], [5.0, NAN], [0.0, 4.0], [NAN, NAN]])
-    seen, visible = stages.without_hidden(x, jnp.array([False, True, *[False] * 3]))
+    seen, visible = missing.without_hidden(x, jnp.array([False, True, *[False] * 3]))
     assert visible.tolist() == [True, False, True, True, False]
     assert seen[2].tolist() == [5.0, 3.0]
 
@@ -259,7 +259,7 @@ def test_the_penalty_is_half_the_mean_square_of_the_latent():
     stage = stages.encoder_stage(config, SHAPE)
     params, x = jax.jit(stage.init)(jax.random.key(0)), jnp.asarray(make_series(1)[0])
     mask = jax.random.bernoulli(jax.random.split(key)[0], 0.5, (10,))
-    r = stages.make_encoder(config).apply(params["encoder"], x, ~mask)
+    r = networks.make_encoder(config).apply(params["encoder"], x, ~mask)
     loss, metrics = stage.loss(params, key, x)
     assert float(loss - metrics["mse"]) == pytest.approx(
         0.125 * float(jnp.mean(r**2)), rel=1e-3
@@ -273,9 +273,9 @@ def test_noise_on_the_latent_reaches_the_decoder_alone():
     params, x = jax.jit(stage.init)(jax.random.key(0)), jnp.asarray(make_series(1)[0])
     key_mask, key_noise = jax.random.split(key)
     mask = jax.random.bernoulli(key_mask, 0.5, (10,))
-    r = stages.make_encoder(config).apply(params["encoder"], x, ~mask)
+    r = networks.make_encoder(config).apply(params["encoder"], x, ~mask)
     r = r + 2.0 * jax.random.normal(key_noise, r.shape)
-    x_hat = stages.make_decoder(config, SHAPE).apply(params["decoder"], r)
+    x_hat = networks.make_decoder(config, SHAPE).apply(params["decoder"], r)
     expected = np.square(x - x_hat)[mask].mean()
     assert stage.loss(params, key, x)[0] == pytest.approx(float(expected), rel=1e-5)
 
@@ -285,13 +285,13 @@ def test_masks_are_averaged_in_encoding():
     params = upstream_of(config, series)["encoder"]
     config.encoder.num_masks = 3
     shown = jax.random.bernoulli(jax.random.key(0), 0.5, (3, 10))
-    encoder = stages.make_encoder(config)
+    encoder = networks.make_encoder(config)
     expected = [
         np.mean([encoder.apply(params, jnp.asarray(x), one) for one in shown], axis=0)
         for x in series
     ]
     np.testing.assert_allclose(
-        stages.encode_all(config, params, series), expected, atol=1e-5
+        latents.encode_all(config, params, series), expected, atol=1e-5
     )
 
 
@@ -307,10 +307,10 @@ def test_each_row_is_encoded_alone():
     """Batches are padded and split over devices: the order must come out right."""
     config, series = make_config(), make_series(21)
     params = upstream_of(config, series)["encoder"]
-    encoder = stages.make_encoder(config)
+    encoder = networks.make_encoder(config)
     expected = np.stack([encoder.apply(params, jnp.asarray(x)) for x in series])
     np.testing.assert_allclose(
-        stages.encode_all(config, params, series), expected, atol=1e-5
+        latents.encode_all(config, params, series), expected, atol=1e-5
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import parallel
-from l2d_jax.stages import interpolated
+from l2d_jax.missing import interpolated
 from l2d_jax.types import Latent, Params, RandomKey, Rows, Series
 
 FILL_BATCH = 256

@@ -31,8 +31,10 @@ from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import diffusion, sampling, schedules
 from l2d_jax.layers import Conv1D, Dense, Heads, attend, torch_uniform
+from l2d_jax.missing import fill_missing
+from l2d_jax.networks import dtype_of
 from l2d_jax.schedules import NoiseSchedule
-from l2d_jax.stages import Stage, dtype_of, fill_missing
+from l2d_jax.stages import Stage
 from l2d_jax.types import (
     InputError,
     Latent,

@@ -34,7 +34,9 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from l2d_jax import parallel
 from l2d_jax.baselines.diffusion_ts import dense
 from l2d_jax.layers import attend, torch_uniform
-from l2d_jax.stages import Stage, dtype_of, fill_missing
+from l2d_jax.missing import fill_missing
+from l2d_jax.networks import dtype_of
+from l2d_jax.stages import Stage
 from l2d_jax.types import (
     InputError,
     Latent,

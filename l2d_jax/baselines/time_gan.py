@@ -36,7 +36,8 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import parallel
-from l2d_jax.stages import Stage, Updater, fill_missing, value_range
+from l2d_jax.missing import fill_missing
+from l2d_jax.stages import Stage, Updater, value_range
 from l2d_jax.types import (
     InputError,
     Latent,

@@ -1,0 +1,44 @@
+"""Missing values, NaN: what networks see in their place, and what losses leave out."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool
+
+from l2d_jax.types import Series
+
+
+def fill_missing(x: Series) -> tuple[Series, Bool[Array, "L C"]]:
+    """x with NaN filled in, and where x was known, which is where a loss may look.
+
+    Filled by linear interpolation along time, at the ends by the nearest known value,
+    in a channel without any by 0. What is known stays as it is, bit by bit.
+    """
+    steps, length = jnp.arange(x.shape[0])[:, None], x.shape[0]
+    observed = ~jnp.isnan(x)
+    known = jnp.where(observed, x, 0.0)
+    before = jax.lax.cummax(jnp.where(observed, steps, -1), axis=0)
+    after = jax.lax.cummin(jnp.where(observed, steps, length), axis=0, reverse=True)
+    left = jnp.clip(jnp.where(before < 0, after, before), 0, length - 1)
+    right = jnp.clip(jnp.where(after == length, before, after), 0, length - 1)
+    x_left = jnp.take_along_axis(known, left, axis=0)
+    x_right = jnp.take_along_axis(known, right, axis=0)
+    share = (steps - left) / jnp.maximum(right - left, 1)
+    between = x_left + jnp.clip(share, 0.0, 1.0) * (x_right - x_left)
+    return jnp.where(observed, x, between), observed
+
+
+def without_hidden(
+    x: Series, hidden: Bool[Array, " L"]
+) -> tuple[Series, Bool[Array, " L"]]:
+    """What the encoder may see: x, and the steps with a value that aren't hidden.
+
+    Where a channel of a step is missing it is interpolated between values that are
+    seen, so that none comes from a hidden step.
+    """
+    seen, observed = fill_missing(jnp.where(hidden[:, None], jnp.nan, x))
+    return seen, observed.any(axis=-1)
+
+
+def interpolated(_: tuple[()], x: Series) -> Series:
+    """Without missing values: for `parallel.map_all`, that has nothing to share."""
+    return fill_missing(x)[0]
