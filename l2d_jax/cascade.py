@@ -228,8 +228,9 @@ def check_key(key: Any) -> None:
 
 def check_count(n: Any) -> None:
     """Raises `InputError` unless it is a number of series."""
-    if not isinstance(n, int | np.integer) or n < 1:
-        raise InputError(f"num_samples={n}: ask for 1 or more")
+    is_whole = isinstance(n, int | np.integer) and not isinstance(n, bool)
+    if not is_whole or n < 1:
+        raise InputError(f"num_samples={n!r}: give a whole number, 1 or more")
 
 
 # --- programs: of one series, to be mapped --------------------------------------------

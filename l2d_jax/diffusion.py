@@ -30,8 +30,7 @@ SIGMOID_BIAS = 2.0
 
 def q_sample(schedule: NoiseSchedule, *, x_0: Data, t: Step, eps: Data) -> Data:
     """x_t = sqrt(ab_t) x_0 + sqrt(1 - ab_t) eps, eq. (1). At t = -1 it is x_0."""
-    alpha_bar = schedule.at(t)
-    return jnp.sqrt(alpha_bar) * x_0 + jnp.sqrt(1.0 - alpha_bar) * eps
+    return jnp.sqrt(schedule.at(t)) * x_0 + jnp.sqrt(schedule.noise(t)) * eps
 
 
 def q_posterior(
@@ -39,10 +38,11 @@ def q_posterior(
 ) -> tuple[Data, Scalar]:
     """Mean and variance of q(x_{t_prev} | x_t, x_0), eq. (2); 0 at t_prev = -1."""
     ab_t, ab_prev = schedule.at(t), schedule.at(t_prev)
-    alpha = ab_t / ab_prev
-    from_x_t = jnp.sqrt(alpha) * (1.0 - ab_prev) / (1.0 - ab_t)
-    from_x_0 = jnp.sqrt(ab_prev) * (1.0 - alpha) / (1.0 - ab_t)
-    variance = (1.0 - ab_prev) * (1.0 - alpha) / (1.0 - ab_t)
+    noise_t, noise_prev = schedule.noise(t), schedule.noise(t_prev)
+    alpha, beta = ab_t / ab_prev, (noise_t - noise_prev) / ab_prev  # beta = 1 - alpha
+    from_x_t = jnp.sqrt(alpha) * noise_prev / noise_t
+    from_x_0 = jnp.sqrt(ab_prev) * beta / noise_t
+    variance = noise_prev * beta / noise_t
     return from_x_t * x_t + from_x_0 * x_0, variance
 
 
@@ -50,24 +50,23 @@ def training_target(
     prediction: str, schedule: NoiseSchedule, *, x_0: Data, t: Step, eps: Data
 ) -> Data:
     """What a network that predicts x_0, eps or v must give, eq. (3)."""
-    alpha_bar = schedule.at(t)
     if prediction == "x_0":
         return x_0
     if prediction == "eps":
         return eps
-    return jnp.sqrt(alpha_bar) * eps - jnp.sqrt(1.0 - alpha_bar) * x_0
+    return jnp.sqrt(schedule.at(t)) * eps - jnp.sqrt(schedule.noise(t)) * x_0
 
 
 def predict_x_0(
     prediction: str, schedule: NoiseSchedule, *, output: Data, x_t: Data, t: Step
 ) -> Data:
     """x_0 from a network's output at x_t: the inverse of `training_target`."""
-    alpha_bar = schedule.at(t)
     if prediction == "x_0":
         return output
+    signal, noise = jnp.sqrt(schedule.at(t)), jnp.sqrt(schedule.noise(t))
     if prediction == "eps":
-        return (x_t - jnp.sqrt(1.0 - alpha_bar) * output) / jnp.sqrt(alpha_bar)
-    return jnp.sqrt(alpha_bar) * x_t - jnp.sqrt(1.0 - alpha_bar) * output
+        return (x_t - noise * output) / signal
+    return signal * x_t - noise * output
 
 
 PREDICTIONS = ("x_0", "eps", "v")

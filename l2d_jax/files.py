@@ -8,6 +8,8 @@ files for a bucket are made in a temporary folder on this machine, and uploaded.
 
 import importlib.util
 import os
+import re
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,7 +76,7 @@ def write_text(path: FilePath, text: str) -> None:
 def whole_file(path: FilePath) -> Iterator[Path]:
     """A file on this machine that becomes `path` at the end; none after an error."""
     if isinstance(path, Path):
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary = path.with_name(f".{path.name}.{host()}.{os.getpid()}.tmp")
         try:
             yield temporary
             temporary.replace(path)
@@ -85,6 +87,11 @@ def whole_file(path: FilePath) -> Iterator[Path]:
         temporary = Path(folder) / path.name
         yield temporary
         upload(temporary, path)
+
+
+def host() -> str:
+    """The name of this machine, as part of a file's name."""
+    return re.sub(r"[^\w-]", "-", socket.gethostname())
 
 
 def upload(source: Path, target: FilePath) -> None:

@@ -29,7 +29,7 @@ except ModuleNotFoundError:  # on Windows
     fcntl = None
 
 from l2d_jax import parallel
-from l2d_jax.files import FilePath
+from l2d_jax.files import FilePath, host
 from l2d_jax.types import InputError
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 LOCK = "run.lock"
 BEAT_SECONDS = 15.0
 PATIENCE_SECONDS = 60.0
+DAY_SECONDS = 86_400.0
 LENGTH = 512  # characters of a lock, so that a beat replaces all of the one before
 
 
@@ -69,15 +70,16 @@ def locked(workdir: FilePath) -> Iterator[None]:
 def is_being_written(path: Path) -> bool:
     """Whether the process that a temporary file names is another one that lives.
 
-    As `--mode=sample`, which needs no lock. On Windows it can't be asked: True.
+    As `--mode=sample`, which needs no lock. On another host it can't be asked: there it
+    lives if it wrote within a day.
     """
-    found = re.search(r"\.(\d+)\.tmp(\.part)*$", path.name)
-    if found is None or int(found[1]) == os.getpid():
+    found = re.search(r"\.([\w-]+)\.(\d+)\.tmp(\.part)*$", path.name)
+    if found is None or (found[1], int(found[2])) == (host(), os.getpid()):
         return False
-    if fcntl is None:
-        return True
+    if found[1] != host() or fcntl is None:
+        return time.time() - path.stat().st_mtime < DAY_SECONDS
     try:
-        os.kill(int(found[1]), 0)
+        os.kill(int(found[2]), 0)
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:  # another user's

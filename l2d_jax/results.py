@@ -32,7 +32,7 @@ from l2d_jax.metrics.sets import Rows, rows_of
 from l2d_jax.metrics.table import table
 from l2d_jax.missing import interpolated
 from l2d_jax.report import write_report
-from l2d_jax.samples import check_out, read_npz, write_samples
+from l2d_jax.samples import check_out, read_npz, read_settings, write_samples
 from l2d_jax.types import Examples, InputError, Splits, is_ragged, tree_size
 from l2d_jax.variants import METHODS
 from l2d_jax.workdir import as_json, load, made_by, make_workdir
@@ -55,7 +55,7 @@ def generate(model: Cascade, workdir: FilePath) -> FilePath:
     done = False
     if all(one.exists() for one in paths):
         try:
-            made_with = read_npz(path)[1]
+            made_with = read_settings(path)
             done = made_with == sample_settings(model, n=n, seed=config.seed)
         except InputError:  # unreadable: made again
             pass

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from l2d_jax.files import FilePath, is_remote, to_path, whole_file
-from l2d_jax.types import Examples, Form, InputError
+from l2d_jax.types import BUSINESS_DAY, Examples, Form, InputError
 
 STAMP = "%Y-%m-%dT%H:%M:%S.%f"  # of times that a file holds as such, not as text
 
@@ -340,10 +340,11 @@ class Clock(NamedTuple):
             digits = [float(f"{time:.15g}") for time in times.tolist()]
             return times if times.dtype.kind == "i" else np.array(digits)
         start = np.datetime64(form.time_start, "us")
-        if months := re.fullmatch(r"P(\d+)M", form.time_step):
-            month = start.astype("datetime64[M]")
-            rest = start - month.astype("datetime64[us]")
-            return (month + steps * int(months[1])).astype("datetime64[us]") + rest
+        clock = start - start.astype("datetime64[D]")
+        if form.time_step == BUSINESS_DAY:
+            return np.busday_offset(start.astype("datetime64[D]"), steps) + clock
+        if months := re.fullmatch(r"P(\d+)M(-1D)?", form.time_step):
+            return month_days(start, steps * int(months[1]), bool(months[2])) + clock
         return start + steps * duration(form.time_step)
 
     def texts(self, length: int) -> list[str]:
@@ -371,14 +372,23 @@ def number(text: str) -> int | float:
     return int(text) if re.fullmatch(r"-?\d+", text) else float(text)
 
 
+def month_days(
+    start: np.datetime64, months: Int[np.ndarray, " L"], at_end: bool
+) -> np.ndarray:
+    """The day of `start` so many months later, or the last day where there is none."""
+    first = start.astype("datetime64[M]")
+    last = (first + months + 1).astype("datetime64[D]") - 1
+    if at_end:
+        return last
+    day = start.astype("datetime64[D]") - first.astype("datetime64[D]")
+    return np.minimum((first + months).astype("datetime64[D]") + day, last)
+
+
 def duration(iso: str) -> np.timedelta64:
     """Of P1DT2H3M4.5S, days at most."""
-    found = re.fullmatch(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:([\d.]+)S)?)?", iso)
-    if not found:
-        raise ValueError(f"no duration: {iso!r}")
-    days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
-    total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
-    return np.timedelta64(round(total * 1_000_000), "us")
+    import pandas as pd
+
+    return pd.Timedelta(iso).to_timedelta64().astype("timedelta64[us]")
 
 
 WRITERS: dict[str, Writer] = {
@@ -396,11 +406,24 @@ def read_npz(path: FilePath) -> tuple[Examples, dict[str, Any]]:
     Raises:
       InputError: no such file, or not one of ours.
     """
+    with opened(path) as file:
+        series = file["series"].astype(np.float32, copy=False)  # whole numbers as well
+        lengths, settings = file["lengths"].astype(int), str(file["settings"])
+        return Examples(series, lengths), json.loads(settings)
+
+
+def read_settings(path: FilePath) -> dict[str, Any]:
+    """The settings alone: as `read_npz`, but the series are not read."""
+    with opened(path) as file:
+        return json.loads(str(file["settings"]))
+
+
+@contextmanager
+def opened(path: FilePath) -> Iterator[Any]:
+    """A file that `write_samples` wrote; errors inside are those of reading it."""
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            settings = json.loads(str(file["settings"]))
-            series = file["series"].astype(np.float32)  # whole numbers as well
-            return Examples(series, file["lengths"].astype(int)), settings
+            yield file
     except FileNotFoundError:
         raise InputError(f"{path} is missing: run --mode=sample first") from None
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:

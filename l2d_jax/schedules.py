@@ -17,6 +17,8 @@ from jaxtyping import Array, Float
 
 from l2d_jax.types import InputError, Scalar, Step
 
+LEAST_NOISE = 1e-10  # 1 - alpha_bar: float64 has 6 digits of it
+
 
 @partial(jax.tree_util.register_dataclass, data_fields=["alpha_bar"], meta_fields=[])
 @dataclass(frozen=True)
@@ -35,10 +37,17 @@ class NoiseSchedule:
         alpha_bar = jnp.asarray(self.alpha_bar, jnp.float32)
         return jnp.where(t < 0, 1.0, alpha_bar[jnp.maximum(t, 0)])
 
+    def noise(self, t: Step) -> Scalar:
+        """1 - alpha_bar_t, the variance of the noise; 0 at t = -1.
+
+        Subtracted before the cast: near 1, float32 has few digits of the difference.
+        """
+        noise = jnp.asarray(1.0 - self.alpha_bar, jnp.float32)
+        return jnp.where(t < 0, 0.0, noise[jnp.maximum(t, 0)])
+
     def snr(self, t: Step) -> Scalar:
         """Signal-to-noise ratio alpha_bar_t / (1 - alpha_bar_t)."""
-        alpha_bar = self.at(t)
-        return alpha_bar / (1.0 - alpha_bar)
+        return self.at(t) / self.noise(t)
 
 
 def linear(num_steps: int, beta_first: float, beta_last: float) -> NoiseSchedule:
@@ -98,4 +107,10 @@ def make_schedule(
         )
     if not 0.0 < noise_scale < np.inf:
         raise InputError(f"noise_scale={noise_scale}: use a number above 0 (paper: 1)")
-    return scaled(SCHEDULES[name](num_steps, beta_first, beta_last), noise_scale)
+    schedule = scaled(SCHEDULES[name](num_steps, beta_first, beta_last), noise_scale)
+    if 1.0 - schedule.alpha_bar[0] < LEAST_NOISE:
+        raise InputError(
+            f"noise_scale={noise_scale}: too little noise for float64 at the first "
+            f"step, 1 - alpha_bar is below {LEAST_NOISE:g}: use more (default: 0.5)"
+        )
+    return schedule

@@ -47,6 +47,9 @@ class Collection(NamedTuple):
     notes: tuple[str, ...] = ()  # what was recognised, a line each
 
 
+BUSINESS_DAY = "B"  # Monday to Friday, as pandas calls it
+
+
 class Form(NamedTuple):
     """How a user's file is laid out, so that samples can be written the same way.
 
@@ -59,7 +62,9 @@ class Form(NamedTuple):
     id_column: str = ""  # the column that tells the series apart; "": none
     time_column: str = ""
     time_start: str = ""  # of the first series: an ISO date and clock, or a number
-    time_step: str = ""  # between two rows: an ISO 8601 duration, or a number
+    # Between two rows: a number; an ISO 8601 duration; P1M-1D, from the last day of a
+    # month to that of the next; or BUSINESS_DAY.
+    time_step: str = ""
     time_format: str = ""  # as strftime has it; "": time is a number
     time_zone: str = ""  # of time_start, as the file writes it: "+05:30"; "": none, UTC
     time_dtype: str = ""  # of a column of whole numbers that are dates: "int64"

@@ -160,11 +160,14 @@ def library_version(name: str) -> str:
 
 def git_commit() -> str:
     """Of the checkout that this package lies in; "unknown" elsewhere."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():  # else it is of the project that installed us
+        return "unknown"
     command = ["git", "rev-parse", "--short", "HEAD"]
     try:
         done = subprocess.run(
             command,
-            cwd=Path(__file__).parent,
+            cwd=root,
             capture_output=True,
             text=True,
             timeout=5,

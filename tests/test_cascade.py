@@ -280,7 +280,10 @@ def test_a_model_is_shown_in_one_line():
 @pytest.mark.parametrize(
     "call, says",
     [
-        (lambda m: m.sample(jax.random.key(0), 0), "num_samples=0: ask for 1 or more"),
+        (
+            lambda m: m.sample(jax.random.key(0), 0),
+            "num_samples=0: give a whole number, 1 or more",
+        ),
         (
             lambda m: m.sample(jax.random.key(0), 2, solver="euler"),
             "solver='euler': use",
@@ -302,7 +305,9 @@ def test_a_model_is_shown_in_one_line():
             lambda m: make_model("oracle_latent").with_sampling(latent_solver="ddim"),
             r"it takes: solver, num_steps, spacing, eta, clip, guidance, start_",
         ),
-        (lambda m: check_count(2.5), "num_samples=2.5: ask for 1"),
+        (lambda m: check_count(True), "num_samples=True: give a whole"),
+        (lambda m: check_count("3"), "num_samples='3': give a whole"),
+        (lambda m: check_count(2.5), "num_samples=2.5: give a whole"),
         (lambda m: check_key(jax.random.PRNGKey(0)), "give a typed one, jax.random"),
         (lambda m: m.with_sampling(num_steps=3.5), "num_steps=3.5: give one of type"),
         (lambda m: m.with_sampling(num_steps="3"), "num_steps='3': give one of type"),

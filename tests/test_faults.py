@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from l2d_jax import cli, lock, memory, parallel, results, run, train
+from l2d_jax import cli, files, lock, memory, parallel, results, run, train
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model
 from l2d_jax.configs import resolve
 from l2d_jax.data import read_array, split
@@ -180,7 +180,8 @@ def dead_pid():
 def test_locks_that_were_left(tmp_path, caplog, dead_pid):
     """the lock of a dead run on this host -> taken over at once"""
     (tmp_path / LOCK).write_text(json.dumps(LEFT))
-    (tmp_path / f".samples.npz.{dead_pid}.tmp").write_text("half of a file")
+    left = f".samples.npz.{files.host()}.{dead_pid}.tmp"
+    (tmp_path / left).write_text("half of a file")
     with locked(tmp_path):
         assert "pid 1, since yesterday was cut off" in caplog.text
         assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
@@ -193,14 +194,19 @@ def test_locks_that_were_left(tmp_path, caplog, dead_pid):
 def test_files_that_are_being_written(tmp_path, dead_pid):
     """--mode=sample writes into a workdir -> a run there leaves its files alone"""
     mine, others = os.getpid(), os.getppid()
-    for pid in (mine, others, dead_pid):
-        (tmp_path / f".x.npz.{pid}.tmp").write_text("half of a file")
-        (tmp_path / f".x.npz.{pid}.tmp.part").write_text("half of a file")
-        (tmp_path / f".x.npz.{pid}.tmp.part.part").write_text("half of a file")
+    ends, here = (".tmp", ".tmp.part", ".tmp.part.part"), files.host()
+    for end in ends:
+        for pid in (mine, others, dead_pid):
+            (tmp_path / f".x.npz.{here}.{pid}{end}").write_text("half of a file")
+        for host in ("new", "old"):
+            (tmp_path / f".x.npz.{host}.{dead_pid}{end}").write_text("half of a file")
+        two_days_ago = time.time() - 2 * 86_400
+        os.utime(tmp_path / f".x.npz.old.{dead_pid}{end}", (two_days_ago,) * 2)
     with locked(tmp_path):
         pass
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {f".x.npz.{others}.tmp{end}" for end in ("", ".part", ".part.part")}
+    lives = (f"{here}.{others}", f"new.{dead_pid}")
+    assert left == {f".x.npz.{one}{end}" for one in lives for end in ends}
 
 
 def test_a_dead_run_on_another_host(tmp_path, caplog, quick_locks):

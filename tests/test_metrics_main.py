@@ -81,6 +81,23 @@ def test_series_that_end_in_nan_are_told(folder, capsys):
     )
 
 
+def test_recordings_are_cut_as_long_as_the_series(folder, capsys):
+    """A recording beside series of 7 steps, and beside another recording."""
+    recording = RNG.standard_normal((400, 2)).cumsum(axis=0)
+    np.save("recording.npy", recording)
+    np.save("other_recording.npy", np.sin(np.arange(400)[:, None] / [3.0, 5.0]))
+    np.save("sevens.npy", recording[: 7 * 50].reshape(50, 7, 2))
+    assert main(["recording.npy", "sevens.npy", CHEAP]) == 0
+    said = "recording.npy: cut into windows of {} steps: --window"
+    assert capsys.readouterr().err.splitlines()[0] == said.format(7)
+    assert main(["recording.npy", "other_recording.npy", CHEAP]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    steps = [int(line.split()[5]) for line in lines if "--window" in line]
+    assert len(steps) == 2 and steps[0] == steps[1]
+    assert main(["recording.npy", "other_recording.npy", CHEAP, "--window=9"]) == 0
+    assert "--window" not in capsys.readouterr().err
+
+
 def test_labels_of_the_test_series_alone_are_left_aside(folder):
     np.savez(folder / "test.npz", series=TEST, labels=[0, 1] * (len(TEST) // 2))
     assert main(["real.npy", "other.npy", "--test=test.npz", CHEAP]) == 0

@@ -939,8 +939,34 @@ def test_decimal_points_of_columns_that_are_not_read(read):
     assert lists(found) == [[[2.5, 0.5], [3.5, 4]]]
 
 
+@pytest.mark.parametrize(
+    ("dates", "step", "note"),
+    [
+        ("2020-01-31 2020-02-29 2020-03-31", "P1M-1D", ""),
+        ("2019-11-30 2020-02-29 2020-05-31", "P3M-1D", ""),
+        ("2020-01-30 2020-02-29 2020-03-31", "P30DT12H0M0S", "30 days 12:00:00"),
+        ("2020-01-02 2020-01-03 2020-01-06 2020-01-07", "B", ""),
+        ("2020-01-02 2020-01-03 2020-01-06 2020-01-08", "B", "one business day"),
+        ("2020-01-02 2020-01-03 2020-01-04 2020-01-06", "P1DT0H0M0S", "1 days"),
+    ],
+)
+@pytest.mark.parametrize("num_ids", [1, 2])
+def test_dates_of_calendars(read, dates, step, note, num_ids):
+    """Ends of months and business days; a holiday is a gap, a Saturday isn't one."""
+    rows = [
+        f"{i},{date},{x}"
+        for i in range(num_ids)
+        for x, date in enumerate(dates.split())
+    ]
+    found = read("\n".join(["id,date,x", *rows]))
+    assert found.form.time_step == step
+    uneven = [line for line in found.notes if "unevenly spaced" in line]
+    assert len(uneven) == bool(note)
+    assert not note or f"its median step, {note}" in uneven[0]
+
+
 def test_uneven_times_are_noted(read):
-    found = read("date,a\n2020-01-01,1\n2020-01-02,2\n2020-01-03,3\n2020-01-06,4\n")
+    found = read("date,a\n2020-01-01,1\n2020-01-02,2\n2020-01-03,3\n2020-01-05,4\n")
     assert found.notes[-1].startswith("column 'date' is unevenly spaced")
     assert found.notes[-1].endswith("its median step, 1 days 00:00:00")
     assert read("time,a\n0.5,1\n0.75,2\n1.0,3\n").form.time_step == "0.25"

@@ -1,6 +1,7 @@
 """What generated series are compared with, and searched for in."""
 
 import json
+import subprocess
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from l2d_jax import results
 from l2d_jax.configs import base
 from l2d_jax.results import comparable, real_sets
 from l2d_jax.types import Examples, Splits
+from l2d_jax.workdir import git_commit
 
 NAN = np.nan
 
@@ -99,3 +101,20 @@ def test_the_report_is_told_where_copies_are_searched(workdir, monkeypatch, most
     assert len(told["real"]) == 20 and told["num_train"] == 100
     assert len(told["train"]) == min(most, 100)
     np.testing.assert_array_equal(told["train"][:, 0, 0], told["train_rows"])
+
+
+def test_the_commit_is_that_of_this_checkout(tmp_path, monkeypatch):
+    """Installed into another project's environment, it isn't that project's."""
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(tmp_path)]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
+    command = [*git, "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    for root, expected in (
+        (tmp_path, done.stdout.strip()),
+        (tmp_path / ".venv/lib/site-packages", "unknown"),
+    ):
+        (root / "l2d_jax").mkdir(parents=True)
+        place = str(root / "l2d_jax/workdir.py")
+        monkeypatch.setattr("l2d_jax.workdir.__file__", place)
+        assert git_commit() == expected

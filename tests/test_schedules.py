@@ -2,6 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from l2d_jax.diffusion import q_sample
 from l2d_jax.schedules import SCHEDULES, make_schedule
 from l2d_jax.types import InputError
 
@@ -52,11 +53,25 @@ def test_scaled_noise_levels_are_those_of_data_divided_by_the_scale(name):
     np.testing.assert_allclose(same, plain, rtol=1e-12)
 
 
+@pytest.mark.parametrize("noise_scale", [0.5, 0.01])
+def test_little_noise_keeps_its_digits(noise_scale):
+    """1 - alpha_bar_0 = s^2 beta / (1 - beta + s^2 beta), also where it is small."""
+    schedule = make_schedule("linear", **PAPER, noise_scale=noise_scale)
+    first, scaled_beta = jnp.int32(0), noise_scale**2 * 1e-4
+    noise = scaled_beta / (1.0 - 1e-4 + scaled_beta)
+    np.testing.assert_allclose(schedule.noise(first), noise, rtol=1e-6)
+    np.testing.assert_allclose(schedule.snr(first), (1.0 - noise) / noise, rtol=1e-6)
+    eps = jnp.ones((1,))
+    x_t = q_sample(schedule, x_0=jnp.zeros((1,)), t=first, eps=eps)
+    np.testing.assert_allclose(x_t, noise**0.5, rtol=1e-6)
+
+
 def test_before_the_first_step_nothing_is_noise():
     schedule = make_schedule("linear", **PAPER)
     assert schedule.at(jnp.int32(-1)) == 1.0
     assert schedule.at(jnp.int32(0)) == pytest.approx(1 - 1e-4)
-    assert schedule.snr(jnp.int32(0)) == pytest.approx((1 - 1e-4) / 1e-4, rel=1e-3)
+    assert schedule.snr(jnp.int32(0)) == pytest.approx((1 - 1e-4) / 1e-4)
+    assert schedule.noise(jnp.int32(-1)) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -67,6 +82,7 @@ def test_before_the_first_step_nothing_is_noise():
         ({"beta_last": 1.0}, "beta_last=1.0"),
         ({"beta_first": 0.2}, "beta_first <= beta_last"),
         ({"noise_scale": 0.0}, "noise_scale=0.0: use a number above 0"),
+        ({"noise_scale": 1e-4}, "noise_scale=0.0001: too little noise"),
     ],
 )
 def test_impossible_values_are_refused(wrong, says):

@@ -102,6 +102,11 @@ def test_indices_keep_their_names():
         ({"generated": WIDE}, ["generated[3] is 1e+39 at step 1, channel 0", "drop"]),
         ({"generated": "g.npy"}, ["generated is a path", "np.load('g.npy')"]),
         ({"real": DataFrame(SERIES)}, ["real is a DataFrame", "to_numpy()"]),
+        ({"real": np.ma.masked_less(SERIES, 0.0)}, ["real has masked values"]),
+        (
+            {"test": [*SERIES[1:], np.ma.masked_less(SERIES[0], 0.0)]},
+            ["test[", "masked"],
+        ),
         ({"real": [["a"]] * 16}, ["real[0] isn't an array of numbers"]),
         ({"test": SERIES[..., :1]}, ["real has 2 channels and test 1"]),
         ({"test": SERIES, "test_labels": NAMES}, ["test_labels without labels"]),

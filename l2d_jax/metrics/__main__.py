@@ -10,17 +10,19 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 from ml_collections import ConfigDict
 
-from l2d_jax.data import load_splits, to_list
+from l2d_jax.data import read_file, split, to_list
+from l2d_jax.data.windows import choose_window
 from l2d_jax.files import write_text
 from l2d_jax.metrics import ALL, GROUPS, METRICS, check_names, evaluate
 from l2d_jax.metrics.sets import SeriesSet
 from l2d_jax.metrics.table import table
-from l2d_jax.types import InputError, is_ragged
+from l2d_jax.types import Collection, InputError, Splits, is_ragged
 
 USAGE = """python -m l2d_jax.metrics REAL GENERATED [--test=FILE] [--out=scores.json]
 
 Files: .npy or .npz of [N, L, C]; .csv or .parquet with a column of ids; .ts. A file of
-one recording is cut into windows of --window steps. NaN in all channels from a step on
+one recording is cut into windows of --window steps (by default as long as the series of
+the other file). NaN in all channels from a step on
 ends a series there. Labels come from the file: a column of a table, or "labels" in an
 .npz."""
 
@@ -49,11 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         if options.out and not Path(options.out).absolute().parent.is_dir():
             raise InputError(f"--out={options.out}: there is no such folder, make it")
-        given = [options.real, options.generated, options.test]
-        real, generated, test = (
-            None if path is None else read(path, options.window) for path in given
-        )
-        assert real is not None and generated is not None
+        paths = [options.real, options.generated, options.test]
+        real, generated, *tests = read([*filter(None, paths)], options.window)
+        test = tests[0] if tests else None
         for other in filter(None, (generated, test)):
             check_channels(real, other)
             tell_of_shorter(real, other)
@@ -104,24 +104,57 @@ class Read(NamedTuple):
     channels: tuple[str, ...]
 
 
-def read(path: str, window: int) -> Read:
-    """The series of a file, as `evaluate` takes them."""
+def read(paths: Sequence[str], window: int) -> list[Read]:
+    """The series of each file, as `evaluate` takes them.
+
+    Recordings are cut into windows of one length: `window`, or, if 0, that of the
+    series of another file, or what suits the first of them.
+    """
+    configs = [data_config(path) for path in paths]
+    files = [read_file(config) for config in configs]
+    found = []
+    for path, config, file in zip(paths, configs, files, strict=True):
+        config.window = window
+        if not window and len(file.series) == 1:
+            config.window = common_length(files)
+            print(
+                f"{path}: cut into windows of {config.window} steps: --window",
+                file=sys.stderr,
+            )
+        found.append(as_read(path, split(file, config)))
+    return found
+
+
+def common_length(files: Sequence[Collection]) -> int:
+    """Steps of a window that recordings are cut into."""
+    for file in files:
+        lengths = {len(one) for one in file.series}
+        if len(file.series) > 1 and len(lengths) == 1:
+            return lengths.pop()
+    return choose_window(files[0].series[0])[0]
+
+
+def data_config(path: str) -> ConfigDict:
+    """Of a file, as `read_file` and `split` take it."""
     if not Path(path).exists():
         raise InputError(f"{path} does not exist")
     roles = dict.fromkeys(("time_column", "id_column", "label_column"), "")
-    config = ConfigDict(
+    return ConfigDict(
         {
             "name": "file",
             "path": path,
             "protocol": "published",
             "channels": "",
-            "window": window,
+            "window": 0,
             "stride": 0,
             "length": 0,
             **roles,
         }
     )
-    splits = load_splits(config)
+
+
+def as_read(path: str, splits: Splits) -> Read:
+    """What a file holds; prints what of it was left out, and how it was cut."""
     for note in splits.notes:
         if "left out" in note and not note.startswith("missing values"):
             print(f"{path}: {note}", file=sys.stderr)

@@ -169,6 +169,7 @@ def as_array(given: SeriesSet, name: str) -> Float[np.ndarray, "N L C"]:
             f"{name} has shape {given.shape}: give [series, steps, channels], or a "
             "list of [steps, channels] where lengths differ"
         )
+    check_unmasked(given, name)
     series = np.asarray(given)
     if series.dtype not in (np.float32, np.float64):
         series = numbers(series, name)
@@ -194,8 +195,15 @@ def padded(given: Sequence[Any], name: str) -> Float[np.ndarray, "N L C"]:
     return filled
 
 
+def check_unmasked(given: Any, name: str) -> None:
+    """Raises `InputError` for values that numpy.ma hides: they would count."""
+    if np.ma.is_masked(given):
+        raise InputError(f"{name} has masked values: fill or drop them")
+
+
 def numbers(given: Any, name: str) -> np.ndarray:
     """An array of float64."""
+    check_unmasked(given, name)
     try:
         return np.asarray(given, np.float64)
     except (TypeError, ValueError) as error:

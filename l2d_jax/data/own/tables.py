@@ -21,7 +21,7 @@ from l2d_jax.data.own.roles import (
     listed,
 )
 from l2d_jax.data.own.rows import Body, cell_place, read_body
-from l2d_jax.types import Collection, Form, InputError
+from l2d_jax.types import BUSINESS_DAY, Collection, Form, InputError
 
 LEVELS = 1_000  # float32 must tell apart this many levels of a channel's range
 HOUR = 3_600_000_000  # microseconds
@@ -233,8 +233,7 @@ def with_clock(
 
     assert roles.time is not None
     name, time_format = roles.columns[roles.time], roles.time_format
-    steps = np.diff(times)
-    steps = np.delete(steps, bounds - 1) if len(bounds) else steps
+    steps = within(np.diff(times), bounds)
     form = form._replace(time_column=name, time_zone=roles.time_zone)
     if not time_format:
         step = float(np.median(steps)) if len(steps) else 1.0
@@ -250,8 +249,12 @@ def with_clock(
         even = bool((steps == step).all())
         shown = str(pd.Timedelta(step, unit="us"))
         iso = pd.Timedelta(step, unit="us").isoformat()
-        if not even and (months := whole_months(times, bounds)):
-            even, iso = True, f"P{months}M"
+        if not even:
+            stamps = times.astype("datetime64[us]")
+            if months := whole_months(stamps, bounds):
+                even, iso = True, months
+            elif len(gaps := business_days(stamps, bounds)) and np.median(gaps) == 1:
+                even, iso, shown = (gaps == 1).all(), BUSINESS_DAY, "one business day"
         start = times[:1].astype("datetime64[us]")[0]
         form = form._replace(
             time_start=str(start),
@@ -289,15 +292,36 @@ def plain(number: int | float) -> str:
     return str(int(number)) if number == int(number) else repr(float(number))
 
 
-def whole_months(times: np.ndarray, bounds: Int[np.ndarray, " edges"]) -> int:
-    """The step in months if days and clock are all the same; else 0."""
-    stamps = times.astype("datetime64[us]")
-    months = stamps.astype("datetime64[M]")
-    steps = np.diff(months.astype(np.int64))
-    steps = np.delete(steps, bounds - 1) if len(bounds) else steps
-    rest = stamps - months.astype("datetime64[us]")
-    same = len(steps) and (rest == rest[0]).all() and (steps == steps[0]).all()
-    return int(steps[0]) if same else 0
+def whole_months(stamps: np.ndarray, bounds: Int[np.ndarray, " edges"]) -> str:
+    """The step where days and clock are all the same, P1M, or each day is the last of
+    its month, P1M-1D; else "".
+    """
+    day = np.timedelta64(1, "D")
+    for later, suffix in ((0, ""), (1, "-1D")):
+        shifted = stamps + later * day  # the day after a last one is a first one
+        months = shifted.astype("datetime64[M]")
+        rest = shifted - months.astype("datetime64[us]")
+        steps = within(np.diff(months.astype(np.int64)), bounds)
+        same = len(steps) and (steps == steps[0]).all() and (rest == rest[0]).all()
+        if same and (not later or rest[0] < day):
+            return f"P{steps[0]}M{suffix}"
+    return ""
+
+
+def business_days(
+    stamps: np.ndarray, bounds: Int[np.ndarray, " edges"]
+) -> Int[np.ndarray, " steps"]:
+    """Steps in days from Monday to Friday; none where others, or clocks, occur."""
+    days = stamps.astype("datetime64[D]")
+    clocks = stamps - days
+    if not np.is_busday(days).all() or (clocks != clocks[0]).any():
+        return np.empty(0, np.int64)
+    return within(np.busday_count(days[:-1], days[1:]), bounds)
+
+
+def within(steps: np.ndarray, bounds: Int[np.ndarray, " edges"]) -> np.ndarray:
+    """Without the steps from one series to the next."""
+    return np.delete(steps, bounds - 1) if len(bounds) else steps
 
 
 def labels_of(
