@@ -74,9 +74,8 @@ def untrained(name: str, dtype: str) -> Cascade:
     num_series, length, channels, ragged = SETS[name]
     names = tuple(f"channel {c}" for c in range(channels))
     layout = Layout(length, names, ragged, 1, num_series)
-    normalizer = Normalizer(
-        np.zeros(channels, np.float32), np.ones(channels, np.float32)
-    )
+    zeros, ones = np.zeros(channels, np.float32), np.ones(channels, np.float32)
+    normalizer = Normalizer(zeros, ones, -ones, ones)
     return Cascade(weights(name), normalizer, config_of(name, dtype), layout)
 
 
@@ -91,16 +90,22 @@ def config_of(name: str, dtype: str) -> FrozenConfigDict:
 
 @lru_cache
 def weights(name: str) -> dict:
-    """Of the latent and the data stage, no layer zero."""
+    """Of a set, the same for both types."""
     _, length, channels, ragged = SETS[name]
-    config, rng, params = config_of(name, "float32"), np.random.default_rng(0), {}
+    return random_weights(config_of(name, "float32"), (length, channels + ragged))
+
+
+def random_weights(config: FrozenConfigDict, shape: tuple[int, int]) -> dict:
+    """Of the latent and the data stage, no layer zero; a range of values, -1 to 1."""
+    ones, rng = np.ones(shape[1], np.float32), np.random.default_rng(0)
+    params = {"low": -ones, "high": ones}
     for make in (stages.latent_stage, stages.data_stage):
-        stage = make(config, (length, channels + ragged))
+        stage = make(config, shape)
         shapes = jax.eval_shape(stage.init, jax.random.key(0))
         leaves = jax.tree.map(
             lambda leaf: 0.05 * rng.standard_normal(leaf.shape, np.float32), shapes
         )
-        params |= stage.export(leaves, np.zeros((1, length, channels)))
+        params |= stage.export(leaves, np.zeros((1, *shape)))
     return params
 
 

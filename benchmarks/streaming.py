@@ -16,8 +16,9 @@ from pathlib import Path
 import jax
 import numpy as np
 from ml_collections import FrozenConfigDict
+from speed import random_weights
 
-from l2d_jax import configs, parallel, stages
+from l2d_jax import configs, parallel
 from l2d_jax.cascade import Cascade, Layout
 from l2d_jax.data import Normalizer
 from l2d_jax.files import write_text
@@ -28,17 +29,11 @@ from l2d_jax.results import sample_to_file
 def small_model() -> Cascade:
     """[24, 6] series, random weights."""
     config = configs.resolve(configs.load("stock").get_config("smoke"))
+    config = FrozenConfigDict(config)
     layout = Layout(24, tuple("abcdef"), num_series=3_662)
-    params, rng = {}, np.random.default_rng(0)
-    for make in (stages.latent_stage, stages.data_stage):
-        stage = make(config, layout.shape)
-        shapes = jax.eval_shape(stage.init, jax.random.key(0))
-        leaves = jax.tree.map(
-            lambda leaf: 0.05 * rng.standard_normal(leaf.shape, np.float32), shapes
-        )
-        params |= stage.export(leaves, np.zeros((1, *layout.shape)))
-    normalizer = Normalizer(np.zeros(6, np.float32), np.ones(6, np.float32))
-    return Cascade(params, normalizer, FrozenConfigDict(config), layout)
+    zeros, ones = np.zeros(6, np.float32), np.ones(6, np.float32)
+    normalizer = Normalizer(zeros, ones, -ones, ones)
+    return Cascade(random_weights(config, layout.shape), normalizer, config, layout)
 
 
 def write(model: Cascade, suffix: str, n: int) -> dict[str, float]:

@@ -35,7 +35,7 @@ class Layout(NamedTuple):
     ragged: bool = False  # series of different lengths: one more channel, the validity
     min_length: int = 1  # of a generated series, where ragged
     num_series: int = 0  # N of the training set
-    digest: int = 0  # of its series in model space; 0: not known
+    digest: int = 0  # of its series in model space
     form: Form | None = None  # of the user's file
 
     @property

@@ -115,16 +115,15 @@ class Checkpoints:
         return None
 
     def _restore(self, step: int, template: Params) -> Params:
-        folder, found = self.directory / str(step), {}
-        if (folder / "seal").exists():  # it came with version 0.2
-            found = self._read(step, seal=ocp.args.JsonRestore())["seal"]
+        found = self._read(step, seal=ocp.args.JsonRestore())["seal"]
         facts = self._read(step, facts=ocp.args.JsonRestore())["facts"]
         check_seal(found, facts=facts)
         self._check(facts)
         abstract = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), template)
         state = self._read(step, state=ocp.args.StandardRestore(abstract))["state"]
         check_seal(found, arrays=state)
-        warn_of_versions(folder, found, self._versions)
+        place = self.directory / str(step)
+        warn_of_versions(place, found["versions"], self._versions)
         return state
 
     def _set_aside(self, steps: list[int]) -> None:
@@ -188,10 +187,8 @@ def save_model(
         )
 
 
-def load_model(
-    directory: FilePath, versions: Mapping[str, str] | None = None
-) -> tuple[Params, dict[str, Any]]:
-    """(arrays, facts) as they were given to `save_model`; warns of other `versions`.
+def load_model(directory: FilePath) -> tuple[Params, dict[str, Any], dict[str, str]]:
+    """(arrays, facts, versions) as they were given to `save_model`.
 
     Raises:
       InputError: there is no finished model, or it can't be read.
@@ -205,10 +202,8 @@ def load_model(
     try:
         with _reader(directory) as manager:
             step = manager.latest_step()
-            found = {}
-            if (directory / str(step) / "seal").exists():  # it came with version 0.2
-                args = ocp.args.Composite(seal=ocp.args.JsonRestore())
-                found = manager.restore(step, args=args)["seal"]
+            args = ocp.args.Composite(seal=ocp.args.JsonRestore())
+            found = manager.restore(step, args=args)["seal"]
             args = ocp.args.Composite(facts=ocp.args.JsonRestore())
             facts = dict(manager.restore(step, args=args)["facts"])
             check_seal(found, facts=facts)
@@ -227,8 +222,7 @@ def load_model(
             f"the model in {directory} can't be read ({_one_line(error)}): delete this "
             "folder and run the training command again; finished stages are kept"
         ) from error
-    warn_of_versions(directory, found, versions or {})
-    return arrays, facts
+    return arrays, facts, found["versions"]
 
 
 # --- seals ----------------------------------------------------------------------------
@@ -263,15 +257,14 @@ def check_seal(found: Mapping[str, Any], **parts: Any) -> None:
     """Raises `Damaged` where `arrays` or `facts` differ from what was sealed."""
     sealed = seal(parts.get("arrays", {}), parts.get("facts", {}), {})
     for part in parts:
-        if found and found[part] != sealed[part]:
+        if found[part] != sealed[part]:
             raise Damaged(f"its {part} don't have the checksum that was written")
 
 
 def warn_of_versions(
-    place: FilePath, found: Mapping[str, Any], versions: Mapping[str, str]
+    place: FilePath, wrote: Mapping[str, str], versions: Mapping[str, str]
 ) -> None:
     """One line, where the libraries aren't those that wrote the checkpoint."""
-    wrote = found.get("versions", {})
     differing = [
         f"{name} {wrote[name]} (here {version})"
         for name, version in versions.items()

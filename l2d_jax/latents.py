@@ -6,7 +6,7 @@ from functools import lru_cache
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import parallel
@@ -63,14 +63,14 @@ def standardise(
     latent: Params, r: Float[np.ndarray, "N d"]
 ) -> Float[np.ndarray, "N d"]:
     """z of r = mean + scale z; 0 in directions in which no training series varied."""
-    scale = np.asarray(as_matrix(latent["scale"]))
+    scale = np.asarray(latent["scale"])
     inverse = np.linalg.pinv(scale, rcond=2 * LEAST_DEVIATION, hermitian=True)
     return (r - np.asarray(latent["mean"])[None]) @ inverse
 
 
 def raw_latents(latent: Params, z: Latent) -> Latent:
     """r = mean + scale z: the inverse of `standardise`, for one z; what D decodes."""
-    return latent["mean"] + as_matrix(latent["scale"]) @ z
+    return latent["mean"] + latent["scale"] @ z
 
 
 def latent_moments(r: Float[np.ndarray, "N d"], *, whiten: bool) -> Params:
@@ -92,8 +92,3 @@ def latent_moments(r: Float[np.ndarray, "N d"], *, whiten: bool) -> Params:
     scale = (directions * np.sqrt(variances)) @ directions.T
     mean = r.mean(axis=0, dtype=np.float64)  # in float32 it drifts with many series
     return {"mean": mean.astype(np.float32), "scale": scale.astype(np.float32)}
-
-
-def as_matrix(scale: Array | np.ndarray) -> Array | np.ndarray:
-    """[d, d], also of models of version 0.1.0, which keep one deviation a dimension."""
-    return scale if scale.ndim == 2 else jnp.diag(scale)

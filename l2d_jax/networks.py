@@ -42,7 +42,7 @@ def make_condition(config: ConfigDict, shape: tuple[int, int]) -> ConditionNetwo
         c.condition_width,
         c.condition_layers,
         dtype_of(config),
-        c.get("condition_network", "cnn"),  # models of version 0.1.0 don't say
+        c.condition_network,
     )
 
 
@@ -66,5 +66,5 @@ def stage_schedule(c: ConfigDict) -> NoiseSchedule:
         num_steps=c.num_diffusion_steps,
         beta_first=c.beta_first,
         beta_last=c.beta_last,
-        noise_scale=c.get("noise_scale", 1.0),  # models of version 0.1.0 have none
+        noise_scale=c.noise_scale,
     )

@@ -344,8 +344,13 @@ def finished(
                 f"the model in {directory} was made with another config or data: "
                 f"{'; '.join(differing)}. Put it back, or take another --workdir"
             )
-    done = parallel.agree(saved.get("stages") == json.loads(json.dumps(facts)))
-    return load(workdir) if done else None
+    if not parallel.agree(saved.get("stages") == json.loads(json.dumps(facts))):
+        return None
+    try:
+        return load(workdir)
+    except InputError as error:  # of another version
+        log.warning("made again from the finished stages: %s", error)
+        return None
 
 
 def stage_facts(

@@ -67,8 +67,7 @@ def oracle_prior(config: FrozenConfigDict) -> Callable:
 def diffusion_decode(config: FrozenConfigDict, shape: tuple[int, int]) -> Callable:
     """The data chain, given F(r_0) where there is a latent.
 
-    Estimates of x_0 are clipped to the range of the training series; models of before,
-    that don't know it, aren't.
+    Estimates of x_0 are clipped to the range of the training series.
     """
     c, s = config.data_stage, config.sampling
     denoiser = networks.make_series_denoiser(config)
@@ -77,12 +76,12 @@ def diffusion_decode(config: FrozenConfigDict, shape: tuple[int, int]) -> Callab
 
     def decode(params: Params, key: RandomKey, r_0: Latent | None) -> Series:
         within = None
-        if "low" in params and s.get("clip", True):
+        if s.clip:
             within = (params["low"][None], params["high"][None])
         params, signal, rounds = params["series_denoiser"], None, 0
         if r_0 is not None:  # F(r_0) is the same at every step: outside the loop
             signal = network.apply(params["condition"], r_0)
-            rounds = s.get("start_rounds", 0)  # models of before: none
+            rounds = s.start_rounds
 
         def denoise(x_t, t):
             output = denoiser.apply(params["denoiser"], x_t, t, signal)
@@ -101,7 +100,7 @@ def diffusion_decode(config: FrozenConfigDict, shape: tuple[int, int]) -> Callab
             shape,
             solver=s.solver,
             num_steps=s.num_steps or None,
-            spacing=s.get("spacing", 1.0),  # models of before
+            spacing=s.spacing,
             eta=s.eta,
             within=within,
             start_rounds=rounds,
@@ -253,9 +252,9 @@ def with_sampling(
             f"guidance={s.guidance} needs a model that was also trained without the "
             "latent: train with --config.data_stage.condition_dropout=0.1"
         )
-    if s.get("start_rounds", 0) < 0:
+    if s.start_rounds < 0:
         raise InputError(f"start_rounds={s.start_rounds}: use 0 or more")
-    if not 1.0 <= s.get("spacing", 1.0) <= MAX_SPACING:
+    if not 1.0 <= s.spacing <= MAX_SPACING:
         raise InputError(f"spacing={s.spacing}: use 1 (even) to {MAX_SPACING:g}")
     if s.batch_size < 0:
         raise InputError(

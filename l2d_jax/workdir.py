@@ -15,14 +15,15 @@ from typing import Any
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from l2d_jax import parallel
+from l2d_jax import configs, parallel
 from l2d_jax.cascade import Cascade, Layout
-from l2d_jax.checkpoints import load_model
+from l2d_jax.checkpoints import load_model, warn_of_versions
 from l2d_jax.data import Normalizer
 from l2d_jax.files import FilePath, absolute, is_remote, to_path
 from l2d_jax.programs import keep_programs
 from l2d_jax.types import Form, InputError
 
+SHAPES_SAMPLES = ("encoder", "latent_stage", "data_stage", "sampling")
 LIBRARIES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -86,28 +87,53 @@ def load(workdir: str | FilePath) -> Cascade:
     """The trained model of a finished workdir: weights, config and normaliser.
 
     Raises:
-      InputError: there is no finished model in the workdir, or it can't be read.
+      InputError: there is no finished model in the workdir, it can't be read, or
+        another version of l2d_jax trained it.
     """
     keep_programs()
     folder = to_path(workdir) / "checkpoints" / "cascade"
-    arrays, facts = load_model(folder, versions())
+    arrays, facts, wrote = load_model(folder)
     try:
+        check_fields(folder, facts["config"], wrote)
         layout: dict[str, Any] = dict(facts["layout"])
         layout["channels"] = tuple(layout["channels"])
-        if layout.get("form"):
+        if layout["form"]:
             layout["form"] = Form(**with_tuples(layout["form"]))
+        warn_of_versions(folder, wrote, versions())
         return Cascade(
             params=arrays["params"],
             normalizer=Normalizer(**arrays["normalizer"]),
             config=FrozenConfigDict(with_tuples(facts["config"])),
             layout=Layout(**layout),
         )
+    except InputError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"the model in {folder} isn't one of this version of l2d_jax "
             f"({type(error).__name__}: {error}): delete this folder and run the "
             "training command again; finished stages are kept"
         ) from error
+
+
+def check_fields(
+    folder: FilePath, config: Mapping[str, Any], wrote: Mapping[str, str]
+) -> None:
+    """Raises `InputError` where a saved config lacks what this version samples by."""
+    missing = [
+        f"{section}.{field}"
+        for section, fields in configs.base.get_config().items()
+        if section in SHAPES_SAMPLES
+        for field in fields
+        if field not in config[section]
+    ]
+    if missing:
+        version = f" ({wrote['l2d_jax']})" if "l2d_jax" in wrote else ""
+        raise InputError(
+            f"the model in {folder} was trained with another version of l2d_jax (it "
+            f"lacks {', '.join(missing)}): train it again, or use the version that "
+            f"wrote it{version}"
+        )
 
 
 def with_tuples(value: Any) -> Any:

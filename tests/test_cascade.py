@@ -20,7 +20,7 @@ from l2d_jax.data import Normalizer
 from l2d_jax.latents import standard_latents
 from l2d_jax.stages import STAGES, value_range
 from l2d_jax.types import InputError
-from l2d_jax.variants import VARIANTS, with_sampling
+from l2d_jax.variants import METHODS, VARIANTS, with_sampling
 
 SHIFT, SCALE = np.float32([10, -3]), np.float32([2, 50])
 
@@ -51,7 +51,11 @@ def make_model(variant="full", ragged=False, **settings):
         params |= stage.export(moved(jax.jit(stage.init)(jax.random.key(2))), series)
     if variant == "oracle_latent":
         params["training_latents"] = standard_latents(config, params, series)
-    return Cascade(params, Normalizer(SHIFT, SCALE), FrozenConfigDict(config), layout)
+    if METHODS[variant].chain:  # a range without ends: nothing is clipped
+        end = jnp.full(layout.shape[1], jnp.inf)
+        params |= {"low": -end, "high": end}
+    normalizer = Normalizer(SHIFT, SCALE, np.float32(-np.inf), np.float32(np.inf))
+    return Cascade(params, normalizer, FrozenConfigDict(config), layout)
 
 
 def in_model_space(model, key, index):
@@ -164,7 +168,7 @@ def test_guidance_pushes_away_from_the_unconditional():
 @pytest.mark.parametrize("variant", ["full", "data_only"])
 def test_samples_keep_to_the_range_of_the_training_series(variant):
     model, key = make_model(variant), jax.random.key(0)
-    beyond = model.sample(key, 20)  # it doesn't know the range
+    beyond = model.sample(key, 20)
     series = np.float32([[[-0.1, -0.3]], [[0.2, 0.1]], [[np.nan, 0.0]]])
     found = VARIANTS["full"].extras(model.config, model.params, series)
     assert found["low"].tolist() == pytest.approx([-0.1, -0.3])

@@ -95,11 +95,12 @@ def test_another_config_is_refused_with_the_differing_fields(tmp_path):
 def test_models_come_back_without_a_template(tmp_path):
     arrays = {"a": {"b": jnp.arange(6.0).reshape(2, 3)}, "n": np.int32([1, 2])}
     save_model(tmp_path / "m", arrays, {"config": {"x": 1}})
-    save_model(tmp_path / "m", {**arrays, "n": np.int32([3, 4])}, {"config": {"x": 2}})
-    loaded, facts = load_model(tmp_path / "m")
+    last = {**arrays, "n": np.int32([3, 4])}
+    save_model(tmp_path / "m", last, {"config": {"x": 2}}, {"jax": "0.10"})
+    loaded, facts, versions = load_model(tmp_path / "m")
     np.testing.assert_array_equal(loaded["a"]["b"], arrays["a"]["b"])
     assert loaded["n"].tolist() == [3, 4] and loaded["n"].dtype == np.int32
-    assert facts == {"config": {"x": 2}}
+    assert facts == {"config": {"x": 2}} and versions == {"jax": "0.10"}
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

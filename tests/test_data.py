@@ -285,7 +285,8 @@ def lengths_from_validity(validity, min_length: int) -> np.ndarray:
     """As `from_model_space` finds them, for series of one channel of zeros."""
     validity = np.asarray(validity, dtype=np.float32)
     z = np.stack([np.zeros_like(validity), validity], axis=-1)
-    normalizer = Normalizer(np.zeros(1, np.float32), np.ones(1, np.float32))
+    zeros, ones = np.zeros(1, np.float32), np.ones(1, np.float32)
+    normalizer = Normalizer(zeros, ones, -ones, ones)
     return from_model_space(z, normalizer, ragged=True, min_length=min_length)[1]
 
 

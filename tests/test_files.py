@@ -136,7 +136,7 @@ def test_checkpoints_in_a_bucket(objects):
     with Checkpoints(folder / "line", {"seed": 0}) as checkpoints:
         assert checkpoints.restore(template)["step"] == 10
     save_model(folder / "cascade", {"a": np.arange(3.0)}, {"config": {}})
-    arrays, facts = load_model(folder / "cascade")
+    arrays, facts, _ = load_model(folder / "cascade")
     assert arrays["a"].tolist() == [0, 1, 2] and facts == {"config": {}}
     with pytest.raises(InputError, match=r"gs://mine/none/.* is missing"):
         l2d_jax.load("gs://mine/none")

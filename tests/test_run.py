@@ -6,11 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict, FrozenConfigDict
 
 import l2d_jax
 from l2d_jax import configs, results, run
@@ -59,6 +62,25 @@ def test_fit_and_load_give_the_same_model(tmp_path, variant):
     loaded = l2d_jax.load(tmp_path / "w")
     np.testing.assert_array_equal(loaded.sample(jax.random.key(0), 20), samples)
     assert loaded.layout == model.layout
+
+
+def test_a_model_of_another_version_is_refused_or_made_again(tmp_path, caplog):
+    model = l2d_jax.fit(waves(), workdir=tmp_path, config=tiny())
+    facts = load_model(tmp_path / "checkpoints" / "cascade")[1]["stages"]
+    config = ConfigDict(model.config.to_dict())
+    del config.encoder.whiten, config.sampling.clip
+    run.save(replace(model, config=FrozenConfigDict(config)), tmp_path, facts)
+    says = (
+        r"another version of l2d_jax \(it lacks encoder.whiten, sampling.clip\): train "
+        rf"it again, or use the version that wrote it \({version('l2d_jax')}\)"
+    )
+    with pytest.raises(InputError, match=says):
+        l2d_jax.load(tmp_path)
+    again = l2d_jax.fit(waves(), workdir=tmp_path, config=tiny())
+    assert "made again from the finished stages: the model in" in caplog.text
+    for found in (again, l2d_jax.load(tmp_path)):
+        assert found.config == model.config
+        jax.tree.map(np.testing.assert_array_equal, found.params, model.params)
 
 
 def test_fit_takes_series_of_different_lengths(tmp_path):
@@ -658,7 +680,7 @@ def training(workdir):
 
 
 def weights(workdir):
-    arrays, _ = load_model(workdir / "checkpoints" / "cascade")
+    arrays, _, _ = load_model(workdir / "checkpoints" / "cascade")
     return jax.tree.leaves(arrays)
 
 

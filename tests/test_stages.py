@@ -204,12 +204,6 @@ def test_latents_are_those_of_the_encoder_standardised():
     np.testing.assert_allclose(np.cov(z.T, bias=True), np.eye(4), atol=1e-2)
 
 
-def test_scales_of_version_0_1_0_are_one_deviation_a_dimension():
-    latent = {"mean": np.array([1.0, -2.0]), "scale": np.array([3.0, 0.5])}
-    z = jnp.array([1.0, 4.0])
-    np.testing.assert_allclose(latents.raw_latents(latent, z), [4.0, 0.0])
-
-
 def test_latents_of_incomplete_series_hide_the_empty_steps():
     config, series = make_config(), with_gaps(make_series())
     params = jax.jit(stages.encoder_stage(config, SHAPE).init)(jax.random.key(0))

@@ -25,8 +25,8 @@ class Normalizer:
 
     shift: Any
     scale: Any
-    low: Any = None  # of the training values; None: not known (models before 0.2.0)
-    high: Any = None
+    low: Any  # of the training values
+    high: Any
 
     @classmethod
     def fit(

@@ -152,7 +152,7 @@ def from_model_space(
     values = z[:, :, :-1] if ragged else z
     host = on_host(normalizer)
     series = np.asarray(host.denormalize(values))
-    if clip and host.low is not None:
+    if clip:
         series = np.clip(series, host.low, host.high)
     if not ragged:
         return series, np.full(num_series, length)
