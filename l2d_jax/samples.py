@@ -83,7 +83,7 @@ def write_samples(
       form: of the file that the model was trained on; without, all channels are floats.
 
     Raises:
-      InputError: another ending, a folder that is missing, parquet without pyarrow.
+      InputError: another ending, or a folder that is missing.
     """
     path = to_path(path)
     check_out(path)
@@ -250,11 +250,9 @@ WORDS: dict[str, Callable[[float], str]] = {
 
 def write_parquet(path: Path, batches: Iterator[Examples], plan: Plan) -> None:
     """As the csv, typed as the user's file; a row group per batch."""
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ModuleNotFoundError as error:
-        raise InputError("--out: parquet needs pyarrow: pip install it") from error
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     clock = Clock(plan.form)
     types = {name: pa.from_numpy_dtype(dtype) for name, dtype in plan.dtypes.items()}
     types[plan.id_column] = pa.int64()

@@ -15,14 +15,12 @@ def read_parquet(path: Path, asked: Asked) -> Collection:
     """The series of a parquet file, read by batches of rows.
 
     Raises:
-      InputError: pyarrow is missing, the file is damaged, and as `read_table`.
+      InputError: the file is damaged, and as `read_table`.
     """
-    try:
-        import pandas as pd
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ModuleNotFoundError as error:
-        raise InputError(f"{path}: parquet needs pyarrow: pip install it") from error
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         with pq.ParquetFile(path) as file:
             names = tuple(map(str, file.schema_arrow.names))
