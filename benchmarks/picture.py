@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from l2d_jax import plots
 from l2d_jax.data import load_splits
+from l2d_jax.plots import drawing, numbers
 from l2d_jax.samples import read_npz
 from l2d_jax.workdir import load
 
@@ -24,20 +24,20 @@ def draw(real, generated, labels) -> Figure:
     """Four panels in a row."""
     figure = Figure(figsize=(11, 2.9), layout="constrained", dpi=110)
     axes = figure.subplots(1, 4)
-    sides = (("real", real, plots.REAL), ("generated", generated, plots.GENERATED))
+    sides = (("real", real, drawing.REAL), ("generated", generated, drawing.GENERATED))
     limits = np.nanmin(real[:, :, CHANNEL]), np.nanmax(real[:, :, CHANNEL])
     for ax, (name, series, color) in zip(axes, sides, strict=False):
-        for i in plots.pick(len(series), SHOWN, seed=1):
+        for i in numbers.pick(len(series), SHOWN, seed=1):
             ax.plot(series[i, :, CHANNEL], color=color, lw=1, alpha=0.8)
         ax.set(title=f"{name} series", xlim=(0, real.shape[1] - 1), ylim=limits)
         ax.set_xlabel("time step")
-    points = plots.features(real, generated)
-    where = plots.tsne(*points, start=plots.pca(*points), seed=0)
-    near = labels[plots.nearest(points[1], points[0])]
+    points = numbers.features(real, generated)
+    where = numbers.tsne(*points, start=numbers.pca(*points), seed=0)
+    near = labels[numbers.nearest(points[1], points[0])]
     maps = (("real", where.real, labels), ("generated", where.generated, near))
     for ax, (name, place, classes) in zip(axes[2:], maps, strict=True):
         for index in np.unique(classes):
-            color, marker = plots.class_style(int(index))
+            color, marker = drawing.class_style(int(index))
             rows = place[classes == index]
             ax.scatter(*rows.T, s=5, color=color, marker=marker, lw=0)
         ax.set(title=f"{name}: t-SNE by speaker", xticks=[], yticks=[])

@@ -61,7 +61,7 @@ import l2d_jax
 from l2d_jax import configs
 from l2d_jax.data import load_splits
 from l2d_jax.logbook import read_losses
-from l2d_jax.plots import GENERATED, REAL
+from l2d_jax.plots.drawing import GENERATED, REAL
 from l2d_jax.results import real_sets, sample_to_file
 
 QUICK = bool(os.environ.get("L2D_QUICK"))  # as tests run it: results mean nothing

@@ -61,7 +61,7 @@ import l2d_jax
 from l2d_jax import configs, diffusion, networks, sampling
 from l2d_jax.data import load_splits
 from l2d_jax.data.public.synthetic import mixture_templates
-from l2d_jax.plots import GENERATED, REAL
+from l2d_jax.plots.drawing import GENERATED, REAL
 from l2d_jax.schedules import cosine, linear
 
 QUICK = bool(os.environ.get("L2D_QUICK"))  # as tests run it: results mean nothing

@@ -61,7 +61,7 @@ from l2d_jax import configs
 from l2d_jax.data import load_splits
 from l2d_jax.metrics.about import verdict
 from l2d_jax.metrics.table import table
-from l2d_jax.plots import GENERATED, REAL
+from l2d_jax.plots.drawing import GENERATED, REAL
 from l2d_jax.report.scores import about
 from l2d_jax.results import comparable
 

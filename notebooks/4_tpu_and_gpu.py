@@ -70,7 +70,7 @@ import l2d_jax
 from l2d_jax import configs, parallel, stages, train
 from l2d_jax.data.sampler import chunk_indices
 from l2d_jax.logbook import Logbook, read_losses
-from l2d_jax.plots import GENERATED, REAL
+from l2d_jax.plots.drawing import GENERATED, REAL
 
 plt.rcParams.update({"figure.dpi": 110, "axes.spines.top": False})
 plt.rcParams.update({"axes.spines.right": False, "figure.constrained_layout.use": True})

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from l2d_jax import plots
 from l2d_jax.metrics.distances import mean_log_spectrum
+from l2d_jax.plots import drawing, numbers
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -20,7 +20,7 @@ NAN = np.nan
 def test_autocorrelation_of_fixed_numbers():
     # Mean 1, so y = [1, -2, -1, 2, 0]: products 10, -2, -5, 2, 0.
     series = np.array([[2.0, -1.0, 0.0, 3.0, 1.0]])
-    found = plots.autocorrelation(series, num_lags=5)
+    found = numbers.autocorrelation(series, num_lags=5)
     np.testing.assert_allclose(found, [[1.0, -0.2, -0.5, 0.2, 0.0]], atol=1e-12)
 
 
@@ -28,7 +28,7 @@ def test_autocorrelation_of_an_alternating_series():
     length, lags = 30, np.arange(16)
     series = (-1.0) ** np.arange(length)[None]
     expected = (-1.0) ** lags * (length - lags) / length
-    found = plots.autocorrelation(series, num_lags=16)[0]
+    found = numbers.autocorrelation(series, num_lags=16)[0]
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
@@ -40,7 +40,7 @@ def test_autocorrelation_of_a_sine(periods):
     series = 5.0 + 3.0 * np.sin(w * np.arange(length))[None]
     turning = np.sin(w * lags) / np.tan(w)
     expected = ((length - lags) * np.cos(w * lags) + turning) / length
-    found = plots.autocorrelation(series, num_lags=25)[0]
+    found = numbers.autocorrelation(series, num_lags=25)[0]
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
@@ -50,13 +50,13 @@ def test_autocorrelation_of_an_autoregression_is_a_power_of_its_factor():
     noise = rng.normal(size=steps)
     for t in range(1, steps):
         x[t] = 0.8 * x[t - 1] + noise[t]
-    found = plots.autocorrelation(x[None], num_lags=8)[0]
+    found = numbers.autocorrelation(x[None], num_lags=8)[0]
     np.testing.assert_allclose(found, 0.8 ** np.arange(8), atol=0.03)
 
 
 def test_autocorrelation_of_white_noise_is_within_its_standard_error():
     noise = np.random.default_rng(1).normal(size=(1, 40_000))
-    found = plots.autocorrelation(noise, num_lags=50)[0]
+    found = numbers.autocorrelation(noise, num_lags=50)[0]
     assert found[0] == 1.0
     assert np.abs(found[1:]).max() < 4 / np.sqrt(noise.size)
 
@@ -66,13 +66,13 @@ def test_autocorrelation_ignores_padding_units_and_precision():
     short = rng.normal(size=(4, 9))
     padded = np.full((4, 20), NAN)
     padded[:, :9] = short
-    expected = plots.autocorrelation(short, num_lags=9)
-    found = plots.autocorrelation(padded, num_lags=11)
+    expected = numbers.autocorrelation(short, num_lags=9)
+    found = numbers.autocorrelation(padded, num_lags=11)
     np.testing.assert_allclose(found[:, :9], expected, atol=1e-12)
     assert np.isnan(found[:, 9:]).all()
-    scaled = plots.autocorrelation((1e-30 * padded).astype(np.float32), num_lags=9)
+    scaled = numbers.autocorrelation((1e-30 * padded).astype(np.float32), num_lags=9)
     np.testing.assert_allclose(scaled, expected, atol=1e-5)
-    moved = plots.autocorrelation(1e3 + 1e6 * padded, num_lags=9)
+    moved = numbers.autocorrelation(1e3 + 1e6 * padded, num_lags=9)
     np.testing.assert_allclose(moved, expected, atol=1e-8)
 
 
@@ -80,14 +80,14 @@ def test_autocorrelation_ignores_padding_units_and_precision():
 def test_autocorrelation_of_a_constant_is_not_defined(value):
     series = np.full((1, 7), value)
     series[0, 6:] = NAN
-    assert np.isnan(plots.autocorrelation(series, num_lags=4)).all()
-    assert np.isnan(plots.autocorrelation(series[:, :1], num_lags=1)).all()
+    assert np.isnan(numbers.autocorrelation(series, num_lags=4)).all()
+    assert np.isnan(numbers.autocorrelation(series[:, :1], num_lags=1)).all()
 
 
 def test_band_uses_what_is_defined():
     rows = np.stack([[1.0, k / 10, NAN, NAN] for k in range(11)])
     rows[0, 2] = 0.3
-    found = plots.band(rows)
+    found = numbers.band(rows)
     np.testing.assert_allclose(found.mean, [1.0, 0.5, 0.3, NAN])
     np.testing.assert_allclose(found.low, [1.0, 0.1, 0.3, NAN])
     np.testing.assert_allclose(found.high, [1.0, 0.9, 0.3, NAN])
@@ -100,7 +100,7 @@ def test_spectrum_of_a_sine_peaks_at_its_frequency():
     # A sine of amplitude a over whole periods has |DFT| a L / 2 there, 0 elsewhere.
     length, a, periods = 48, 3.0, 7
     series = 5.0 + a * np.sin(2 * np.pi * periods * np.arange(length) / length)
-    found = plots.log_spectra(series[None])[0]
+    found = numbers.log_spectra(series[None])[0]
     assert found.shape == (24,) and found.argmax() == periods - 1
     np.testing.assert_allclose(found[periods - 1], np.log(a**2 * length / 4))
     np.testing.assert_allclose(np.delete(found, periods - 1), np.log(1e-12))
@@ -110,12 +110,12 @@ def test_spectra_are_those_of_the_spectral_distance():
     rng = np.random.default_rng(0)
     series = rng.normal(size=(6, 15)).astype(np.float32)
     series[1, 9:], series[2, 1:], series[3] = NAN, NAN, 0.25
-    found = plots.log_spectra(series)
+    found = numbers.log_spectra(series)
     expected = mean_log_spectrum(series[:, :, None])[:, 0]
     np.testing.assert_allclose(found.mean(axis=0), expected, rtol=1e-5)
     alone = mean_log_spectrum(series[1:2, :, None])[:, 0]
     np.testing.assert_allclose(found[1], alone, rtol=1e-4)
-    assert plots.log_spectra(series[:, :1]).shape == (6, 0)
+    assert numbers.log_spectra(series[:, :1]).shape == (6, 0)
 
 
 # Features and maps
@@ -128,8 +128,8 @@ def test_lengths_and_whole_series():
     series[3, 1] = NAN  # a gap
     series[4, 0, 1] = NAN  # half a step is missing
     series[5, 3, 0] = np.inf
-    assert plots.lengths(series).tolist() == [4, 2, 0, 4, 4, 4]
-    assert plots.whole(series).tolist() == [True, True, False, False, False, False]
+    assert numbers.lengths(series).tolist() == [4, 2, 0, 4, 4, 4]
+    assert numbers.whole(series).tolist() == [True, True, False, False, False, False]
 
 
 def test_features_of_ragged_series():
@@ -138,7 +138,7 @@ def test_features_of_ragged_series():
         [[[0.0, 5.0], [10.0, 5.0], [5.0, 5.0]], [[2.0, 5.0], [NAN, NAN], [NAN, NAN]]]
     )
     generated = np.array([[[20.0, 6.0], [1e9, 5.0], [NAN, NAN]]], dtype=np.float32)
-    a, b = plots.features(real, generated)
+    a, b = numbers.features(real, generated)
     np.testing.assert_allclose(a[0], [0.0, 0.0, 1.0, 0.0, 0.5, 0.0, 1.0])
     np.testing.assert_allclose(a[1], [0.2, 0.0, 0.2, 0.0, 0.2, 0.0, 1 / 3])
     # Ends at its second value, which is cut off at 10, and repeats it.
@@ -147,7 +147,7 @@ def test_features_of_ragged_series():
 
 def test_features_of_equal_lengths_have_no_length():
     real = np.arange(12.0).reshape(2, 3, 2)
-    a, b = plots.features(real, real[:1] + 10.0)
+    a, b = numbers.features(real, real[:1] + 10.0)
     assert a.shape == (2, 6)
     np.testing.assert_allclose(a.reshape(2, 3, 2)[..., 0].ravel(), np.arange(6) / 5)
     np.testing.assert_allclose(b, a[:1] + 1.0)
@@ -159,7 +159,7 @@ def test_pca_is_fitted_on_the_real_series_only():
     position = rng.normal(size=20)
     real = 7.0 + position[:, None] * along
     far = np.array([[7.0, 1e3, 7.0], [10.0, 7.0, 11.0]])
-    found = plots.pca(real, far)
+    found = numbers.pca(real, far)
     sign = np.sign(found.real[0, 0] * (position[0] - position.mean()))
     np.testing.assert_allclose(sign * found.real[:, 0], position - position.mean())
     np.testing.assert_allclose(found.real[:, 1], 0.0, atol=1e-12)
@@ -168,9 +168,9 @@ def test_pca_is_fitted_on_the_real_series_only():
 
 
 def test_pca_of_one_series_and_of_one_feature():
-    one = plots.pca(np.ones((1, 4)), np.zeros((2, 4)))
+    one = numbers.pca(np.ones((1, 4)), np.zeros((2, 4)))
     assert (one.real == 0).all() and one.generated.shape == (2, 2)
-    narrow = plots.pca(np.array([[0.0], [2.0]]), np.array([[3.0]]))
+    narrow = numbers.pca(np.array([[0.0], [2.0]]), np.array([[3.0]]))
     np.testing.assert_allclose(np.abs(narrow.real), [[1.0, 0.0], [1.0, 0.0]])
     np.testing.assert_allclose(np.abs(narrow.generated), [[2.0, 0.0]])
 
@@ -180,26 +180,26 @@ def test_tsne_keeps_groups_together_and_can_be_repeated():
     group = np.arange(60) % 2
     rows = 10.0 * group[:, None] + rng.normal(size=(60, 5))
     real, generated = rows[:30], rows[30:]
-    start = plots.pca(real, generated)
-    found = plots.tsne(real, generated, start=start, seed=0)
-    nearest = plots.nearest(found.generated, found.real)
+    start = numbers.pca(real, generated)
+    found = numbers.tsne(real, generated, start=start, seed=0)
+    nearest = numbers.nearest(found.generated, found.real)
     assert (group[:30][nearest] == group[30:]).all()
-    again = plots.tsne(real, generated, start=start, seed=0)
+    again = numbers.tsne(real, generated, start=start, seed=0)
     np.testing.assert_allclose(again.real, found.real)
 
 
 def test_nearest_real_series():
     real = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
-    found = plots.nearest(np.array([[3.0, 0.5], [0.1, -9.0], [1.0, 5.0]]), real)
+    found = numbers.nearest(np.array([[3.0, 0.5], [0.1, -9.0], [1.0, 5.0]]), real)
     assert found.tolist() == [1, 0, 2]
 
 
 def test_pick_draws_distinct_indices():
-    found = plots.pick(100, 10, seed=0)
+    found = numbers.pick(100, 10, seed=0)
     assert len(set(found.tolist())) == 10 and (np.diff(found) > 0).all()
-    assert found.tolist() == plots.pick(100, 10, seed=0).tolist()
-    assert found.tolist() != plots.pick(100, 10, seed=1).tolist()
-    assert plots.pick(3, 10, seed=0).tolist() == [0, 1, 2]
+    assert found.tolist() == numbers.pick(100, 10, seed=0).tolist()
+    assert found.tolist() != numbers.pick(100, 10, seed=1).tolist()
+    assert numbers.pick(3, 10, seed=0).tolist() == [0, 1, 2]
 
 
 # Densities, losses, colours
@@ -208,9 +208,9 @@ def test_pick_draws_distinct_indices():
 def test_stray_values_count_in_the_outermost_bins():
     real = np.linspace(0.0, 1.0, 101)
     generated = np.array([0.5, 0.5, 1e6, -3.0])
-    edges = plots.shared_edges(real, generated)
+    edges = numbers.shared_edges(real, generated)
     np.testing.assert_allclose(edges[[0, -1]], [-1.0, 2.0])
-    found = plots.density(generated, edges) * np.diff(edges)
+    found = numbers.density(generated, edges) * np.diff(edges)
     np.testing.assert_allclose([found[0], found[-1], found.max()], [0.25, 0.25, 0.5])
     np.testing.assert_allclose(found.sum(), 1.0)
 
@@ -218,43 +218,43 @@ def test_stray_values_count_in_the_outermost_bins():
 @pytest.mark.parametrize("value", [0.0, -3.5, 1e25])
 def test_edges_of_a_constant(value):
     same = np.full(3, value)
-    edges = plots.shared_edges(same, same)
+    edges = numbers.shared_edges(same, same)
     assert (np.diff(edges) > 0).all() and edges[0] < value < edges[-1]
-    found = plots.density(same, edges) * np.diff(edges)
+    found = numbers.density(same, edges) * np.diff(edges)
     np.testing.assert_allclose(found.sum(), 1.0)
 
 
 def test_edges_reach_all_generated_values_where_real_ones_are_constant():
-    edges = plots.shared_edges(np.full(3, 1.0), np.array([-2.0, 8.0]))
+    edges = numbers.shared_edges(np.full(3, 1.0), np.array([-2.0, 8.0]))
     np.testing.assert_allclose(edges[[0, -1]], [-2.0, 8.0])
 
 
 def test_blocks_of_a_loss():
     steps = np.array([40, 10, 20, 30, 50])
     losses = np.array([1.0, 4.0, 2.0, NAN, 3.0])
-    found = plots.blocks(steps, losses, most=2)
+    found = numbers.loss_blocks(steps, losses, most=2)
     expected = [[20, 50], [3.0, 2.0], [2.0, 1.0], [4.0, 3.0]]
     np.testing.assert_allclose(found, expected)
-    assert plots.blocks(np.zeros(0), np.zeros(0)).shape == (4, 0)
+    assert numbers.loss_blocks(np.zeros(0), np.zeros(0)).shape == (4, 0)
 
 
 def test_every_class_has_its_own_mark():
-    styles = [plots.class_style(index) for index in range(plots.MAX_CLASSES)]
-    assert len(set(styles)) == plots.MAX_CLASSES
-    rest = {plots.class_style(index) for index in range(26, 40)}
+    styles = [drawing.class_style(index) for index in range(drawing.MAX_CLASSES)]
+    assert len(set(styles)) == drawing.MAX_CLASSES
+    rest = {drawing.class_style(index) for index in range(26, 40)}
     assert len(rest) == 1 and not rest & set(styles)
 
 
 # Pictures
 
 
-def pixels_of(picture: plots.Picture) -> np.ndarray:
+def pixels_of(picture: drawing.Picture) -> np.ndarray:
     image = Image.open(io.BytesIO(picture.png)).convert("RGB")
     assert image.size == (picture.width, picture.height)
     return np.asarray(image).astype(int)
 
 
-def has(picture: plots.Picture, color: str) -> np.ndarray:
+def has(picture: drawing.Picture, color: str) -> np.ndarray:
     """Where a colour occurs, [height, width]."""
     rgb = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
     return np.abs(pixels_of(picture) - rgb).max(axis=2) <= 8
@@ -262,21 +262,21 @@ def has(picture: plots.Picture, color: str) -> np.ndarray:
 
 def test_real_is_blue_on_the_left_and_generated_orange_on_the_right():
     wave = np.sin(np.arange(60.0))[None]
-    picture = plots.series_picture(wave, -wave)
+    picture = drawing.series_picture(wave, -wave)
     pixels = pixels_of(picture)
     warm = pixels[:, :, 0] - pixels[:, :, 2]
     blue, orange = ((side > 60).any(axis=0).nonzero()[0] for side in (-warm, warm))
     assert len(blue) > 100 and len(orange) > 100 and blue.max() < orange.min()
 
 
-@pytest.mark.parametrize("color", [plots.REAL, plots.GENERATED])
+@pytest.mark.parametrize("color", [drawing.REAL, drawing.GENERATED])
 def test_bars_of_shares_grow_with_their_square_root(color):
     shares, others = np.array([0.64, 0.32, 0.04]), np.array([0.04, 0.32, 0.64])
-    drawn = has(plots.share_picture(shares, others), color).sum(axis=0)
+    drawn = has(drawing.share_picture(shares, others), color).sum(axis=0)
     columns = np.flatnonzero(drawn)
     bars = np.split(columns, np.flatnonzero(np.diff(columns) > 1) + 1)
     heights = [np.median(drawn[bar]) for bar in bars if len(bar) > 60]  # no legend
-    expected = np.sqrt(shares if color == plots.REAL else others) / 0.8
+    expected = np.sqrt(shares if color == drawing.REAL else others) / 0.8
     np.testing.assert_allclose(np.array(heights) / max(heights), expected, atol=0.04)
 
 
@@ -284,7 +284,7 @@ def test_a_class_without_generated_series_has_a_cross():
     even, one = np.array([0.5, 0.5]), np.array([1.0, 0.0])
 
     def orange_below_the_right_bar(real):
-        found = has(plots.share_picture(real, one), plots.GENERATED)
+        found = has(drawing.share_picture(real, one), drawing.GENERATED)
         return found[found.shape[0] // 2 :, 5 * found.shape[1] // 8 :].sum()
 
     assert orange_below_the_right_bar(even) > 20
@@ -293,20 +293,20 @@ def test_a_class_without_generated_series_has_a_cross():
 
 def test_of_many_classes_the_rarest_are_drawn():
     shares = np.array([0.3, 0.0, 0.2, 0.4, 0.1])
-    assert plots.rarest(shares, 3).tolist() == [1, 2, 4]
-    assert plots.rarest(shares, 9).tolist() == [0, 1, 2, 3, 4]
+    assert numbers.rarest(shares, 3).tolist() == [1, 2, 4]
+    assert numbers.rarest(shares, 9).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_a_copy_hides_the_middle_of_its_neighbour():
     wave = np.sin(np.arange(60.0) / 9)[:, None]
-    copy = has(plots.neighbour_picture(wave, wave), plots.GENERATED)
-    other = has(plots.neighbour_picture(0 * wave, wave), plots.GENERATED)
+    copy = has(drawing.neighbour_picture(wave, wave), drawing.GENERATED)
+    other = has(drawing.neighbour_picture(0 * wave, wave), drawing.GENERATED)
     # The first runs up and down as the neighbour does, the second is level.
     assert np.ptp(copy.any(axis=1)[100:].nonzero()[0]) > 100
     assert np.ptp(other.any(axis=1)[100:].nonzero()[0]) < 20
 
 
 def test_the_spectrum_of_one_step_is_not_defined():
-    one = plots.spectrum_picture(np.ones((3, 1)), np.ones((2, 1)))
-    lines = has(one, plots.GENERATED)[one.height // 4 :]
+    one = drawing.spectrum_picture(np.ones((3, 1)), np.ones((2, 1)))
+    lines = has(one, drawing.GENERATED)[one.height // 4 :]
     assert not lines.any()

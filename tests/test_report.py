@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from l2d_jax import plots
 from l2d_jax.metrics.about import FAMILIES, SCORES, verdict
 from l2d_jax.metrics.floors import summary
 from l2d_jax.metrics.table import table
+from l2d_jax.plots import drawing
 from l2d_jax.report import SECTIONS, write_report
 from l2d_jax.report.scores import reading
 from l2d_jax.types import InputError
@@ -391,7 +391,7 @@ def test_report_of_ragged_series_with_labels(tmp_path):
     assert {"0: walk & run", "1: sit", "2: lie"} <= set(entries)
     assert "the class of the real series nearest to it" in page.text
     colors = [attrs["style"] for attrs in page.all("span")]
-    assert colors == [f"color:{c}" for c in plots.PALETTE[:3]]
+    assert colors == [f"color:{c}" for c in drawing.PALETTE[:3]]
 
 
 def test_shares_of_classes(tmp_path):
@@ -566,7 +566,7 @@ def test_channels_beyond_the_most_are_named_as_left_out(tmp_path, monkeypatch):
 def test_more_classes_than_colours_share_a_grey(tmp_path):
     page = write(tmp_path, labels=np.arange(40), generated=np.zeros((2, 12, 2)))
     assert len(page.all("li")) == 40
-    assert page.all("span")[-1]["style"] == f"color:{plots.GREY}"
+    assert page.all("span")[-1]["style"] == f"color:{drawing.GREY}"
 
 
 def test_series_that_are_not_finite_are_counted_and_left_out(tmp_path):

@@ -223,7 +223,7 @@ def neighbour_picture(
 
 
 def loss_picture(curve: Float[np.ndarray, "4 blocks"]) -> Picture:
-    """`blocks` of one stage: mean as a line over the band from smallest to largest."""
+    """`loss_blocks` of a stage: mean as a line, a band from smallest to largest."""
     figure, (ax,) = _figure(height=2.1)
     steps, mean, low, high = curve
     ax.fill_between(steps, low, high, color=REAL, alpha=0.2, lw=0)

@@ -196,7 +196,7 @@ def rarest(shares: Num[np.ndarray, " classes"], most: int) -> Int[np.ndarray, " 
     return np.sort(np.argsort(shares, kind="stable")[:most])
 
 
-def blocks(
+def loss_blocks(
     steps: Num[np.ndarray, " n"], losses: Num[np.ndarray, " n"], *, most: int = 300
 ) -> Float[np.ndarray, "4 blocks"]:
     """Rows: last step, mean, smallest and largest loss of at most `most` equal runs.

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Float, Int, Num
 
-from l2d_jax import plots
 from l2d_jax.files import FilePath, to_path
 from l2d_jax.metrics.neighbours import nearest
+from l2d_jax.plots import drawing, numbers
 from l2d_jax.report.page import figure, grid, note, number, page, replace, shown
 from l2d_jax.report.scores import INTERVAL, scores_body, warnings_box
 from l2d_jax.types import InputError
@@ -147,7 +147,7 @@ def write_report(
     rows = np.arange(len(train)) if train_rows is None else train_rows
     searched = Searched(train, rows, num_train or len(train))
     nearest_body = _nearest(searched, generated, test, channels, seed)
-    kept, own = plots.whole(real), plots.whole(generated)
+    kept, own = numbers.whole(real), numbers.whole(generated)
     real, generated = real[kept], generated[own]
     maps = _projections(real, generated, seed)
     bodies = {
@@ -157,9 +157,9 @@ def write_report(
         "classes": "",
         "densities": _densities(real, generated, channels),
         "autocorrelation": _curves(
-            plots.correlogram_picture, real, generated, channels, seed
+            drawing.correlogram_picture, real, generated, channels, seed
         ),
-        "spectrum": _curves(plots.spectrum_picture, real, generated, channels, seed),
+        "spectrum": _curves(drawing.spectrum_picture, real, generated, channels, seed),
         "neighbours": nearest_body,
         "losses": _losses(losses),
         "run": _what_was_run(facts),
@@ -190,30 +190,32 @@ def _side_by_side(
 ) -> str:
     left, right = _sample(real, generated, MAX_DRAWN, seed)
     most = MAX_SERIES_CHANNELS
-    return _by_channel(plots.series_picture, left, right, channels, most=most)
+    return _by_channel(drawing.series_picture, left, right, channels, most=most)
 
 
-def _projections(real: Real, generated: Generated, seed: int) -> dict[str, plots.Map2D]:
+def _projections(
+    real: Real, generated: Generated, seed: int
+) -> dict[str, numbers.Map2D]:
     """By caption, of at most MAX_POINTS real and generated series."""
-    points = plots.features(*_sample(real, generated, MAX_POINTS, seed))
-    flat = plots.pca(*points)
-    near = plots.tsne(*points, start=flat, seed=seed)
+    points = numbers.features(*_sample(real, generated, MAX_POINTS, seed))
+    flat = numbers.pca(*points)
+    near = numbers.tsne(*points, start=flat, seed=seed)
     return {"PCA, fitted on the real series": flat, "t-SNE, fitted on both": near}
 
 
-def _maps(maps: Mapping[str, plots.Map2D], real: Real, generated: Generated) -> str:
+def _maps(maps: Mapping[str, numbers.Map2D], real: Real, generated: Generated) -> str:
     some = next(iter(maps.values()))
     counts = (
         f"One point each: {len(some.real):,} of {len(real):,} real and "
         f"{len(some.generated):,} of {len(generated):,} generated series."
     )
     return note(counts) + grid(
-        figure(plots.map_picture(where), name) for name, where in maps.items()
+        figure(drawing.map_picture(where), name) for name, where in maps.items()
     )
 
 
 def _classes(
-    maps: Mapping[str, plots.Map2D],
+    maps: Mapping[str, numbers.Map2D],
     real: Real,
     generated: Generated,
     labels: Int[np.ndarray, " N"],
@@ -225,7 +227,7 @@ def _classes(
     some = np.arange(len(generated))
     source = "Generated series have the class that a classifier, or the user, gave them"
     if generated_labels is None:
-        some = plots.pick(len(generated), MAX_SUMMARISED, seed=seed + 1)
+        some = numbers.pick(len(generated), MAX_SUMMARISED, seed=seed + 1)
         generated_labels = np.full(len(generated), -1)
         generated_labels[some] = _nearest_labels(real, generated[some], labels, seed)
         source = (
@@ -244,14 +246,14 @@ def _classes(
         text = "Shares are those of the class scores: by a classifier, not a neighbour"
     names = [*classes, *map(str, range(len(classes), most))]
     bars = "Shares of the classes, by number"
-    if most > plots.MAX_BARS:
-        bars = f"Shares of the {plots.MAX_BARS} rarest classes, by number"
-    placed = labels[plots.pick(len(real), MAX_POINTS, seed=seed)]
-    found = generated_labels[plots.pick(len(generated), MAX_POINTS, seed=seed + 1)]
+    if most > drawing.MAX_BARS:
+        bars = f"Shares of the {drawing.MAX_BARS} rarest classes, by number"
+    placed = labels[numbers.pick(len(real), MAX_POINTS, seed=seed)]
+    found = generated_labels[numbers.pick(len(generated), MAX_POINTS, seed=seed + 1)]
     pictures = [
-        figure(plots.share_picture(shares, others), bars),
+        figure(drawing.share_picture(shares, others), bars),
         *(
-            figure(plots.class_picture(where, placed, found), f"{name}, by class")
+            figure(drawing.class_picture(where, placed, found), f"{name}, by class")
             for name, where in maps.items()
         ),
     ]
@@ -264,9 +266,9 @@ def _nearest_labels(
     labels: Int[np.ndarray, " N"],
     seed: int,
 ) -> Int[np.ndarray, " n"]:
-    some = plots.pick(len(real), MAX_SEARCHED, seed=seed)
-    rows, others = plots.features(real[some], generated)
-    return labels[some][plots.nearest(others, rows)]
+    some = numbers.pick(len(real), MAX_SEARCHED, seed=seed)
+    rows, others = numbers.features(real[some], generated)
+    return labels[some][numbers.nearest(others, rows)]
 
 
 def _legend(
@@ -276,8 +278,8 @@ def _legend(
 ) -> str:
     entries = ""
     for index, name in enumerate(names):
-        color, marker = plots.class_style(index)
-        mark = f'<span style="color:{color}">{plots.MARKERS[marker]}</span>'
+        color, marker = drawing.class_style(index)
+        mark = f'<span style="color:{color}">{drawing.MARKERS[marker]}</span>'
         title = f"{index}: {name}" if name != str(index) else name
         real, generated = (number(100 * side[index]) for side in (shares, others))
         text = f"{real}\u00a0% real, {generated}\u00a0% generated"
@@ -288,18 +290,19 @@ def _legend(
 
 
 def _densities(real: Real, generated: Generated, channels: Sequence[str]) -> str:
-    ends = np.concatenate([plots.lengths(real), plots.lengths(generated)])
+    ends = np.concatenate([numbers.lengths(real), numbers.lengths(generated)])
     extra = []
     if (ends < real.shape[1]).any():
-        extra = [figure(plots.length_picture(real, generated), "Length of the series")]
+        picture = drawing.length_picture(real, generated)
+        extra = [figure(picture, "Length of the series")]
     most = MAX_CURVE_CHANNELS
     return _by_channel(
-        plots.value_picture, real, generated, channels, most=most, extra=extra
+        drawing.value_picture, real, generated, channels, most=most, extra=extra
     )
 
 
 def _curves(
-    draw: Callable[[np.ndarray, np.ndarray], plots.Picture],
+    draw: Callable[[np.ndarray, np.ndarray], drawing.Picture],
     real: Real,
     generated: Generated,
     channels: Sequence[str],
@@ -323,7 +326,7 @@ def _nearest(
     unseen = _whole_ones(held_out, MAX_COMPARED, seed)
     if not len(known):
         return note("No training series is without missing values.")
-    rows, others = plots.features(
+    rows, others = numbers.features(
         train[known], np.concatenate([generated[own], held_out[unseen]])
     )
     found = nearest(others, rows)
@@ -335,7 +338,7 @@ def _nearest(
     if len(known) < searched.total:
         how += f"Searched are {len(known):,} of {searched.total:,} training series. "
     if len(channels) > 1:
-        stacked = ", ".join(channels[: plots.MAX_STACKED])
+        stacked = ", ".join(channels[: drawing.MAX_STACKED])
         how += f"Channels from top to bottom: {stacked}. "
     figures = []
     for index in _whole_ones(generated, NUM_NEIGHBOURS, seed + 2):  # some of `own`
@@ -343,7 +346,7 @@ def _nearest(
         other, distance = known[indices[place]], _shortened(distances[place])
         row = searched.rows[other]
         caption = f"Generated {index}: distance {distance} to training series {row}"
-        picture = plots.neighbour_picture(generated[index], train[other])
+        picture = drawing.neighbour_picture(generated[index], train[other])
         figures.append(figure(picture, caption))
     text = _typical(distances[: len(own)], distances[len(own) :], rows, seed)
     return note(text) + note(how) + grid(figures)
@@ -364,7 +367,7 @@ def _typical(
         median = _shortened(np.median(held_out))
         text += f", half of {len(held_out):,} held-out real ones within {median}"
     elif len(train) > 1:
-        some = plots.pick(len(train), MAX_COMPARED, seed=seed)
+        some = numbers.pick(len(train), MAX_COMPARED, seed=seed)
         median = _shortened(np.median(nearest(train[some], train, 2).distances[:, 1]))
         text += f", half of {len(some):,} training series within {median} of another"
     return f"{text}. Copies lie much nearer than real series do."
@@ -372,8 +375,8 @@ def _typical(
 
 def _whole_ones(series: Others, most: int, seed: int) -> Int[np.ndarray, " _"]:
     """At most `most` indices of series without missing values, sorted."""
-    whole = np.flatnonzero(plots.whole(series))
-    return whole[plots.pick(len(whole), most, seed=seed)]
+    whole = np.flatnonzero(numbers.whole(series))
+    return whole[numbers.pick(len(whole), most, seed=seed)]
 
 
 def _shortened(distance: float) -> str:
@@ -382,11 +385,11 @@ def _shortened(distance: float) -> str:
 
 
 def _losses(losses: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
-    curves = {name: plots.blocks(*curve) for name, curve in losses.items()}
+    curves = {name: numbers.loss_blocks(*curve) for name, curve in losses.items()}
     drawn = {name: curve for name, curve in curves.items() if curve.size}
     if not drawn:
         return "<p>No loss was recorded.</p>"
-    return grid(figure(plots.loss_picture(c), name) for name, c in drawn.items())
+    return grid(figure(drawing.loss_picture(c), name) for name, c in drawn.items())
 
 
 def _what_was_run(facts: Mapping[str, Any]) -> str:
@@ -404,7 +407,7 @@ def _what_was_run(facts: Mapping[str, Any]) -> str:
 
 
 def _by_channel(
-    draw: Callable[[np.ndarray, np.ndarray], plots.Picture],
+    draw: Callable[[np.ndarray, np.ndarray], drawing.Picture],
     real: Real,
     generated: Generated,
     channels: Sequence[str],
@@ -425,12 +428,12 @@ def _sample(
     real: Real, generated: Generated, most: int, seed: int
 ) -> tuple[Others, Others]:
     """At most `most` of each, drawn apart so that pairs don't show up as pairs."""
-    picked = plots.pick(len(real), most, seed=seed)
-    return real[picked], generated[plots.pick(len(generated), most, seed=seed + 1)]
+    picked = numbers.pick(len(real), most, seed=seed)
+    return real[picked], generated[numbers.pick(len(generated), most, seed=seed + 1)]
 
 
 def _count_dropped(series: Others, name: str) -> str:
-    count = int((~plots.whole(series)).sum())
+    count = int((~numbers.whole(series)).sum())
     if count == len(series):
         raise InputError(f"no {name} series is finite: a report needs at least one")
     what = f"{count:,} of {len(series):,} {name} series hold values that aren't finite"

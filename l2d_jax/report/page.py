@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
-from l2d_jax import plots
 from l2d_jax.files import FilePath, write_text
+from l2d_jax.plots import drawing
 
 STYLE = """
 :root{color-scheme:light dark;--text:#1c2126;--soft:#5b6570;--line:#dde1e6;
@@ -98,7 +98,7 @@ def page(
 """
 
 
-def figure(picture: plots.Picture, caption: str) -> str:
+def figure(picture: drawing.Picture, caption: str) -> str:
     """A picture with its caption above it."""
     caption, data = escape(caption), base64.b64encode(picture.png).decode("ascii")
     return (
