@@ -22,7 +22,6 @@ from l2d_jax.cascade import Cascade, Layout
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model
 from l2d_jax.configs import SECTIONS, resolve, with_equal_size, with_sizes
 from l2d_jax.data import ModelSpace, Normalizer, load_splits, read_array, split
-from l2d_jax.data.normalizer import moments
 from l2d_jax.files import FilePath, absolute, same_file, to_path, write_text
 from l2d_jax.lock import locked
 from l2d_jax.logbook import Logbook, Silent
@@ -164,8 +163,7 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
     """Fits the normaliser on the training series; prints what was found and chosen."""
     train_set, channels = splits.train, splits.channels
     length = train_set.series.shape[1]
-    values, notes = moments(train_set), list(splits.notes)
-    ragged = is_ragged(train_set)
+    notes, ragged = list(splits.notes), is_ragged(train_set)
     shape = length, len(channels) + ragged
     config, sizes = with_sizes(config, shape)
     config, equal = with_equal_size(config, shape)
@@ -174,7 +172,7 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
     notes += sizes + equal
     for note in notes:
         parallel.say(f"data: {note}")
-    normalizer = Normalizer.from_moments(values, config.data.scaler, channels)
+    normalizer = Normalizer.fit(train_set, config.data.scaler, channels)
     series = ModelSpace(train_set, normalizer, ragged)
     layout = Layout(
         length=length,

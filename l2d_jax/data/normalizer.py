@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from l2d_jax.types import Examples, InputError, Lengths
+from l2d_jax.types import Examples, InputError, Lengths, check_choice
 
 AnyArray: TypeAlias = Array | np.ndarray
 PerChannel: TypeAlias = Float[np.ndarray, " C"]
@@ -47,18 +47,8 @@ class Normalizer:
         Raises:
           InputError: unknown kind; a channel that is constant, infinite or all NaN.
         """
-        return cls.from_moments(moments(examples), kind, channels)
-
-    @classmethod
-    def from_moments(
-        cls, values: "Moments", kind: str, channels: Sequence[str] = ()
-    ) -> "Normalizer":
-        """As `fit`, from what `moments` returns."""
-        if kind not in SCALERS:
-            raise InputError(
-                f"--config.data.scaler={kind!r} is unknown: "
-                f"use one of {', '.join(SCALERS)}"
-            )
+        check_choice(kind, SCALERS, "--config.data.scaler")
+        values = moments(examples)
         check_channels(values, channels)
         shift, scale = SCALERS[kind](values)
         fields = (shift, scale, values.low, values.high)
