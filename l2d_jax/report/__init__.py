@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Float, Int, Num
 
-from l2d_jax.files import FilePath, to_path
+from l2d_jax.files import FilePath, to_path, write_text
 from l2d_jax.metrics.neighbours import nearest
 from l2d_jax.plots import drawing, numbers
-from l2d_jax.report.page import figure, grid, note, number, page, replace, shown
+from l2d_jax.report.page import figure, grid, note, number, page, shown
 from l2d_jax.report.scores import INTERVAL, scores_body, warnings_box
 from l2d_jax.types import InputError
 
@@ -30,6 +30,7 @@ MAX_SUMMARISED = 2000  # real, and as many generated, behind curves and classes
 MAX_SEARCHED = 20_000  # series among which the nearest is looked for
 MAX_COMPARED = 500  # generated, and as many others, whose nearest is looked for
 NUM_NEIGHBOURS = 6  # generated series drawn beside their nearest training series
+SEED = 0  # of which series are drawn
 
 SECTIONS = {  # id: the heading, and how to read what is below it
     "scores": (
@@ -111,95 +112,78 @@ def write_report(
     *,
     real: Real,
     generated: Generated,
+    train: Others,
+    train_rows: Int[np.ndarray, " _"],
+    num_train: int,
+    test: Others | None = None,
     labels: Int[np.ndarray, " N"] | None = None,
-    generated_labels: Int[np.ndarray, " n"] | None = None,
     classes: Sequence[str] = (),
     channels: Sequence[str],
     scores: Mapping[str, Any],
     facts: Mapping[str, Any],
     losses: Mapping[str, tuple[Num[np.ndarray, " _"], Num[np.ndarray, " _"]]],
-    train: Others | None = None,
-    train_rows: Int[np.ndarray, " _"] | None = None,
-    num_train: int | None = None,
-    test: Others | None = None,
-    seed: int = 0,
 ) -> FilePath:
     """Write `workdir`/report/index.html and return its path.
 
     real, generated: in data units, NaN after the end of series shorter than L. Series
         with other values that aren't finite are left out, and the report counts them.
+    train: of what the generator was trained on, `num_train` series, those of the
+        indices `train_rows`. test: real series that it wasn't trained on. In the units
+        and form of `real`.
     labels: class index of each real series. classes: the names of the classes.
-    generated_labels: of each generated series; None: that of the nearest real series.
     scores: by name, as `l2d_jax.metrics.about` says. What has no "mean" is ignored.
     facts: what was run, in this order. "data set" and "variant" also make the title,
         "command" is shown above the others.
-    losses: by stage, (training step [n], loss [n]). seed: of which series are drawn.
-    train: what the generator was trained on; None: `real`. test: real series that it
-        wasn't trained on. In the units and form of `real`.
-    train_rows: where `train` is a part of the training set, of `num_train` series:
-        which of these they are.
+    losses: by stage, (training step [n], loss [n]).
 
     Raises:
       InputError: no real, or no generated, series is finite.
     """
     dropped = _count_dropped(real, "real") + _count_dropped(generated, "generated")
-    train = real if train is None else train
-    rows = np.arange(len(train)) if train_rows is None else train_rows
-    searched = Searched(train, rows, num_train or len(train))
-    nearest_body = _nearest(searched, generated, test, channels, seed)
+    searched = Searched(train, train_rows, num_train)
+    nearest_body = _nearest(searched, generated, test, channels)
     kept, own = numbers.whole(real), numbers.whole(generated)
     real, generated = real[kept], generated[own]
-    maps = _projections(real, generated, seed)
+    maps = _projections(real, generated)
     bodies = {
         "scores": scores_body(scores) + dropped,
-        "series": _side_by_side(real, generated, channels, seed),
+        "series": _side_by_side(real, generated, channels),
         "maps": _maps(maps, real, generated),
         "classes": "",
         "densities": _densities(real, generated, channels),
         "autocorrelation": _curves(
-            drawing.correlogram_picture, real, generated, channels, seed
+            drawing.correlogram_picture, real, generated, channels
         ),
-        "spectrum": _curves(drawing.spectrum_picture, real, generated, channels, seed),
+        "spectrum": _curves(drawing.spectrum_picture, real, generated, channels),
         "neighbours": nearest_body,
         "losses": _losses(losses),
         "run": _what_was_run(facts),
     }
     if labels is not None:
-        told = None if generated_labels is None else generated_labels[own]
         judged = scores.get("class_histogram_distance") or {}
-        counted = judged.get("shares") if told is None else None
         bodies["classes"] = _classes(
-            maps,
-            real,
-            generated,
-            labels[kept],
-            told,
-            classes,
-            counted,
-            seed,
+            maps, real, generated, labels[kept], classes, judged.get("shares")
         )
     text = page(facts, SECTIONS, bodies, alert=warnings_box(scores))
-    return replace(to_path(workdir) / "report" / "index.html", text)
+    path = to_path(workdir) / "report" / "index.html"
+    write_text(path, text)
+    return path
 
 
 # --- the sections ---------------------------------------------------------------------
 
 
-def _side_by_side(
-    real: Real, generated: Generated, channels: Sequence[str], seed: int
-) -> str:
-    left, right = _sample(real, generated, MAX_DRAWN, seed)
+def _side_by_side(real: Real, generated: Generated, channels: Sequence[str]) -> str:
+    left, right = _sample(real, generated, MAX_DRAWN)
     most = MAX_SERIES_CHANNELS
     return _by_channel(drawing.series_picture, left, right, channels, most=most)
 
 
-def _projections(
-    real: Real, generated: Generated, seed: int
-) -> dict[str, numbers.Map2D]:
+def _projections(real: Real, generated: Generated) -> dict[str, numbers.Map2D]:
     """By caption, of at most MAX_POINTS real and generated series."""
-    points = numbers.features(*_sample(real, generated, MAX_POINTS, seed))
+    points = numbers.features(*_sample(real, generated, MAX_POINTS))
     flat = numbers.pca(*points)
-    near = numbers.tsne(*points, start=flat, seed=seed)
+    near = numbers.tsne(*points, start=flat, seed=SEED)
     return {"PCA, fitted on the real series": flat, "t-SNE, fitted on both": near}
 
 
@@ -219,22 +203,13 @@ def _classes(
     real: Real,
     generated: Generated,
     labels: Int[np.ndarray, " N"],
-    generated_labels: Int[np.ndarray, " n"] | None,
     classes: Sequence[str],
     counted: Mapping[str, Sequence[float]] | None,
-    seed: int,
 ) -> str:
-    some = np.arange(len(generated))
-    source = "Generated series have the class that a classifier, or the user, gave them"
-    if generated_labels is None:
-        some = numbers.pick(len(generated), MAX_SUMMARISED, seed=seed + 1)
-        generated_labels = np.full(len(generated), -1)
-        generated_labels[some] = _nearest_labels(real, generated[some], labels, seed)
-        source = (
-            "Generated series carry no label here: each has the class of the real "
-            "series nearest to it"
-        )
-    most = max(len(classes), labels.max() + 1, generated_labels.max() + 1)
+    some = numbers.pick(len(generated), MAX_SUMMARISED, seed=SEED + 1)
+    generated_labels = np.full(len(generated), -1)
+    generated_labels[some] = _nearest_labels(real, generated[some], labels)
+    most = max(len(classes), labels.max() + 1)
     text = f"Shares are of {len(real):,} real and {len(some):,} generated"
     shares, others = (
         np.bincount(found, minlength=most) / len(found)
@@ -248,8 +223,8 @@ def _classes(
     bars = "Shares of the classes, by number"
     if most > drawing.MAX_BARS:
         bars = f"Shares of the {drawing.MAX_BARS} rarest classes, by number"
-    placed = labels[numbers.pick(len(real), MAX_POINTS, seed=seed)]
-    found = generated_labels[numbers.pick(len(generated), MAX_POINTS, seed=seed + 1)]
+    placed = labels[numbers.pick(len(real), MAX_POINTS, seed=SEED)]
+    found = generated_labels[numbers.pick(len(generated), MAX_POINTS, seed=SEED + 1)]
     pictures = [
         figure(drawing.share_picture(shares, others), bars),
         *(
@@ -257,16 +232,17 @@ def _classes(
             for name, where in maps.items()
         ),
     ]
-    return note(f"{source}. {text}.") + _legend(names, shares, others) + grid(pictures)
+    how = (
+        "Generated series carry no label here: each has the class of the real series "
+        f"nearest to it. {text}."
+    )
+    return note(how) + _legend(names, shares, others) + grid(pictures)
 
 
 def _nearest_labels(
-    real: Real,
-    generated: Generated,
-    labels: Int[np.ndarray, " N"],
-    seed: int,
+    real: Real, generated: Generated, labels: Int[np.ndarray, " N"]
 ) -> Int[np.ndarray, " n"]:
-    some = numbers.pick(len(real), MAX_SEARCHED, seed=seed)
+    some = numbers.pick(len(real), MAX_SEARCHED, seed=SEED)
     rows, others = numbers.features(real[some], generated)
     return labels[some][numbers.nearest(others, rows)]
 
@@ -306,9 +282,8 @@ def _curves(
     real: Real,
     generated: Generated,
     channels: Sequence[str],
-    seed: int,
 ) -> str:
-    some, others = _sample(real, generated, MAX_SUMMARISED, seed)
+    some, others = _sample(real, generated, MAX_SUMMARISED)
     return _by_channel(draw, some, others, channels, most=MAX_CURVE_CHANNELS)
 
 
@@ -317,13 +292,12 @@ def _nearest(
     generated: Generated,
     test: Others | None,
     channels: Sequence[str],
-    seed: int,
 ) -> str:
     train = searched.series
     held_out = train[:0] if test is None else test
-    known = _whole_ones(train, MAX_SEARCHED, seed)
-    own = _whole_ones(generated, MAX_COMPARED, seed + 2)
-    unseen = _whole_ones(held_out, MAX_COMPARED, seed)
+    known = _whole_ones(train, MAX_SEARCHED)
+    own = _whole_ones(generated, MAX_COMPARED, SEED + 2)
+    unseen = _whole_ones(held_out, MAX_COMPARED)
     if not len(known):
         return note("No training series is without missing values.")
     rows, others = numbers.features(
@@ -341,14 +315,14 @@ def _nearest(
         stacked = ", ".join(channels[: drawing.MAX_STACKED])
         how += f"Channels from top to bottom: {stacked}. "
     figures = []
-    for index in _whole_ones(generated, NUM_NEIGHBOURS, seed + 2):  # some of `own`
+    for index in _whole_ones(generated, NUM_NEIGHBOURS, SEED + 2):  # some of `own`
         place = np.searchsorted(own, index)
         other, distance = known[indices[place]], _shortened(distances[place])
         row = searched.rows[other]
         caption = f"Generated {index}: distance {distance} to training series {row}"
         picture = drawing.neighbour_picture(generated[index], train[other])
         figures.append(figure(picture, caption))
-    text = _typical(distances[: len(own)], distances[len(own) :], rows, seed)
+    text = _typical(distances[: len(own)], distances[len(own) :], rows)
     return note(text) + note(how) + grid(figures)
 
 
@@ -356,7 +330,6 @@ def _typical(
     generated: Float[np.ndarray, " n"],
     held_out: Float[np.ndarray, " m"],
     train: Float[np.ndarray, "N F"],
-    seed: int,
 ) -> str:
     """Median distances to a training series; without held-out ones, among those."""
     text = (
@@ -367,13 +340,13 @@ def _typical(
         median = _shortened(np.median(held_out))
         text += f", half of {len(held_out):,} held-out real ones within {median}"
     elif len(train) > 1:
-        some = numbers.pick(len(train), MAX_COMPARED, seed=seed)
+        some = numbers.pick(len(train), MAX_COMPARED, seed=SEED)
         median = _shortened(np.median(nearest(train[some], train, 2).distances[:, 1]))
         text += f", half of {len(some):,} training series within {median} of another"
     return f"{text}. Copies lie much nearer than real series do."
 
 
-def _whole_ones(series: Others, most: int, seed: int) -> Int[np.ndarray, " _"]:
+def _whole_ones(series: Others, most: int, seed: int = SEED) -> Int[np.ndarray, " _"]:
     """At most `most` indices of series without missing values, sorted."""
     whole = np.flatnonzero(numbers.whole(series))
     return whole[numbers.pick(len(whole), most, seed=seed)]
@@ -424,12 +397,10 @@ def _by_channel(
     return grid([*figures, *extra]) + left_out
 
 
-def _sample(
-    real: Real, generated: Generated, most: int, seed: int
-) -> tuple[Others, Others]:
+def _sample(real: Real, generated: Generated, most: int) -> tuple[Others, Others]:
     """At most `most` of each, drawn apart so that pairs don't show up as pairs."""
-    picked = numbers.pick(len(real), most, seed=seed)
-    return real[picked], generated[numbers.pick(len(generated), most, seed=seed + 1)]
+    picked = numbers.pick(len(real), most, seed=SEED)
+    return real[picked], generated[numbers.pick(len(generated), most, seed=SEED + 1)]
 
 
 def _count_dropped(series: Others, name: str) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
-from l2d_jax.files import FilePath, write_text
 from l2d_jax.plots import drawing
 
 STYLE = """
@@ -128,10 +127,3 @@ def shown(value: Any) -> str:
 def number(value: float) -> str:
     """Three digits, and those before the point."""
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-
-
-def replace(path: FilePath, text: str) -> FilePath:
-    """Whole or not at all: nobody reads half a page."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, text)
-    return path
