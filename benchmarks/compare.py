@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from l2d_jax.files import whole_file, write_text
 from l2d_jax.metrics import ranking
 from l2d_jax.metrics.about import SCORES
 from l2d_jax.metrics.floors import summary
@@ -499,13 +500,6 @@ def choose(cells: list[Cell], metric: str, best: str | None) -> list[str]:
     return [metric]
 
 
-def write(path: Path, content: bytes) -> None:
-    """Writes a whole file or none: to a temporary name, then renamed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
-
-
 def compare(cells: list[Cell], metric: str, out: Path, *, best, alpha: float) -> None:
     """Prints the table of one metric and writes its files."""
     table = make_table(cells, metric, best)
@@ -516,19 +510,17 @@ def compare(cells: list[Cell], metric: str, out: Path, *, best, alpha: float) ->
     ]
     text = markdown(table, alpha=alpha, warnings=warnings)
     print(text)
-    out.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"[^\w.-]", "_", metric)
     tables = {"md": text, "csv": comma_separated(table), "tex": latex(table)}
     for suffix, content in tables.items():
-        write(out / f"table_{name}.{suffix}", content.encode())
+        write_text(out / f"table_{name}.{suffix}", content)
     costs = table.costs[ranking.is_complete(table.costs)]
     try:
         bars = ranking.groups(costs, alpha=alpha)
     except InputError:  # said in the table
         return
-    picture = io.BytesIO()
-    draw(table.methods, table.ranks, bars).savefig(picture, format="png")
-    write(out / f"ranks_{name}.png", picture.getvalue())
+    with whole_file(out / f"ranks_{name}.png") as picture:
+        draw(table.methods, table.ranks, bars).savefig(picture, format="png")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -277,7 +277,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/corruptions"))
     options = parser.parse_args(argv)
     path = options.out / "corruptions.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     made = {
         "command": command_of(__file__, parser, options),
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",

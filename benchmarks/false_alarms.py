@@ -59,8 +59,6 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=1000, help="series of each part")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    if args.out:
-        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     judge = of_paired_test if args.set in STEPS else of_context_fid
     found = judge(args.set, args.deals, args.size)
     print(found)

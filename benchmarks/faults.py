@@ -73,8 +73,6 @@ def main() -> None:
     parser.add_argument("--only", default="", help="as pytest's -k: merged into --out")
     parser.add_argument("--out", type=Path, default=Path("runs/faults/faults.md"))
     arguments = parser.parse_args()
-    if arguments.out:
-        Path(arguments.out).parent.mkdir(parents=True, exist_ok=True)
     os.environ["L2D_KILLS"] = str(arguments.kills)
     rows, began = Rows(), time.monotonic()
     flags = [str(ROOT / "tests" / "test_faults.py"), "-q", "-p", "no:cacheprovider"]

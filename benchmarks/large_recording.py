@@ -113,8 +113,6 @@ def main() -> None:
     parser.add_argument("--folder", help="where the recording is made; else temporary")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    if args.out:
-        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         path = Path(folder) / f"recording.{args.format}"
         start = time.perf_counter()

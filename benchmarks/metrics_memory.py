@@ -96,7 +96,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     from l2d_jax.workdir import library_version
 
     path = options.out
-    path.parent.mkdir(parents=True, exist_ok=True)
     settings = {"shape": [steps, channels]}
     made = {"device": f"{os.cpu_count()} CPU cores", "jax": library_version("jax")}
     found = (

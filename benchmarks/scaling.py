@@ -256,8 +256,6 @@ def main() -> None:
     parser.add_argument("--out", help="for OUT.json and OUT.md")
     parser.add_argument("--child", type=int, nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.out:
-        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     if args.child:
         child(*args.child, args.batch, args.steps)
         return

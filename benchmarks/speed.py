@@ -572,8 +572,6 @@ def main() -> None:
     parser.add_argument("--only", default="", help="tasks that match, rates alone")
     parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall")
     args = parser.parse_args()
-    if args.out:
-        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     globals()["clock"] = args.clock
     if args.in_process:
         what, *rest = args.in_process.split(",")

@@ -65,8 +65,6 @@ def main() -> None:
     parser.add_argument("--suffixes", default=".npz,.npy,.csv,.parquet,.ts")
     parser.add_argument("--out", default="")
     args = parser.parse_args()
-    if args.out:
-        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     keep_programs()
     model = small_model()
     write(model, ".npy", 1_000)  # compiles

@@ -74,8 +74,12 @@ def write_text(path: FilePath, text: str) -> None:
 
 @contextmanager
 def whole_file(path: FilePath) -> Iterator[Path]:
-    """A file on this machine that becomes `path` at the end; none after an error."""
+    """A file on this machine that becomes `path` at the end; none after an error.
+
+    Its folder is made where it is missing.
+    """
     if isinstance(path, Path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{host()}.{os.getpid()}.tmp")
         try:
             yield temporary

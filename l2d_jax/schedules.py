@@ -60,12 +60,11 @@ def linear(num_steps: int, beta_first: float, beta_last: float) -> NoiseSchedule
     return NoiseSchedule(np.cumprod(1.0 - beta))
 
 
-def cosine(num_steps: int, beta_first: float, beta_last: float) -> NoiseSchedule:
+def cosine(num_steps: int) -> NoiseSchedule:
     """alpha_bar = f(t + 1) / f(0), f = cos^2, with beta capped at 0.999.
 
-    Nichol & Dhariwal 2021, offset 0.008. The two betas are those of `linear`: not used.
+    Nichol & Dhariwal 2021, offset 0.008.
     """
-    del beta_first, beta_last
     u = np.arange(num_steps + 1, dtype=np.float64) / num_steps
     f = np.cos((u + 0.008) / 1.008 * np.pi / 2) ** 2
     beta = np.minimum(1.0 - f[1:] / f[:-1], 0.999)
@@ -74,7 +73,7 @@ def cosine(num_steps: int, beta_first: float, beta_last: float) -> NoiseSchedule
 
 SCHEDULES: dict[str, Callable[[int, float, float], NoiseSchedule]] = {
     "linear": linear,
-    "cosine": cosine,
+    "cosine": lambda num_steps, beta_first, beta_last: cosine(num_steps),
 }
 
 

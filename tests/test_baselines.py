@@ -187,7 +187,7 @@ def test_diffusion_ts_network_as_the_reference(diffusion_ts_case):
 
 def test_diffusion_ts_process_and_loss_as_the_reference(diffusion_ts_case):
     model, params, case = diffusion_ts_case
-    schedule = cosine(50, 0.0, 0.0)
+    schedule = cosine(50)
     np.testing.assert_allclose(schedule.alpha_bar, case["alpha_bar"], rtol=1e-5)
     weights = diffusion_ts.loss_weights(schedule)
     np.testing.assert_allclose(weights, case["loss_weight"], rtol=1e-4, atol=1e-7)

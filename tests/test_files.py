@@ -42,6 +42,8 @@ def test_a_text_is_replaced_whole(tmp_path):
     write_text(tmp_path / "a.json", "two")
     assert (tmp_path / "a.json").read_text() == "two"
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+    write_text(tmp_path / "new" / "folder" / "a.json", "three")  # made with it
+    assert (tmp_path / "new" / "folder" / "a.json").read_text() == "three"
 
 
 class Broken(Exception):

@@ -305,7 +305,7 @@ def network(config: ConfigDict | FrozenConfigDict) -> DiffusionTS:
 
 def noise_schedule(config: ConfigDict | FrozenConfigDict) -> NoiseSchedule:
     """Cosine."""
-    return schedules.cosine(config.diffusion_ts.num_diffusion_steps, 0.0, 0.0)
+    return schedules.cosine(config.diffusion_ts.num_diffusion_steps)
 
 
 def loss_weights(schedule: NoiseSchedule) -> Float[np.ndarray, " K"]:
