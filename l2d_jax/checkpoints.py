@@ -23,7 +23,7 @@ import orbax.checkpoint as ocp
 
 from l2d_jax import parallel
 from l2d_jax.files import FilePath, absolute
-from l2d_jax.types import InputError, Params
+from l2d_jax.types import InputError, Params, one_line
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class Checkpoints:
                 log.warning(
                     "checkpoint %s can't be read (%s): trying the one before",
                     self.directory / str(step),
-                    _one_line(error),
+                    _cause(error),
                 )
             if parallel.agree(state is not None):
                 self._set_aside(steps[:i])
@@ -219,7 +219,7 @@ def load_model(directory: FilePath) -> tuple[Params, dict[str, Any], dict[str, s
             check_seal(found, arrays=arrays)
     except Exception as error:
         raise InputError(
-            f"the model in {directory} can't be read ({_one_line(error)}): delete this "
+            f"the model in {directory} can't be read ({_cause(error)}): delete this "
             "folder and run the training command again; finished stages are kept"
         ) from error
     return arrays, facts, found["versions"]
@@ -302,7 +302,7 @@ def _writing(directory: FilePath) -> Iterator[None]:
         yield
     except Exception as error:
         full = "No space left on device"
-        reason = full if full in str(error) else _one_line(error)
+        reason = full if full in str(error) else _cause(error)
         raise InputError(
             f"no checkpoint can be written in {directory} ({reason}): see to it, and "
             "the same command goes on from the last one"
@@ -341,6 +341,5 @@ def _flatten(tree: Params, path: tuple[str, ...] = ()):
             yield (*path, name), node
 
 
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or "no message"
-    return f"{type(error).__name__}: {text[:160]}"
+def _cause(error: Exception) -> str:
+    return f"{type(error).__name__}: {one_line(error, 160)}"

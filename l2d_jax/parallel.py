@@ -27,7 +27,7 @@ from jaxtyping import Array, Int
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import peers
-from l2d_jax.types import InputError, Params, Rows
+from l2d_jax.types import InputError, Params, Rows, one_line
 
 AXIS = "devices"
 HEARTBEAT_SECONDS = 30  # without a sign of life, a process counts as dead
@@ -71,7 +71,7 @@ def start(
         if coordinator is None and "should be defined" in str(error):
             return  # a TPU that is no part of a cluster, as in Colab
         where = coordinator or "the process that the environment names"
-        cause = " ".join(str(error).split())[:200]
+        cause = one_line(error)
         raise InputError(
             f"can't join the other processes at {where} ({cause}): see that all run, "
             "with one --coordinator and --num_processes, each with its own --process_id"

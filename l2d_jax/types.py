@@ -30,6 +30,11 @@ class InputError(ValueError):
     """Something the user gave can't be used. One line: the thing, and the mend."""
 
 
+def one_line(error: Exception, most: int = 200) -> str:
+    """What the error says, in one line of at most so many letters; or its kind."""
+    return " ".join(str(error).split())[:most] or type(error).__name__
+
+
 class Collection(NamedTuple):
     """What a reader returns: series as they are, in data units, before any windows.
 

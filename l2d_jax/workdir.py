@@ -21,7 +21,7 @@ from l2d_jax.checkpoints import load_model, warn_of_versions
 from l2d_jax.data import Normalizer
 from l2d_jax.files import FilePath, absolute, is_remote, to_path
 from l2d_jax.programs import keep_programs
-from l2d_jax.types import Form, InputError
+from l2d_jax.types import Form, InputError, one_line
 
 SHAPES_SAMPLES = ("encoder", "latent_stage", "data_stage", "sampling")
 LIBRARIES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -56,10 +56,10 @@ def check_bucket(workdir: FilePath) -> FilePath:
         mark.write_text("")
         mark.unlink()
     except Exception as error:  # of gcsfs, of several kinds
-        cause = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
-            f"--workdir={workdir} can't be written to ({cause}): see that the "
-            "bucket is there and this machine may write to it, or name another folder"
+            f"--workdir={workdir} can't be written to ({one_line(error)}): see that "
+            "the bucket is there and this machine may write to it, or name another "
+            "folder"
         ) from error
     return workdir
 

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from l2d_jax.data.own.frames import first_line
 from l2d_jax.data.own.roles import NO_TIME, Asked, listed
 from l2d_jax.data.own.tables import check_resolution
-from l2d_jax.types import Collection, Form, InputError
+from l2d_jax.types import Collection, Form, InputError, one_line
 
 PIECE = 1 << 22  # numbers that are looked at in one go
 BESIDE = (("lengths",), ("labels", "label", "y"), ("channels",))  # other names each
@@ -94,7 +93,7 @@ def unreadable(path: Path, error: Exception) -> InputError:
             f"{path} holds Python objects, which are not opened: save numbers of one "
             "shape, np.asarray(x, float)"
         )
-    return InputError(f"{path} can't be read ({first_line(error)}): save it again")
+    return InputError(f"{path} can't be read ({one_line(error)}): save it again")
 
 
 def series_name(path: Path, names: tuple[str, ...]) -> str:
@@ -147,7 +146,7 @@ def to_numpy(array: Any, where: str) -> np.ndarray:
             return array.astype(np.result_type(array, np.float32)).filled(np.nan)
         return np.asarray(array)
     except (ValueError, TypeError) as error:
-        raise InputError(f"{where} is no array ({first_line(error)})") from error
+        raise InputError(f"{where} is no array ({one_line(error)})") from error
 
 
 # --- arrays ---------------------------------------------------------------------------

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from l2d_jax.data.own.columns import EITHER, MISSING, formats
-from l2d_jax.data.own.frames import first_line
 from l2d_jax.data.own.roles import Asked, Frame, Table, check_names, listed
 from l2d_jax.data.own.rows import CHUNK
 from l2d_jax.data.own.tables import read_table
-from l2d_jax.types import Collection, InputError
+from l2d_jax.types import Collection, InputError, one_line
 
 SEPARATORS = (",", ";", "\t", "|")
 SAMPLE = 1 << 18  # characters that the dialect is recognised from
@@ -64,11 +63,11 @@ def read_csv(path: Path, asked: Asked) -> Collection:
         ) from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(
-            f"{path} is a damaged gzip file ({first_line(error)}): make it again"
+            f"{path} is a damaged gzip file ({one_line(error)}): make it again"
         ) from error
     except pd.errors.ParserError as error:
         raise InputError(
-            f"{path} can't be read as csv ({first_line(error)}): correct it"
+            f"{path} can't be read as csv ({one_line(error)}): correct it"
         ) from error
     except csv.Error as error:
         raise InputError(

@@ -8,7 +8,7 @@ from typing import Any
 from l2d_jax.data.own.roles import Asked, Frame, Table, check_names
 from l2d_jax.data.own.rows import CHUNK
 from l2d_jax.data.own.tables import read_table
-from l2d_jax.types import Collection, InputError
+from l2d_jax.types import Collection, InputError, one_line
 
 
 def read_parquet(path: Path, asked: Asked) -> Collection:
@@ -45,7 +45,7 @@ def read_parquet(path: Path, asked: Asked) -> Collection:
             return read_table(table, asked)
     except (pa.ArrowException, OSError) as error:
         raise InputError(
-            f"{path} can't be read as parquet ({first_line(error)}): make it again"
+            f"{path} can't be read as parquet ({one_line(error)}): make it again"
         ) from error
 
 
@@ -85,8 +85,3 @@ def dense(frame: Frame) -> Frame:
 def row(index: int) -> str:
     """Where a row stands in what has no lines."""
     return f"row {index} (the first is 0)"
-
-
-def first_line(error: Exception) -> str:
-    """What a library says, in a line."""
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -26,7 +26,7 @@ from l2d_jax.data.public.catalog import (
     prepared_folder,
 )
 from l2d_jax.data.public.downloads import find, locate
-from l2d_jax.types import Collection, InputError
+from l2d_jax.types import Collection, InputError, one_line
 
 __all__ = ["SeriesBuilder", "builder_class", "load", "prepare", "prepared"]
 
@@ -245,8 +245,3 @@ def counts(collection: Collection) -> tuple[int, int]:
 def unit(source: Source) -> str:
     """What the set is counted in."""
     return "series" if source.classes else "rows"
-
-
-def one_line(error: Exception) -> str:
-    """What the error says, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__

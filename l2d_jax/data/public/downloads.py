@@ -12,7 +12,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
-from l2d_jax.types import InputError
+from l2d_jax.types import InputError, one_line
 
 TIMEOUT = 30.0  # seconds without an answer
 
@@ -97,9 +97,8 @@ def download(file: RemoteFile, folder: Path) -> Path:
                 )
             os.replace(part, target)
     except (OSError, HTTPException) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"can't download {file.name} from {file.url} ({reason}): "
+            f"can't download {file.name} from {file.url} ({one_line(error)}): "
             f"check the network and that {folder} is writable, {by_hand}"
         ) from error
     return target

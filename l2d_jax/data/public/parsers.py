@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Float
 
-from l2d_jax.types import Collection, InputError
+from l2d_jax.types import Collection, InputError, one_line
 
 Matrix: TypeAlias = Float[np.ndarray, "_ C"]  # one series [L_i, C]
 Labelled: TypeAlias = tuple[list[Matrix], list[str]]
@@ -419,5 +419,5 @@ def numbered_channels(count: int) -> tuple[str, ...]:
 
 def unreadable(path: Path, error: Exception) -> str:
     """The line for a file that its parser refused."""
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return f"{path} can't be read as {path.suffix} ({reason}): replace or correct it"
+    kind = path.suffix
+    return f"{path} can't be read as {kind} ({one_line(error)}): replace or correct it"
