@@ -17,7 +17,6 @@ and left out.
 
 import argparse
 import csv
-import difflib
 import io
 import json
 import math
@@ -35,7 +34,7 @@ from l2d_jax.files import whole_file, write_text
 from l2d_jax.metrics import ranking
 from l2d_jax.metrics.about import SCORES
 from l2d_jax.metrics.floors import summary
-from l2d_jax.types import InputError
+from l2d_jax.types import InputError, did_you_mean
 
 NOT_RUN, UNDEFINED, FLOOR = "–", "undefined", "real against real (floor)"
 DIRECTIONS = {
@@ -494,8 +493,7 @@ def choose(cells: list[Cell], metric: str, best: str | None) -> list[str]:
             raise InputError("--best goes with one metric: name it, --metric=NAME")
         return known
     if metric not in known:
-        close = difflib.get_close_matches(metric, known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"use one of {known}"
+        hint = did_you_mean(metric, known) or f"use one of {known}"
         raise InputError(f"--metric={metric}: no cell has it, {hint}")
     return [metric]
 

@@ -54,6 +54,12 @@ def absolute(name: str | FilePath) -> FilePath:
     return path.absolute() if isinstance(path, Path) else path
 
 
+def cache_folder() -> Path:
+    """$L2D_CACHE_DIR, by default ~/.cache/l2d_jax. It need not exist yet."""
+    given = os.environ.get("L2D_CACHE_DIR")
+    return Path(given or "~/.cache/l2d_jax").expanduser()
+
+
 def is_remote(path: FilePath) -> bool:
     """True for a path in a bucket."""
     return not isinstance(path, Path)

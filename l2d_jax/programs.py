@@ -1,9 +1,10 @@
 """Compiled programs are kept on disk: a second process need not compile them again."""
 
 import os
-from pathlib import Path
 
 import jax
+
+from l2d_jax.files import cache_folder
 
 
 def keep_programs() -> None:
@@ -14,8 +15,7 @@ def keep_programs() -> None:
     """
     if jax.config.values["jax_compilation_cache_dir"] is not None:
         return
-    root = os.environ.get("L2D_CACHE_DIR") or "~/.cache/l2d_jax"
-    folder = Path(root).expanduser() / "xla"
+    folder = cache_folder() / "xla"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:  # a home that can't be written: programs are compiled each time

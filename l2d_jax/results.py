@@ -20,7 +20,6 @@ from l2d_jax import parallel
 from l2d_jax.cascade import Cascade
 from l2d_jax.configs import SECTIONS
 from l2d_jax.data import load_splits, to_list
-from l2d_jax.data.normalizer import inside
 from l2d_jax.data.protocols import take
 from l2d_jax.data.ragged import ModelSpace
 from l2d_jax.files import FilePath, same_file, write_text
@@ -33,7 +32,7 @@ from l2d_jax.metrics.table import table
 from l2d_jax.missing import interpolated
 from l2d_jax.report import write_report
 from l2d_jax.samples import check_out, read_npz, read_settings, write_samples
-from l2d_jax.types import Examples, InputError, Splits, is_ragged, tree_size
+from l2d_jax.types import Examples, InputError, Splits, inside, is_ragged, tree_size
 from l2d_jax.variants import METHODS
 from l2d_jax.workdir import as_json, load, made_by, make_workdir
 

@@ -4,13 +4,16 @@ Dimensions are fixed project-wide: B batch, L length, C channels, d latent dimen
 N examples of a data set, K diffusion steps, S solver steps, T tokens (L / patch).
 """
 
+import argparse
+import difflib
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 Params: TypeAlias = Any  # a pytree of arrays, as a Flax module's `init` returns it
 Rows: TypeAlias = Any  # [N, ...]: an array, or what has a shape and can be indexed
@@ -33,6 +36,21 @@ class InputError(ValueError):
 def one_line(error: Exception, most: int = 200) -> str:
     """What the error says, in one line of at most so many letters; or its kind."""
     return " ".join(str(error).split())[:most] or type(error).__name__
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The question after the known name that is nearest; "" where none is near."""
+    spelled = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(name.lower(), spelled, n=1)
+    return f"did you mean {spelled[close[0]]!r}?" if close else ""
+
+
+class Parser(argparse.ArgumentParser):
+    """Of the flags of a command; its errors are one line, as those of `main.py`."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+        sys.exit(2)
 
 
 class Collection(NamedTuple):
@@ -108,6 +126,11 @@ class Splits(NamedTuple):
     classes: tuple[str, ...] = ()
     form: Form | None = None
     notes: tuple[str, ...] = ()  # what was recognised, chosen or left out, a line each
+
+
+def inside(lengths: Lengths, length: int) -> Bool[np.ndarray, "N length"]:
+    """True at the steps of each series, False after its end."""
+    return np.arange(length)[None, :] < lengths[:, None]
 
 
 def is_ragged(examples: Examples) -> bool:

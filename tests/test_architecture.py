@@ -47,7 +47,7 @@ ORDER = (
 )
 # Parts beside the order, with all that they may import,
 BESIDE = {
-    "data": {"types", "layers", "models"},
+    "data": {"types", "files", "layers", "models"},
     "metrics": {"types", "files", "layers", "models", "parallel", "data"},
     "plots": {"types", "layers", "models", "metrics"},
     "report": {"types", "files", "plots", "metrics"},

@@ -4,7 +4,6 @@ A reader returns a `Collection`, whole series in data units; `split` makes examp
 it, windows or padded series, by the protocol of the config.
 """
 
-import difflib
 from collections.abc import Callable
 
 from ml_collections import ConfigDict
@@ -24,7 +23,7 @@ from l2d_jax.data.ragged import (
 )
 from l2d_jax.data.sampler import chunk_indices
 from l2d_jax.data.windows import windows
-from l2d_jax.types import Collection, InputError, Splits
+from l2d_jax.types import Collection, InputError, Splits, did_you_mean
 
 __all__ = [
     "DATASETS",
@@ -75,9 +74,8 @@ def read(data_config: ConfigDict) -> Collection:
     source = archive_source(name)
     if source is not None:
         return load(source)
-    known = {known: known for known in DATASETS} | archive_names()
-    close = difflib.get_close_matches(name.lower(), known, n=1)
-    hint = f"did you mean {known[close[0]]!r}? " if close else ""
+    close = did_you_mean(name, [*DATASETS, *archive_names().values()])
+    hint = f"{close} " if close else ""
     raise InputError(
         f"--config.data.name={name!r} is no data set: {hint}The names are "
         f"{', '.join(DATASETS)}, and those of the UCR and UEA archives"

@@ -1,18 +1,15 @@
 """What data sets there are, and their preparation: python -m l2d_jax.data --list."""
 
-import argparse
-import difflib
 import sys
 import time
 from collections.abc import Iterable
-from typing import NoReturn
 from urllib.parse import urlsplit
 
 from l2d_jax.data.public.archive import archive_source
 from l2d_jax.data.public.catalog import SOURCES, Source, bundled_folder, prepared
 from l2d_jax.data.public.downloads import find
 from l2d_jax.data.public.synthetic import SYNTHETIC
-from l2d_jax.types import Collection, InputError
+from l2d_jax.types import Collection, InputError, Parser, did_you_mean
 
 USAGE = """python -m l2d_jax.data --list
        python -m l2d_jax.data --prepare all
@@ -55,14 +52,6 @@ def main(argv: list[str] | None = None) -> int:
     except InputError as error:
         parser.error(str(error))
     return 0
-
-
-class Parser(argparse.ArgumentParser):
-    """Errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        print(f"error: {' '.join(message.split())}", file=sys.stderr)
-        sys.exit(2)
 
 
 def table() -> str:
@@ -136,8 +125,8 @@ def chosen(names: Iterable[str]) -> list[Source]:
         elif source := SOURCES.get(name) or archive_source(name):
             sources[source.name] = source
         else:
-            close = difflib.get_close_matches(name, SOURCES, n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
+            close = did_you_mean(name, SOURCES)
+            hint = f"{close} " if close else ""
             raise InputError(
                 f"{name!r} is no data set: {hint}See --list, or name a set of the UCR "
                 "and UEA archives"

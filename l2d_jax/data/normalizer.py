@@ -6,9 +6,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
-from l2d_jax.types import Examples, InputError, Lengths, check_choice
+from l2d_jax.types import Examples, InputError, check_choice, inside
 
 AnyArray: TypeAlias = Array | np.ndarray
 PerChannel: TypeAlias = Float[np.ndarray, " C"]
@@ -68,11 +68,6 @@ class Normalizer:
         """Shift and scale as [1, ..., 1, C] with `ndim` axes, so ranks agree."""
         shape = (1,) * (ndim - 1) + self.shift.shape
         return self.shift.reshape(shape), self.scale.reshape(shape)
-
-
-def inside(lengths: Lengths, length: int) -> Bool[np.ndarray, "N length"]:
-    """True at the steps of each series, False after its end."""
-    return np.arange(length)[None, :] < lengths[:, None]
 
 
 class Moments(NamedTuple):

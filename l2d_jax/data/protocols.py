@@ -24,7 +24,7 @@ from l2d_jax.data.windows import (
     observed_enough,
     windows,
 )
-from l2d_jax.types import Collection, Examples, InputError, Splits
+from l2d_jax.types import Collection, Examples, InputError, Splits, check_choice
 
 PROTOCOLS = ("published", "held_out")
 TEST_SHARE = 0.2
@@ -40,11 +40,7 @@ def split(collection: Collection, config: ConfigDict) -> Splits:
       InputError: an unknown channel or protocol, a channel or series without a value,
         windows that don't fit, or a part that is left without examples.
     """
-    if config.protocol not in PROTOCOLS:
-        raise InputError(
-            f"--config.data.protocol={config.protocol!r}: use one of "
-            f"{', '.join(PROTOCOLS)}"
-        )
+    check_choice(config.protocol, PROTOCOLS, "--config.data.protocol")
     collection = choose_channels(collection, asked_of(config).channels)
     notes = list(collection.notes) + missing_values(collection)
     if len(collection.series) == 1 or config.window:

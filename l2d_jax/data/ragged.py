@@ -15,8 +15,15 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from l2d_jax.data.normalizer import Normalizer, inside
-from l2d_jax.types import Examples, InputError, Lengths, SeriesBatch, is_ragged
+from l2d_jax.data.normalizer import Normalizer
+from l2d_jax.types import (
+    Examples,
+    InputError,
+    Lengths,
+    SeriesBatch,
+    inside,
+    is_ragged,
+)
 
 DIGEST_ROWS = 4_096
 MAX_PADDED = 2**30  # values of a padded set, if they are

@@ -4,7 +4,6 @@ Series are scaled to [0, 1] by the range of the real ones. What a score is calle
 and is at best stands in `about.SCORES`.
 """
 
-import difflib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -28,7 +27,7 @@ from l2d_jax.metrics.representations import (
     two_sample_accuracy,
 )
 from l2d_jax.metrics.sets import Labels, SeriesSet, Sets, sets_of
-from l2d_jax.types import InputError, SeriesBatch
+from l2d_jax.types import InputError, SeriesBatch, did_you_mean
 
 __all__ = ["ALL", "GROUPS", "METRICS", "check_names", "evaluate"]
 
@@ -237,8 +236,7 @@ def check_names(names: Iterable[str]) -> list[str]:
     chosen = []
     for name in names:
         if name not in (ALL, *known):
-            near = difflib.get_close_matches(name, (ALL, *known), n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"use {ALL} or {known}"
+            hint = did_you_mean(name, (ALL, *known)) or f"use {ALL} or {known}"
             raise InputError(f"unknown metric {name!r}: {hint}")
         chosen += known if name == ALL else [name]
     return list(dict.fromkeys(chosen))

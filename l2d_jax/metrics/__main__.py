@@ -1,11 +1,10 @@
 """Scores two files: python -m l2d_jax.metrics real.npy generated.npy."""
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -16,7 +15,7 @@ from l2d_jax.files import write_text
 from l2d_jax.metrics import ALL, GROUPS, METRICS, check_names, evaluate
 from l2d_jax.metrics.sets import SeriesSet
 from l2d_jax.metrics.table import table
-from l2d_jax.types import Collection, InputError, Splits, is_ragged
+from l2d_jax.types import Collection, InputError, Parser, Splits, is_ragged
 
 USAGE = """python -m l2d_jax.metrics REAL GENERATED [--test=FILE] [--out=scores.json]
 
@@ -85,14 +84,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         except OSError as error:
             parser.error(f"--out={options.out} can't be written: {error}")
     return 0
-
-
-class Parser(argparse.ArgumentParser):
-    """Errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        print(f"error: {' '.join(message.split())}", file=sys.stderr)
-        sys.exit(2)
 
 
 class Read(NamedTuple):

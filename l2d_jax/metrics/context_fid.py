@@ -15,7 +15,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from l2d_jax.metrics.floors import MIN_REPEATS, NOT_FINITE, choose, summary
-from l2d_jax.metrics.frechet import frechet_distance
+from l2d_jax.metrics.frechet import frechet_distance, halves_and_whole
 from l2d_jax.models import TS2Vec
 from l2d_jax.parallel import map_all
 from l2d_jax.types import Params, RandomKey, Scalar, Series, SeriesBatch
@@ -83,7 +83,7 @@ def context_fid(
         )
     )
     whole, floor, at_floor_size = zip(
-        *(distances(rng, *pair) for pair in pairs), strict=True
+        *(halves_and_whole(rng, *pair) for pair in pairs), strict=True
     )
     tested = num_repeats >= MIN_REPEATS and np.isfinite(whole).all()
     return {
@@ -94,21 +94,6 @@ def context_fid(
         "seed": seed,
         "num_repeats": num_repeats,
     }
-
-
-def distances(
-    rng: np.random.Generator, real: Representations, generated: Representations
-) -> tuple[float, float, float]:
-    """By one encoder: all to all, half real to half real, half to half generated."""
-    half = len(real) // 2
-    order = rng.permutation(len(real))
-    one, other = real[order[:half]], real[order[half : 2 * half]]
-    part = generated[rng.permutation(len(generated))[:half]]
-    return (
-        frechet_distance(real, generated),
-        frechet_distance(one, other),
-        frechet_distance(one, part),
-    )
 
 
 def percentile(

@@ -279,9 +279,20 @@ def mean_log_spectrum(series: SeriesBatch) -> Float[np.ndarray, "frequencies C"]
     """Mean over series of log power, at frequencies 1 / L to 1 / 2."""
     total = np.zeros((series.shape[1] // 2, series.shape[2]))
     for block in blocks(series):
-        observed = ~np.isnan(block)
-        lengths = observed.sum(axis=1, keepdims=True).clip(min=1)
-        means = np.nansum(block, axis=1, keepdims=True) / lengths
-        spectrum = np.fft.rfft(np.where(observed, block - means, 0.0), axis=1)[:, 1:]
-        total += np.log((np.abs(spectrum) ** 2 / lengths).clip(min=LEAST_POWER)).sum(0)
+        total += log_spectra(block).sum(axis=0)
     return total / len(series)
+
+
+def log_spectra(
+    series: Float[np.ndarray, "N L C"],
+) -> Float[np.ndarray, "N frequencies C"]:
+    """Natural log of the power of every series alone, at k / L for k = 1 to L // 2.
+
+    |DFT|^2 / length of the series less its mean, 1e-12 where it is less than that. A
+    sine of amplitude a has a^2 L / 4 at its frequency.
+    """
+    observed = ~np.isnan(series)
+    lengths = observed.sum(axis=1, keepdims=True).clip(min=1)
+    means = np.nansum(series, axis=1, keepdims=True) / lengths
+    spectrum = np.fft.rfft(np.where(observed, series - means, 0.0), axis=1)[:, 1:]
+    return np.log((np.abs(spectrum) ** 2 / lengths).clip(min=LEAST_POWER))

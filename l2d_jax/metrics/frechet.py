@@ -45,3 +45,20 @@ def trace_of_root(
     root = (vectors * np.sqrt(values.clip(min=0.0))) @ vectors.T
     product = root @ cov_b @ root
     return float(np.sqrt(np.linalg.eigvalsh(product).clip(min=0.0)).sum())
+
+
+def halves_and_whole(
+    rng: np.random.Generator,
+    real: Float[np.ndarray, "N d"],
+    generated: Float[np.ndarray, "M d"],
+) -> tuple[float, float, float]:
+    """All to all, half real to half real, half real to as many generated."""
+    half = len(real) // 2
+    order = rng.permutation(len(real))
+    one, other = real[order[:half]], real[order[half : 2 * half]]
+    part = generated[rng.permutation(len(generated))[:half]]
+    return (
+        frechet_distance(real, generated),
+        frechet_distance(one, other),
+        frechet_distance(one, part),
+    )

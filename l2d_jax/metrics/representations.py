@@ -10,9 +10,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import linalg
 
-from l2d_jax.metrics.context_fid import distances
 from l2d_jax.metrics.floors import NOT_FINITE, choose, summary, with_floor
-from l2d_jax.metrics.frechet import frechet_distance
+from l2d_jax.metrics.frechet import frechet_distance, halves_and_whole
 from l2d_jax.metrics.random_convolutions import fit_kernels, transform
 from l2d_jax.types import SeriesBatch
 
@@ -53,7 +52,7 @@ def random_convolution_fid(
         kernels = fit_kernels(real, seed=(seed, repeat, 1), num_features=FID_FEATURES)
         x = transform(kernels, choose(rng, real, n))
         y = transform(kernels, choose(rng, generated, n))
-        values.append(distances(rng, x, y))
+        values.append(halves_and_whole(rng, x, y))
     return as_score(values, num_samples=n, seed=seed)
 
 

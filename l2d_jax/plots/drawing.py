@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Num
 
+from l2d_jax.metrics.distances import log_spectra
 from l2d_jax.plots.numbers import (
     Band,
     Map2D,
@@ -18,7 +19,6 @@ from l2d_jax.plots.numbers import (
     band,
     density,
     lengths,
-    log_spectra,
     rarest,
     shared_edges,
 )
@@ -150,7 +150,7 @@ def spectrum_picture(
     span = float(np.nanmax(real) - np.nanmin(real)) or 1.0
     decibels = 10.0 / np.log(10.0)
     sides = [
-        band(decibels * log_spectra(series.astype(np.float64) / span))
+        band(decibels * log_spectra(series[:, :, None].astype(float) / span)[:, :, 0])
         for series in (real, generated)
     ]
     figure, (ax,) = _figure(height=2.1)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num
 
-from l2d_jax.metrics.distances import LEAST_POWER
 from l2d_jax.metrics.neighbours import nearest as nearest_rows
 
 
@@ -164,20 +163,6 @@ def autocorrelation(
     products = np.fft.irfft(power, n=2 * y.shape[1], axis=1)[:, :num_lags]
     defined = varies & (np.arange(products.shape[1]) < steps)
     return np.where(defined, products / np.where(varies, products[:, :1], 1.0), np.nan)
-
-
-def log_spectra(series: Float[np.ndarray, "n L"]) -> Float[np.ndarray, "n freq"]:
-    """Natural log of the power of every series alone, at k / L for k = 1 to L // 2.
-
-    As `spectral_distance` has it: |DFT|^2 / length of the series less its mean, 1e-12
-    where it is less than that. A sine of amplitude a has a^2 L / 4 at its frequency.
-    """
-    inside = ~np.isnan(series)
-    steps = inside.sum(axis=1, keepdims=True).clip(min=1)
-    x = np.where(inside, series, 0.0).astype(np.float64)
-    y = np.where(inside, x - x.sum(axis=1, keepdims=True) / steps, 0.0)
-    power = np.abs(np.fft.rfft(y, axis=1)[:, 1:]) ** 2 / steps
-    return np.log(power.clip(min=LEAST_POWER))
 
 
 def band(curves: Float[np.ndarray, "n points"]) -> Band:

@@ -1,6 +1,5 @@
 """Which column of a table is what: as the user says, else by names and first rows."""
 
-import difflib
 import re
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -22,7 +21,7 @@ from l2d_jax.data.own.columns import (
     to_times,
     zone_of,
 )
-from l2d_jax.types import InputError
+from l2d_jax.types import InputError, did_you_mean
 
 Frame: TypeAlias = Any  # a pandas DataFrame, whose columns are called 0, 1, ...
 
@@ -190,8 +189,7 @@ def position(name: str, field: str, columns: tuple[str, ...], where: str) -> int
     """The place of a column that the user names."""
     if name in columns:
         return columns.index(name)
-    close = difflib.get_close_matches(name, columns, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"it has {listed(columns)}"
+    hint = did_you_mean(name, columns) or f"it has {listed(columns)}"
     raise InputError(f"{where} has no column {name!r}, --config.data.{field}: {hint}")
 
 

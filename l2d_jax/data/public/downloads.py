@@ -12,6 +12,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
+from l2d_jax.files import cache_folder
 from l2d_jax.types import InputError, one_line
 
 TIMEOUT = 30.0  # seconds without an answer
@@ -73,12 +74,6 @@ def folders() -> list[Path]:
             f"L2D_DATA_DIR={given} is no folder: create it, or unset the variable"
         )
     return [folder, cache_folder()]
-
-
-def cache_folder() -> Path:
-    """$L2D_CACHE_DIR, by default ~/.cache/l2d_jax. It need not exist yet."""
-    given = os.environ.get("L2D_CACHE_DIR")
-    return Path(given or "~/.cache/l2d_jax").expanduser()
 
 
 def download(file: RemoteFile, folder: Path) -> Path:
