@@ -14,7 +14,6 @@ from l2d_jax.missing import without_hidden
 from l2d_jax.networks import make_encoder
 from l2d_jax.types import Latent, Params, Rows, Series
 
-ENCODE_BATCH = 256
 LEAST_DEVIATION = 1e-4  # of r in a direction that counts, a share of the largest
 
 
@@ -47,7 +46,7 @@ def encode_all(
 ) -> Float[np.ndarray, "N d"]:
     """r = E(x), nothing hidden unless `num_masks` says so, for all series [N, L, C]."""
     encode = encode_one(FrozenConfigDict(config))
-    return parallel.map_all(encode, params, series, batch_size=ENCODE_BATCH)
+    return parallel.map_all(encode, params, series)
 
 
 def standard_latents(

@@ -398,7 +398,7 @@ def _collect(result: Params, count: int) -> Params:
 
 
 def map_all(
-    function: Callable, params: Params, rows: Rows, *, batch_size: int
+    function: Callable, params: Params, rows: Rows, *, batch_size: int = 256
 ) -> np.ndarray:
     """`map_rows`, joined into one array [N, ...]."""
     return np.concatenate(list(map_rows(function, params, rows, batch_size=batch_size)))

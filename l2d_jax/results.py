@@ -212,7 +212,7 @@ def filled(examples: Examples) -> Examples:
     within = inside(examples.lengths, examples.series.shape[1])
     if not np.isnan(examples.series[within]).any():
         return examples
-    series = parallel.map_all(interpolated, (), examples.series, batch_size=256)
+    series = parallel.map_all(interpolated, (), examples.series)
     series[~within] = np.nan
     return examples._replace(series=series)
 

@@ -17,13 +17,12 @@ from l2d_jax import parallel
 from l2d_jax.missing import interpolated
 from l2d_jax.types import Latent, Params, RandomKey, Rows, Series
 
-FILL_BATCH = 256
 PIECE = 4_096  # series whose products are summed at once
 
 
 def filled(series: Rows) -> np.ndarray:
     """All series [N, L, C], missing values interpolated."""
-    return parallel.map_all(interpolated, (), series, batch_size=FILL_BATCH)
+    return parallel.map_all(interpolated, (), series)
 
 
 # --- bootstrap ------------------------------------------------------------------------

@@ -51,7 +51,6 @@ from l2d_jax.types import (
 BETA_FIRST, BETA_LAST = 0.1, 20.0
 FIRST_TIME = 1e-5  # below it, no score is learned
 TIME_SCALE = 30.0  # standard deviation of the frequencies of the features of t
-TRANSFORM_BATCH = 256
 SMALLEST_STD = 1e-6  # of a coefficient, that one which never changes isn't blown up
 
 Spectrum = Float[Array, "L C"]
@@ -204,7 +203,7 @@ def network(config: ConfigDict | FrozenConfigDict) -> ScoreNetwork:
 
 def spectra(series: Rows) -> Float[np.ndarray, "N L C"]:
     """Of all series, missing values interpolated."""
-    return parallel.map_all(_spectrum_of, (), series, batch_size=TRANSFORM_BATCH)
+    return parallel.map_all(_spectrum_of, (), series)
 
 
 def _spectrum_of(_: tuple[()], x: Series) -> Spectrum:
@@ -223,6 +222,14 @@ def moments(coefficients: Float[np.ndarray, "N L C"]) -> dict[str, np.ndarray]:
     std = coefficients.std(axis=0, ddof=ddof, dtype=np.float64).astype(np.float32)
     mean = coefficients.mean(axis=0, dtype=np.float64).astype(np.float32)
     return {"mean": mean, "std": np.maximum(std, SMALLEST_STD)}
+
+
+def standard_spectra(upstream: Params, series: Rows) -> Float[np.ndarray, "N L C"]:
+    """The spectra, each coefficient with mean 0 and deviation 1 over the series."""
+    del upstream
+    x = spectra(series)
+    found = moments(x)
+    return (x - found["mean"][None]) / found["std"][None]
 
 
 def score_loss(
@@ -246,12 +253,6 @@ def stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
     def init(key: RandomKey) -> Params:
         return model.init(key, jnp.zeros(shape), jnp.float32(0.0))
 
-    def prepare(upstream: Params, series: Rows) -> Float[np.ndarray, "N L C"]:
-        del upstream
-        x = spectra(series)
-        found = moments(x)
-        return (x - found["mean"][None]) / found["std"][None]
-
     def loss(params: Params, key: RandomKey, x: Spectrum) -> tuple[Scalar, Metrics]:
         key_t, key_z, key_dropout = jax.random.split(key, 3)
         t = jax.random.uniform(key_t, minval=FIRST_TIME, maxval=1.0)
@@ -268,7 +269,7 @@ def stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
     return Stage(
         "fourier_diffusion",
         init,
-        prepare,
+        standard_spectra,
         loss,
         lambda params, _: {"fourier_diffusion": params},
     )

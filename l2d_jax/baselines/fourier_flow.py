@@ -22,21 +22,19 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax.baselines.fourier_diffusion import (
     extras,
     from_spectrum,
-    moments,
     noise_scale,
-    spectra,
+    standard_spectra,
     to_spectrum,
 )
 from l2d_jax.layers import torch_uniform
 from l2d_jax.stages import Stage
-from l2d_jax.types import Latent, Metrics, Params, RandomKey, Rows, Scalar, Series
+from l2d_jax.types import Latent, Metrics, Params, RandomKey, Scalar, Series
 
 __all__ = ["decode", "extras", "log_likelihood", "stage"]
 
@@ -120,12 +118,6 @@ def stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
     def init(key: RandomKey) -> Params:
         return model.init(key, jnp.zeros(shape))
 
-    def prepare(upstream: Params, series: Rows) -> Float[np.ndarray, "N L C"]:
-        del upstream
-        x = spectra(series)
-        found = moments(x)
-        return (x - found["mean"][None]) / found["std"][None]
-
     def loss(params: Params, key: RandomKey, x: Spectrum) -> tuple[Scalar, Metrics]:
         del key
         z, log_det = model.apply(params, x)
@@ -134,7 +126,7 @@ def stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
     return Stage(
         "fourier_flow",
         init,
-        prepare,
+        standard_spectra,
         loss,
         lambda params, _: {"fourier_flow": params},
     )

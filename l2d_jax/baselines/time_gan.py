@@ -59,7 +59,6 @@ __all__ = [
 GAMMA = 1.0  # weight of the adversarial losses before the supervisor
 GOOD_ENOUGH = 0.15  # loss below which the discriminator isn't trained
 BATCHES = 3  # of a step of the joint phase
-SCALE_BATCH = 256
 
 Sequence = Float[Array, "L features"]
 
@@ -370,7 +369,7 @@ def phase(
     def prepare(upstream: Params, series: Rows) -> Float[np.ndarray, "N L C"]:
         del upstream
         ends = value_range(config, {}, series)
-        return parallel.map_all(_scaled, ends, series, batch_size=SCALE_BATCH)
+        return parallel.map_all(_scaled, ends, series)
 
     def loss(params: Params, key: RandomKey, x: Series) -> tuple[Scalar, Metrics]:
         """Of one series alone; training uses the updater."""
