@@ -33,7 +33,7 @@ from kept import check_same, with_also
 
 from l2d_jax import configs, parallel
 from l2d_jax.cascade import Cascade
-from l2d_jax.configs import resolve
+from l2d_jax.configs import SECTIONS, resolve
 from l2d_jax.data import load_splits
 from l2d_jax.data.protocols import take
 from l2d_jax.files import write_text
@@ -41,6 +41,7 @@ from l2d_jax.metrics import evaluate
 from l2d_jax.results import comparable, some
 from l2d_jax.run import prepare, train
 from l2d_jax.types import Examples, InputError
+from l2d_jax.variants import METHODS
 from l2d_jax.workdir import library_version, make_workdir
 
 Fields = dict[str, Any]
@@ -153,7 +154,6 @@ ROWS: dict[str, Fields] = {
     "standard scaler": {"data.scaler": "standard"},
     "min-max scaler": {"data.scaler": "min_max"},
 }
-STAGES = {"encoder": "encoder", "latent": "latent_stage", "data": "data_stage"}
 
 
 def with_fields(config: Any, fields: Fields) -> Any:
@@ -173,7 +173,8 @@ def shared_stages(fields: Fields) -> list[str]:
     changed = {field.split(".")[0] for field in fields}
     if changed & {"data", "encoder"}:
         return []
-    return [name for name, section in STAGES.items() if section not in changed]
+    stages = METHODS["full"].stages
+    return [name for name in stages if SECTIONS[name] not in changed]
 
 
 def train_row(config: Any, fields: Fields, folder: Path, base: Path) -> Cascade:

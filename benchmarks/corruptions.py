@@ -23,12 +23,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from kept import check_same, command_of, with_also
 from reuse import reused_networks
 
-from l2d_jax import configs
+from l2d_jax import configs, parallel
 from l2d_jax.data import load_splits
 from l2d_jax.files import write_text
 from l2d_jax.metrics import check_names, evaluate
@@ -279,7 +278,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     path = options.out / "corruptions.json"
     made = {
         "command": command_of(__file__, parser, options),
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "device": parallel.describe_devices(),
         "jax": library_version("jax"),
     }
     results = json.loads(path.read_text()) if path.exists() else {"cells": {}} | made

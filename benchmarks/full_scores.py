@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from l2d_jax.metrics.about import SCORES, verdict
+from l2d_jax.metrics.context_fid import NUM_EXCHANGES
 
 RESULTS = Path(__file__).parent / "results"
-NUM_EXCHANGES = 100  # of the permutation test
 
 Score = dict[str, Any]
 Scores = dict[str, Score]

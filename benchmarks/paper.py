@@ -38,7 +38,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from ml_collections import ConfigDict
 from reuse import reused_networks
 
-from l2d_jax import baselines, configs, parallel, train
+from l2d_jax import configs, parallel, train
 from l2d_jax.baselines import BASELINES
 from l2d_jax.cascade import Cascade
 from l2d_jax.configs import SECTIONS
@@ -48,9 +48,9 @@ from l2d_jax.logbook import read_seconds
 from l2d_jax.results import generate, num_samples, parameters, score
 from l2d_jax.run import Task, prepare
 from l2d_jax.run import train as train_all
-from l2d_jax.stages import STAGES, Stage
+from l2d_jax.stages import Stage
 from l2d_jax.types import InputError
-from l2d_jax.variants import METHODS, num_diffusion_steps, with_sampling
+from l2d_jax.variants import ALL_STAGES, METHODS, num_diffusion_steps, with_sampling
 from l2d_jax.workdir import as_json, describe, make_workdir
 
 GROUPS = {
@@ -171,7 +171,7 @@ def plan(task: Task, minutes: float) -> Plan:
     fields: dict[str, Any] = {}
     measured: dict[str, Any] = {}
     for name in names:
-        stage = (STAGES | baselines.STAGES)[name](config, task.layout.shape)
+        stage = ALL_STAGES[name](config, task.layout.shape)
         c, share = config[SECTIONS[name]], SHARES.get(name, 1.0) / total
         compilation, step = seconds(stage, stage.prepare(params, rows), c)
         params |= stage.export(jax.jit(stage.init)(key), rows)

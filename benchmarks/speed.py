@@ -20,6 +20,7 @@ what the persistent cache kept.
 """
 
 import argparse
+import copy
 import json
 import math
 import os
@@ -278,9 +279,8 @@ def torch_tasks(model: Cascade, *, batch: int, training_batch: int, part: int):
     with torch.inference_mode():
         signal = condition(torch.randn(batch, model.config.encoder.latent_dim))
     other = peer.Interpretable(length, channels)
-    learner = peer.Trainer(
-        *(peer_copy(module) for module in (network, condition)), schedule.alpha_bar
-    )
+    # Copies are trained: the weights of the others are compared with ours.
+    learner = peer.Trainer(*copy.deepcopy((network, condition)), schedule.alpha_bar)
 
     def autocast(dtype):
         return torch.autocast(device, torch.bfloat16, enabled=dtype == "bfloat16")
@@ -324,13 +324,6 @@ def torch_tasks(model: Cascade, *, batch: int, training_batch: int, part: int):
         chain, "float32", other, rows[:part], other.STEPS, clip=True
     )
     return tasks, error, sum(p.numel() for p in other.parameters())
-
-
-def peer_copy(module):
-    """A copy to train, as the weights of the other are compared with ours."""
-    import copy
-
-    return copy.deepcopy(module)
 
 
 def difference(model: Cascade, network, condition) -> float:

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from l2d_jax import baselines, configs, memory, parallel
+from l2d_jax import configs, memory, parallel
 from l2d_jax.adaptive import with_latent
 from l2d_jax.cascade import Cascade, Layout
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model
@@ -28,11 +28,10 @@ from l2d_jax.logbook import Logbook, Silent
 from l2d_jax.metrics.sets import MIN_SAMPLES
 from l2d_jax.programs import keep_programs
 from l2d_jax.results import generate, read_json, report, score
-from l2d_jax.stages import STAGES
 from l2d_jax.train import fit as fit_stage
 from l2d_jax.train import smaller_batch, too_large
 from l2d_jax.types import InputError, Splits, is_ragged
-from l2d_jax.variants import METHODS
+from l2d_jax.variants import ALL_STAGES, METHODS
 from l2d_jax.workdir import (
     as_json,
     check_shared,
@@ -206,7 +205,7 @@ def train(task: Task, workdir: FilePath) -> Cascade:
             save(model, workdir, facts)
         return model
     for name in variant.stages:
-        stage = (STAGES | baselines.STAGES)[name](config, task.layout.shape)
+        stage = ALL_STAGES[name](config, task.layout.shape)
         if stage.start is not None:  # where the stages before it ended
             first = stage.start(params)
             stage = stage._replace(init=lambda key, first=first: first)

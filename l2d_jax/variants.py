@@ -13,9 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from l2d_jax import diffusion, latents, networks, sampling
+from l2d_jax import baselines, diffusion, latents, networks, sampling
 from l2d_jax.baselines import BASELINES
-from l2d_jax.stages import Generator, Variant, no_extras, no_prior, value_range
+from l2d_jax.stages import (
+    STAGES,
+    Generator,
+    Variant,
+    no_extras,
+    no_prior,
+    value_range,
+)
 from l2d_jax.types import (
     InputError,
     Latent,
@@ -173,6 +180,7 @@ VARIANTS: dict[str, Variant] = {
     ),
 }
 METHODS = VARIANTS | BASELINES
+ALL_STAGES = STAGES | baselines.STAGES
 
 
 @lru_cache(maxsize=16)

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from l2d_jax.metrics.floors import choose, summary
 from l2d_jax.metrics.neighbours import nearest
 from l2d_jax.metrics.privacy import (
+    CHANCE_SDS,
     accuracy,
     adversarial_accuracy,
     closer_to_train,
@@ -86,7 +87,7 @@ def drift(train: Points, held_out: Points, seed: int) -> str:
     rng, n = np.random.default_rng(seed), min(len(train), len(held_out), MAX_COMPARED)
     one, other = choose(rng, train, n), choose(rng, held_out, n)
     told = accuracy(one, other, nearest(other, other, exclude_self=True))
-    if told <= 0.5 + 4.0 * 0.5 / np.sqrt(n):
+    if told <= 0.5 + CHANCE_SDS * 0.5 / np.sqrt(n):
         return ""
     return (
         f"held-out series differ from training ones (a nearest neighbour tells "
