@@ -64,14 +64,15 @@ class Candidate(NamedTuple):
     error: float  # standard error of `prior`, by the samples drawn
 
     @property
-    def sum(self) -> float:
-        """The bound: the smaller the better."""
+    def bound(self) -> float:
+        """On what it misses in all: the smaller the better."""
         total = self.rebuilding + self.prior
         return total if math.isfinite(total) else math.inf
 
     def as_good_as(self, other: "Candidate") -> bool:
-        """Whether this sum can't be told from the smaller one of `other`."""
-        return self.sum - other.sum <= NUM_ERRORS * math.hypot(self.error, other.error)
+        """Whether this bound can't be told from the smaller one of `other`."""
+        apart = self.bound - other.bound
+        return apart <= NUM_ERRORS * math.hypot(self.error, other.error)
 
     @property
     def from_papers(self) -> tuple[float, float]:
@@ -112,10 +113,10 @@ def with_latent(config: ConfigDict, series: Rows) -> tuple[ConfigDict, list[Cand
 
 
 def best(candidates: Sequence[Candidate]) -> Candidate:
-    """Of those as good as the one with the smallest sum the nearest to the paper's."""
-    smallest = min(candidates, key=lambda one: one.sum)
+    """Of those as good as that with the smallest bound the nearest to the paper's."""
+    smallest = min(candidates, key=lambda one: one.bound)
     good = [one for one in candidates if one.as_good_as(smallest)] or [smallest]
-    return min(good, key=lambda one: (*one.from_papers, one.sum))
+    return min(good, key=lambda one: (*one.from_papers, one.bound))
 
 
 def some_rows(series: Rows, *, seed: int) -> Float[np.ndarray, "N L C"]:

@@ -83,13 +83,14 @@ class Cascade:
           n: how many, 1 or more.
           solver: one of sampling.SOLVERS. By default the config's; with fewer
             steps than the chain was trained with, dpm_solver++ (diffusion_ts: ddim with
-            eta 0, as published). "ancestral" alone takes all K steps.
-          num_steps: solver steps of the data chain, 1 to K (0: all). Given the latent,
-            5 do.
+            eta 0, as published). "ancestral" alone takes all K steps. "ddim" is
+            stochastic unless eta=0.
+          num_steps: solver steps of the data chain, 1 to K (0: all). By default the
+            config's: given the latent 20, where 5 do too; else all.
           latent_solver, latent_num_steps: the same for the latent chain. By default
             the config's; where `num_steps` is below K, 20 of dpm_solver++. "ancestral"
             alone takes all K steps.
-          eta: noise of ddim, 0 to 1.
+          eta: noise of ddim, 0 (none) to 1 (as ancestral). By default the config's, 1.
 
         Raises:
           InputError: n below 1, an unknown solver, steps out of range, or a setting of

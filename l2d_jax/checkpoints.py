@@ -42,9 +42,8 @@ class Checkpoints:
         `versions`: of the libraries; where they differ, restoring warns.
         """
         self.directory = absolute(directory)
-        self._facts = json.loads(
-            json.dumps(facts)
-        )  # as they come back: tuples are lists
+        # As they come back: tuples are lists.
+        self._facts = json.loads(json.dumps(facts))
         self._versions = dict(versions or {})
         self._manager = _manager(self.directory, keep=2)
 

@@ -22,7 +22,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def free(error: BaseException) -> None:
+def release(error: BaseException) -> None:
     """Lets go of the arrays that the error's traceback holds."""
     traceback.clear_frames(error.__traceback__)
 
@@ -45,7 +45,7 @@ def in_parts(
             batch_size = parallel.fitting(batch_size, n - done)
             if not is_out_of_memory(error) or batch_size == 1:
                 raise
-            free(error)
+            release(error)
             log.warning(
                 "out of memory with %d series a call: now %d",
                 batch_size,

@@ -359,9 +359,9 @@ def map_rows(
 
     Each device always sees batches of the same shape, so the numbers don't depend on
     how many devices there are; memory doesn't depend on N. Parameters go to the devices
-    once. `function` must be hashable
-    and the same object at every call, or it is compiled again. Only devices of this
-    process take part, so that it may be called by one of several.
+    once. `function` must be hashable and the same object at every call, or it is
+    compiled again. Only devices of this process take part, so that it may be called by
+    one of several.
     """
     num_rows = rows.shape[0]
     batch_size = fitting(batch_size, num_rows)

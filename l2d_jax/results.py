@@ -294,11 +294,11 @@ def facts_of(
     variant = METHODS[config.variant]
     if variant.chain:
         solver = settings["solver"] if "solver" in variant.settings else "as published"
-        facts["data chain"] = chain(
+        facts["data chain"] = chain_in_words(
             solver, settings["num_steps"], config[variant.chain]
         )
     if "latent_solver" in variant.settings:
-        facts["latent chain"] = chain(
+        facts["latent chain"] = chain_in_words(
             settings["latent_solver"], settings["latent_num_steps"], config.latent_stage
         )
     facts |= ran["versions"]
@@ -321,7 +321,7 @@ def parameters(model: Cascade) -> dict[str, int]:
     }
 
 
-def chain(solver: str, num_steps: int, c: ConfigDict) -> str:
+def chain_in_words(solver: str, num_steps: int, c: ConfigDict) -> str:
     """A solver and its steps, in words."""
     return f"{solver}, {num_steps or c.num_diffusion_steps} steps"
 

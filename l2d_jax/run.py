@@ -62,7 +62,7 @@ def run(config: ConfigDict, workdir: str | FilePath) -> dict[str, Any]:
         splits = load_splits(config.data)
     check_scorable(config, splits)
     workdir = to_path(workdir)
-    check_kept(config, workdir)
+    check_own_file_kept(config, workdir)
     task = prepare(config, splits)
     config = task.config
     workdir = make_workdir(workdir)
@@ -90,7 +90,7 @@ def check_scorable(config: ConfigDict, splits: Splits) -> None:
             )
 
 
-def check_kept(config: ConfigDict, workdir: FilePath) -> None:
+def check_own_file_kept(config: ConfigDict, workdir: FilePath) -> None:
     """Raises `InputError` where samples would be written over the user's own file."""
     own = Path(config.data.path).expanduser()
     if config.data.path and own.stem == "samples" and same_file(own.parent, workdir):
@@ -240,7 +240,7 @@ def train(task: Task, workdir: FilePath) -> Cascade:
             except (MemoryError, jax.errors.JaxRuntimeError) as error:
                 if not memory.is_out_of_memory(error):
                     raise
-                memory.free(error)
+                memory.release(error)
                 fitting = smaller_batch(
                     stage, examples, c, seed=config.seed, steps_per_call=steps_per_call
                 )

@@ -23,9 +23,8 @@ from l2d_jax.types import InputError, RandomKey, Step
 
 Data = Float[Array, "..."]
 Table: TypeAlias = Float[np.ndarray, "S 4"]
-Solver: TypeAlias = Callable[
-    [Float[np.ndarray, " S"], Float[np.ndarray, " S"], float], Table
-]
+Levels: TypeAlias = Float[np.ndarray, " S"]  # alpha_bar of each step, in float64
+Solver: TypeAlias = Callable[[Levels, Levels, float], Table]
 
 
 def timesteps(
@@ -55,7 +54,7 @@ def timesteps(
     return np.maximum(steps, np.arange(num_steps)[::-1]).astype(int)
 
 
-def ancestral(ab_t: np.ndarray, ab_prev: np.ndarray, eta: float) -> Table:
+def ancestral(ab_t: Levels, ab_prev: Levels, eta: float) -> Table:
     """The posterior of x_prev given x_t and x_0_hat: the paper's update. No `eta`."""
     del eta
     alpha = ab_t / ab_prev
@@ -65,7 +64,7 @@ def ancestral(ab_t: np.ndarray, ab_prev: np.ndarray, eta: float) -> Table:
     return np.stack([a, b, np.zeros_like(a), s], axis=1)
 
 
-def ddim(ab_t: np.ndarray, ab_prev: np.ndarray, eta: float) -> Table:
+def ddim(ab_t: Levels, ab_prev: Levels, eta: float) -> Table:
     """DDIM (Song et al. 2021): eta = 0 is deterministic, eta = 1 equals `ancestral`."""
     s = eta * np.sqrt((1.0 - ab_prev) / (1.0 - ab_t) * (1.0 - ab_t / ab_prev))
     # x_prev = sqrt(ab_prev) x_0 + sqrt(1 - ab_prev - s^2) eps + s z, with
@@ -75,7 +74,7 @@ def ddim(ab_t: np.ndarray, ab_prev: np.ndarray, eta: float) -> Table:
     return np.stack([a, b, np.zeros_like(a), s], axis=1)
 
 
-def dpm_solver_pp(ab_t: np.ndarray, ab_prev: np.ndarray, eta: float) -> Table:
+def dpm_solver_pp(ab_t: Levels, ab_prev: Levels, eta: float) -> Table:
     """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2), deterministic; `eta` unused.
 
     First and last step are of first order. With h the step in log-SNR / 2 and
@@ -93,7 +92,7 @@ def dpm_solver_pp(ab_t: np.ndarray, ab_prev: np.ndarray, eta: float) -> Table:
     )
 
 
-def sde_dpm_solver_pp(ab_t: np.ndarray, ab_prev: np.ndarray, eta: float) -> Table:
+def sde_dpm_solver_pp(ab_t: Levels, ab_prev: Levels, eta: float) -> Table:
     """SDE-DPM-Solver++(2M) (Lu et al. 2022, eq. 18): `ancestral` with the D of 2M.
 
     Noise in every step, as the forward process has it, takes back part of what the
@@ -104,7 +103,7 @@ def sde_dpm_solver_pp(ab_t: np.ndarray, ab_prev: np.ndarray, eta: float) -> Tabl
     return np.stack([a, b * (1.0 + second), -b * second, s], axis=1)
 
 
-def extrapolation(ab_t: np.ndarray) -> np.ndarray:
+def extrapolation(ab_t: Levels) -> Levels:
     """1 / 2r of each step of a two-step solver, 0 in the first and the last."""
     second = np.zeros_like(ab_t)
     if len(ab_t) > 2:
@@ -161,9 +160,12 @@ def sample(
 
     A function of `key` alone: step i draws its noise from fold_in(key, i). `num_steps`
     is S, all K by default, `spacing` where they lie, see `timesteps`; `eta` matters to
-    DDIM only. Every estimate of x_0 is clipped
-    to `within`, lowest and highest values that broadcast to `shape`. `start_rounds`
-    more calls of `denoise` find what the chain starts with, see `start_table`.
+    DDIM only. Every estimate of x_0 is clipped to `within`, lowest and highest values
+    that broadcast to `shape`. `start_rounds` more calls of `denoise` find what the
+    chain starts with, see `start_table`.
+
+    Raises:
+      InputError: unless 1 <= num_steps <= K.
     """
     num_steps = schedule.num_steps if num_steps is None else num_steps
     steps = timesteps(schedule.num_steps, num_steps, spacing=spacing)

@@ -1,13 +1,14 @@
 """`fit`: train one stage, whichever it is. No stage is named here."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import Int
 from ml_collections import ConfigDict
 
 from l2d_jax import memory, parallel, preemption
@@ -167,7 +168,13 @@ def plateau_factor(opt_state: optax.OptState) -> jax.Array:
     return jnp.asarray(optax.tree.get(opt_state, "scale", 1.0, filtering=is_field))
 
 
-def make_program(stage: Stage, c: ConfigDict, *, seed: int, devices=None) -> Callable:
+def make_program(
+    stage: Stage,
+    c: ConfigDict,
+    *,
+    seed: int,
+    devices: Sequence[jax.Device] | None = None,
+) -> Callable:
     """Many steps a call: (state, batches [S, B, ...]) -> (state, metrics [S])."""
     step = make_train_step(stage, c, seed=seed)
     return parallel.train_program(
@@ -175,7 +182,7 @@ def make_program(stage: Stage, c: ConfigDict, *, seed: int, devices=None) -> Cal
     )
 
 
-def take(examples: Example, index: np.ndarray) -> Example:
+def take(examples: Example, index: Int[np.ndarray, "S B"]) -> Example:
     """Rows `index` [S, B] of every array of the prepared examples."""
     return jax.tree.map(lambda rows: rows[index], examples)
 
@@ -317,7 +324,7 @@ def smaller_batch(
         except Exception as error:
             if not memory.is_out_of_memory(error):
                 raise
-            memory.free(error)
+            memory.release(error)
         batch_size = batch_size // 2 // devices * devices
     return None
 

@@ -45,7 +45,7 @@ def test_best_is_the_smallest_sum():
     some = Candidate(8, 0.5, rebuilding=0.2, prior=0.2, error=0.01)
     many = Candidate(32, 0.5, rebuilding=0.1, prior=0.6, error=0.01)
     assert best([few, some, many]) == some
-    assert many.sum == pytest.approx(0.7)
+    assert many.bound == pytest.approx(0.7)
     assert best([few, many]) == few
 
 

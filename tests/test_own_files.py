@@ -893,11 +893,8 @@ def test_zones_of_parquet(tmp_path, zone, kept):
     [
         ([(1, d) for d in range(1, 14)], "%m/%d/%Y", "P1DT0H0M0S"),
         ([(m, 1) for m in range(1, 13)], "%m/%d/%Y", "P1M"),
-        (
-            [(2, 11), (2, 12), (3, 1)],
-            "%m/%d/%Y",
-            "P9DT12H0M0S",
-        ),  # as the other isn't rising
+        # As the other isn't rising:
+        ([(2, 11), (2, 12), (3, 1)], "%m/%d/%Y", "P9DT12H0M0S"),
     ],
 )
 @pytest.mark.parametrize("day_first", [False, True])

@@ -17,7 +17,7 @@ def chunk_indices(
 
     Of indices 0..num_examples-1; seed and first_step are 0 or more.
     """
-    indices = stream(
+    indices = permuted(
         seed,
         start=first_step * batch_size,
         size=num_steps * batch_size,
@@ -26,7 +26,7 @@ def chunk_indices(
     return indices.reshape(num_steps, batch_size)
 
 
-def stream(
+def permuted(
     seed: int, *, start: int, size: int, num_examples: int
 ) -> Int[np.ndarray, " size"]:
     """Entries start, ..., start + size - 1 of the endless stream of permutations."""

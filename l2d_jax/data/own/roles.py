@@ -50,9 +50,8 @@ class Table(NamedTuple):
     name: str  # how errors call it
     suffix: str
     columns: tuple[str, ...]  # "": has no name
-    chunks: Callable[
-        [tuple[int, ...]], Iterator[Frame]
-    ]  # at most CHUNK rows each, in order
+    # At most CHUNK rows each, in order:
+    chunks: Callable[[tuple[int, ...]], Iterator[Frame]]
     place: Callable[[int], str]  # row -> where the user finds it: "line 7"
     text: Callable[[int, int], str] | None = None  # a cell as the file has it
     check: Callable[[int], None] = lambda rows: None  # of the first so many rows
