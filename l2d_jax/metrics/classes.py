@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import stats
 
-from l2d_jax.metrics.floors import summary
+from l2d_jax.metrics.floors import as_score, summary
 from l2d_jax.metrics.random_convolutions import fit_kernels, transform
 from l2d_jax.metrics.representations import (
     FEATURES,
@@ -175,13 +175,8 @@ def undefined(why: str, *, num_samples: int) -> dict[str, dict[str, Any]]:
 
 def trio(repeats: list[Repeat], name: str) -> dict[str, Any]:
     """A score, its floor and the score at the floor's size, of a field of `Repeat`."""
-    n = repeats[0].n
-    whole, floor, at_floor_size = zip(*(getattr(r, name) for r in repeats), strict=True)
-    return {
-        **summary(whole, num_samples=n),
-        "floor": summary(floor, num_samples=n // 2),
-        "at_floor_size": summary(at_floor_size, num_samples=n // 2),
-    }
+    values = zip(*(getattr(repeat, name) for repeat in repeats), strict=True)
+    return as_score(*values, num_samples=repeats[0].n)
 
 
 def histogram_distance(repeats: list[Repeat]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from l2d_jax.metrics.floors import MIN_REPEATS, NOT_FINITE, choose, summary
+from l2d_jax.metrics.floors import MIN_REPEATS, NOT_FINITE, as_score, choose
 from l2d_jax.metrics.frechet import frechet_distance, halves_and_whole
 from l2d_jax.models import TS2Vec
 from l2d_jax.parallel import map_all
@@ -82,14 +82,10 @@ def context_fid(
             strict=True,
         )
     )
-    whole, floor, at_floor_size = zip(
-        *(halves_and_whole(rng, *pair) for pair in pairs), strict=True
-    )
+    whole, *halves = zip(*(halves_and_whole(rng, *pair) for pair in pairs), strict=True)
     tested = num_repeats >= MIN_REPEATS and np.isfinite(whole).all()
     return {
-        **summary(whole, num_samples=n, undefined=NOT_FINITE),
-        "floor": summary(floor, num_samples=n // 2),
-        "at_floor_size": summary(at_floor_size, num_samples=n // 2),
+        **as_score(whole, *halves, num_samples=n, undefined=NOT_FINITE),
         **({"percentile": percentile(rng, pairs, whole)} if tested else {}),
         "seed": seed,
         "num_repeats": num_repeats,

@@ -79,21 +79,32 @@ def with_floors(
             at_floor_size.append(measures(one, choose(rng, y, half)))
 
         def score(name: str) -> dict[str, Any]:
-            values, *halves = (
-                [found[name] for found in rows]
-                for rows in (whole, floor, at_floor_size)
+            values = (
+                [row[name] for row in rows] for rows in (whole, floor, at_floor_size)
             )
-            return {
-                **summary(values, num_samples=n, undefined=undefined),
-                "floor": summary(halves[0], num_samples=half),
-                "at_floor_size": summary(halves[1], num_samples=half),
-                "seed": seed,
-                "num_repeats": num_repeats,
-            }
+            found = as_score(*values, num_samples=n, undefined=undefined)
+            return {**found, "seed": seed, "num_repeats": num_repeats}
 
         return {name: score(name) for name in whole[0]}
 
     return metrics
+
+
+def as_score(
+    whole: Sequence[float],
+    floor: Sequence[float],
+    at_floor_size: Sequence[float],
+    *,
+    num_samples: int,
+    undefined: str = "",
+) -> dict[str, Any]:
+    """The three scores of `num_samples` real and as many generated series."""
+    half = num_samples // 2
+    return {
+        **summary(whole, num_samples=num_samples, undefined=undefined),
+        "floor": summary(floor, num_samples=half),
+        "at_floor_size": summary(at_floor_size, num_samples=half),
+    }
 
 
 def choose(

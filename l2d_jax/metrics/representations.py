@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import linalg
 
-from l2d_jax.metrics.floors import NOT_FINITE, choose, summary, with_floor
+from l2d_jax.metrics.floors import NOT_FINITE, as_score, choose, with_floor
 from l2d_jax.metrics.frechet import frechet_distance, halves_and_whole
 from l2d_jax.metrics.random_convolutions import fit_kernels, transform
 from l2d_jax.types import SeriesBatch
@@ -53,7 +53,7 @@ def random_convolution_fid(
         x = transform(kernels, choose(rng, real, n))
         y = transform(kernels, choose(rng, generated, n))
         values.append(halves_and_whole(rng, x, y))
-    return as_score(values, num_samples=n, seed=seed)
+    return of_repeats(values, num_samples=n, seed=seed)
 
 
 def pca_fid(
@@ -166,7 +166,7 @@ def two_sample_accuracy(
         values.append(
             (accuracy(rng, x, y), accuracy(rng, one, other), accuracy(rng, one, part))
         )
-    return as_score(values, num_samples=n, seed=seed)
+    return of_repeats(values, num_samples=n, seed=seed)
 
 
 def accuracy(rng: np.random.Generator, a: Features, b: Features) -> float:
@@ -236,15 +236,10 @@ def classify(classifier: Classifier, features: Features) -> Classes:
 # --- the score ------------------------------------------------------------------------
 
 
-def as_score(
+def of_repeats(
     values: list[tuple[float, float, float]], *, num_samples: int, seed: int
 ) -> dict[str, Any]:
     """As a score: in each repeat the whole, its floor, and at the floor's size."""
-    whole, floor, at_floor_size = zip(*values, strict=True)
-    return {
-        **summary(whole, num_samples=num_samples, undefined=NOT_FINITE),
-        "floor": summary(floor, num_samples=num_samples // 2),
-        "at_floor_size": summary(at_floor_size, num_samples=num_samples // 2),
-        "seed": seed,
-        "num_repeats": len(values),
-    }
+    parts = zip(*values, strict=True)
+    found = as_score(*parts, num_samples=num_samples, undefined=NOT_FINITE)
+    return {**found, "seed": seed, "num_repeats": len(values)}
