@@ -16,7 +16,6 @@ from l2d_jax.metrics.classes import (
     total_variation,
 )
 from l2d_jax.metrics.representations import train_classifier
-from l2d_jax.types import InputError
 
 # --- hand-made sets: class k has k + 1 waves, of random phase -------------------------
 
@@ -243,17 +242,3 @@ def test_classes_of_a_single_series_and_missing_ones():
     assert found["dropped_classes"]["classes"] == [3]
     assert found["dropped_classes"]["mean"] == pytest.approx(1 / 3)
     assert found["train_synthetic_test_real"]["mean"] == pytest.approx(1 / 2)
-
-
-def test_errors():
-    generated, _ = waves(2, 20, 20)
-    with pytest.raises(InputError, match=r"labels has shape \(199,\): give 200 labels"):
-        class_scores(REAL, generated, LABELS[1:], num_classes=3)
-    with pytest.raises(InputError, match=r"labels has 2: .* 0 to 1"):
-        class_scores(REAL, generated, LABELS, num_classes=2)
-    with pytest.raises(InputError, match=r"test_labels has -1: .* 0 to 2"):
-        scores_of(generated, test_labels=TEST_LABELS - 1)
-    with pytest.raises(InputError, match="give both or neither"):
-        scores_of(generated, test_labels=None)
-    with pytest.raises(InputError, match=r"generated_labels has shape \(3,\)"):
-        scores_of(generated, generated_labels=np.arange(3))

@@ -34,7 +34,6 @@ from l2d_jax.metrics.moments import (
     moments,
     skewness_difference,
 )
-from l2d_jax.types import InputError
 
 NAN = float("nan")
 
@@ -432,8 +431,6 @@ def test_sliced_wasserstein_in_parts(monkeypatch):
     parts = sliced_wasserstein(real, generated, num_directions=17)
     assert parts == pytest.approx(whole, rel=1e-12)
     assert sliced_wasserstein(real, generated, num_directions=17, seed=1) != parts
-    with pytest.raises(InputError, match="num_directions=0"):
-        sliced_wasserstein(real, generated, num_directions=0)
 
 
 # --- maximum mean discrepancy ---------------------------------------------------------
@@ -514,9 +511,6 @@ def test_mmd_that_is_not_defined():
     real, generated = normal_series(0, 30), normal_series(1, 20)
     real[:25] = real[:1]  # more than half of all pairs
     assert all(map(math.isnan, maximum_mean_discrepancy(real, generated).values()))
-    for sets in ((real[:1], generated), (real, generated[:1])):
-        with pytest.raises(InputError, match="MMD needs two"):
-            maximum_mean_discrepancy(*sets)
 
 
 def test_mmd_counts_nan_as_zero():

@@ -7,7 +7,6 @@ import pytest
 
 from l2d_jax.metrics.neighbours import (
     blocks,
-    checked,
     count_balls,
     nearest,
     squared_distances,
@@ -142,30 +141,3 @@ def test_k_must_be_there():
         nearest(a, a, 4, exclude_self=True)
     with pytest.raises(InputError, match="k=0"):
         nearest(a, a, 0)
-
-
-# --- sets of points -------------------------------------------------------------------
-
-
-def test_checked_keeps_floats_and_converts_the_rest():
-    a, b, c = checked(1, a=points(0, 3, 2), b=[[1, 2]], c=np.ones((2, 2), np.float16))
-    assert (a.dtype, b.dtype, c.dtype) == (np.float32, np.float64, np.float64)
-
-
-@pytest.mark.parametrize(
-    ("sets", "message"),
-    [
-        ({"real": np.zeros((5, 4, 2))}, r"real has shape \(5, 4, 2\): give \[points"),
-        ({"real": np.zeros((5, 0))}, r"real has shape \(5, 0\)"),
-        ({"real": np.zeros((2, 3))}, "real has 2 points: give 3 or more"),
-        ({"real": np.full((3, 1), np.nan)}, r"real\[0\] has values that aren't finite"),
-        (
-            {"real": np.zeros((3, 4)), "generated": np.zeros((3, 5))},
-            "real has 4 dimensions and generated 5: flatten or encode them alike",
-        ),
-    ],
-)
-def test_errors_name_the_set_and_the_mend(sets, message):
-    with pytest.raises(InputError, match=message) as error:
-        checked(3, **sets)
-    assert "\n" not in str(error.value)

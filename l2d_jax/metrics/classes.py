@@ -23,7 +23,7 @@ from l2d_jax.metrics.representations import (
     classify,
     train_classifier,
 )
-from l2d_jax.types import InputError, SeriesBatch
+from l2d_jax.types import SeriesBatch
 
 HELD_OUT = 5  # one of so many series of each class, where there is no test set
 DROPPED = 0.1  # of its real share is too little for a class, where it is significant
@@ -115,17 +115,7 @@ def class_scores(
     aren't seen. A classifier learns from 4,000 series at most. Classes may be missing
     from either set, or from a half: they are then never told. Undefined where the real
     series are of one class, the last also where nothing can be held out.
-
-    Raises:
-      InputError: labels of a wrong number or outside 0..num_classes - 1.
     """
-    check_labels("labels", labels, len(real), num_classes)
-    if (test is None) != (test_labels is None):
-        raise InputError("test and test_labels come together: give both or neither")
-    if test is not None and test_labels is not None:
-        check_labels("test_labels", test_labels, len(test), num_classes)
-    if generated_labels is not None:
-        check_labels("generated_labels", generated_labels, len(generated), num_classes)
     num_present = len(np.unique(labels))
     if num_present < 2:
         return undefined(ONE_CLASS, num_samples=min(len(real), len(generated)))
@@ -149,20 +139,6 @@ def class_scores(
         "train_synthetic_test_real": usefulness(repeats),
     }
     return {name: {**score, **context} for name, score in scores.items()}
-
-
-def check_labels(name: str, labels: Any, count: int, num_classes: int) -> None:
-    """Raises `InputError` unless there is a label in 0..num_classes - 1 a series."""
-    labels = np.asarray(labels)
-    if labels.shape != (count,):
-        raise InputError(
-            f"{name} has shape {labels.shape}: give {count} labels, one a series"
-        )
-    wrong = labels[(labels < 0) | (labels >= num_classes)]
-    if len(wrong):
-        raise InputError(
-            f"{name} has {wrong[0]}: give indices of classes, 0 to {num_classes - 1}"
-        )
 
 
 def undefined(why: str, *, num_samples: int) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from l2d_jax.metrics.floors import choose
 from l2d_jax.metrics.moments import Generated, blocks
-from l2d_jax.types import InputError, SeriesBatch
+from l2d_jax.types import SeriesBatch
 
 PROJECTION_SIZE = 2**23  # projections, or coordinates of directions, held at a time
 KERNEL_ROWS = 512  # rows of a kernel matrix held at a time
@@ -80,12 +80,7 @@ def sliced_wasserstein(
 
     Returns:
       "time" and "frequency".
-
-    Raises:
-      InputError: no directions.
     """
-    if num_directions < 1:
-        raise InputError(f"num_directions={num_directions}: use 1 or more")
     largest = max(len(real) + len(generated), real[0].size)
     at_a_time = max(PROJECTION_SIZE // largest, 1)
 
@@ -182,15 +177,7 @@ def maximum_mean_discrepancy(
 
     Returns:
       "series", of x as L C coordinates, and "increments", of x_{t+1} - x_t.
-
-    Raises:
-      InputError: fewer than two series on either side.
     """
-    if min(len(real), len(generated), max_series) < 2:
-        raise InputError(
-            f"{len(real)} real and {len(generated)} generated series, at most "
-            f"{max_series} of each: MMD needs two on either side"
-        )
     rng = np.random.default_rng(seed)
     real, generated = choose(rng, real, max_series), choose(rng, generated, max_series)
     subset = choose(rng, real, MEDIAN_SERIES)

@@ -23,7 +23,6 @@ from jaxtyping import Bool, Float, Int
 
 from l2d_jax.metrics.floors import choose, summary
 from l2d_jax.metrics.neighbours import (
-    checked,
     count_balls,
     lengths,
     nearest,
@@ -50,11 +49,7 @@ def fidelity(
       "precision", "recall", "density", "coverage", "alpha_precision" and
       "beta_recall": what is best, and what the range is, stands with the function of
       each name. `authenticity` isn't among them: it takes all that was trained on.
-
-    Raises:
-      InputError: naming the set that can't be scored, and the mend.
     """
-    real, generated = checked(k + 1, real=real, generated=generated)
     n, rng = min(len(real), len(generated)), np.random.default_rng(seed)
     real, generated = choose(rng, real, n), choose(rng, generated, n)
     return {

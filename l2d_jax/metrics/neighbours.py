@@ -7,7 +7,7 @@ near to the rim of a ball to tell.
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -162,45 +162,3 @@ def smallest(values: Float[np.ndarray, "n m"], k: int) -> Int[np.ndarray, "n kep
 def lengths(rows: Float[np.ndarray, "N d"]) -> Float[np.ndarray, " N"]:
     """Euclidean norm of each row."""
     return np.sqrt(np.einsum("nd,nd->n", rows, rows))
-
-
-# --- sets of points -------------------------------------------------------------------
-
-
-def checked(least: int, **sets: Any) -> list[np.ndarray]:
-    """The sets as arrays [N, d] of floating point, by the names they were given under.
-
-    Raises:
-      InputError: a set isn't [N, d], has fewer than `least` points or one that isn't
-        finite, or they differ in d.
-    """
-    arrays = []
-    for name, given in sets.items():
-        points = np.asarray(given)
-        if points.dtype not in (np.float32, np.float64):
-            points = points.astype(np.float64)
-        if points.ndim != 2 or not points.shape[1]:
-            raise InputError(
-                f"{name} has shape {points.shape}: give [points, dimensions], as "
-                "series.reshape(len(series), -1)"
-            )
-        if len(points) < least:
-            raise InputError(
-                f"{name} has {len(points)} points: give {least} or more, better "
-                "thousands"
-            )
-        bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
-        if len(bad):
-            raise InputError(
-                f"{name}[{bad[0]}] has values that aren't finite: drop the point, or "
-                "fill its end with one value that all sets share"
-            )
-        arrays.append(points)
-    first, *others = zip(sets, arrays, strict=True)
-    for name, points in others:
-        if points.shape[1] != first[1].shape[1]:
-            raise InputError(
-                f"{first[0]} has {first[1].shape[1]} dimensions and {name} "
-                f"{points.shape[1]}: flatten or encode them alike"
-            )
-    return arrays
