@@ -93,7 +93,7 @@ class Logbook:
         if done or now - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = now
             speed = (now - self._start) / max(step - self._first_step, 1)
-            left = clock(speed * (self._num_steps - step))
+            left = tqdm.format_interval(speed * (self._num_steps - step))
             print(
                 f"{self._stage}: step {step:,} of {self._num_steps:,}, "
                 f"loss {row['loss']:.4g}, {rate:,.0f} series/s, {left} left",
@@ -121,13 +121,6 @@ class Silent(Logbook):
 def rounded(value: str | int | float) -> str | int | float:
     """Numbers to six digits."""
     return float(f"{value:.6g}") if isinstance(value, float) else value
-
-
-def clock(seconds: int | float) -> str:
-    """12 s as 0:12, 100 min as 1:40:00."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 def read_losses(path: FilePath) -> dict[str, tuple[np.ndarray, np.ndarray]]:

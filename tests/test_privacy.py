@@ -17,7 +17,6 @@ from l2d_jax.metrics.privacy import (
     more_than_chance,
     more_than_repeats,
     ratios_of,
-    share_below,
 )
 
 
@@ -121,11 +120,6 @@ def test_membership_inference_by_hand():
     scores = membership_inference(train, held_out, generated)
     assert scores["auc"] == pytest.approx(7.5 / 9)
     assert scores["chance_sd"] == pytest.approx(np.sqrt(7 / 108))
-
-
-def test_share_below():
-    assert share_below(np.array([1.0, 2.0]), np.array([2.0, 0.0])) == 1.5 / 4
-    assert share_below(np.zeros(3), np.zeros(4)) == 0.5
 
 
 def test_more_than_chance_is_fishers_test():
