@@ -9,6 +9,7 @@ What is in --out is not measured again; series of another shape are refused ther
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -91,13 +92,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         name, size = options.one.split(":")
         print(json.dumps(measure(name, (int(size), steps, channels))))
         return
-    from l2d_jax import parallel
     from l2d_jax.metrics import GROUPS, METRICS
     from l2d_jax.workdir import library_version
 
     path = options.out
     settings = {"shape": [steps, channels]}
-    made = {"device": parallel.describe_devices(), "jax": library_version("jax")}
+    made = {"device": f"{os.cpu_count()} CPU cores", "jax": library_version("jax")}
     found = (
         json.loads(path.read_text()) if path.exists() else {"metrics": {}} | settings
     )

@@ -455,9 +455,10 @@ def measure(
     if only:
         yield {"series at once": batch, "rates": rates, "largest difference": error}
         return
+    params = models["float32"].params
     yield {
         "series at once": n,
-        "parameters": tree_size(models["float32"].params),
+        "parameters": tree_size((params["latent_denoiser"], params["series_denoiser"])),
         "rates": rates,
         "share of the matmul rate, denoiser": {
             dtype: round(

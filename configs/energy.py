@@ -4,7 +4,7 @@
 
 Expected: Context-FID .0114 (95 % interval .0101 to .0128; seed 0, five encoders) of all
 series, .0138 at half their number, where real against real has .0066; discriminative
-score .040 beside a floor of .002: told from real by Context-FID. Time: some 60 min on
+score at that size .041 beside .002: told from real by Context-FID. Time: some 60 min on
 one of two CPU cores with AMX, which other programs shared, with
 --config.training.compute_dtype=bfloat16 and the scores that the file of results has.
 

@@ -4,7 +4,7 @@
 
 Expected: Context-FID .0048 (95 % interval .0043 to .0052; seed 0, five encoders) of all
 series, .0064 at half their number, where real against real has .0049: as real by a
-permutation test; discriminative score .006 beside a floor of .009, predictive score
+permutation test; discriminative score at that size .003 beside .009, predictive score
 .122, of real series .124. Time: 30 min on one of two CPU cores with AMX, which other
 programs shared, with --config.training.compute_dtype=bfloat16: encoder 1, latent 1.5,
 data 21.

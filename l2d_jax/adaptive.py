@@ -200,5 +200,5 @@ def deviation_of(points: Points) -> float:
 
 def points_of(rows: Float[np.ndarray, "N L C"]) -> Points:
     """A row a series, gaps interpolated."""
-    series, _ = jax.jit(jax.vmap(fill_missing))(rows)
+    series, _ = parallel.in_float32(jax.jit(jax.vmap(fill_missing)))(rows)
     return np.asarray(series).reshape(len(rows), -1)

@@ -77,6 +77,7 @@ class Cascade:
         A function of the arguments alone: the number of devices does not matter, and
         the first m of n series are those of `sample(key, m)` up to rounding. Where
         several processes run together, all of them must call this, and all get all.
+        Inside jit or vmap use `sampler(config, layout.shape)`, of one series.
 
         Args:
           key: a typed key, `jax.random.key(0)`.
@@ -231,7 +232,7 @@ def check_count(n: Any) -> None:
     """Raises `InputError` unless it is a number of series."""
     is_whole = isinstance(n, int | np.integer) and not isinstance(n, bool)
     if not is_whole or n < 1:
-        raise InputError(f"num_samples={n!r}: give a whole number, 1 or more")
+        raise InputError(f"{n!r} series: give a whole number, 1 or more")
 
 
 # --- programs: of one series, to be mapped --------------------------------------------

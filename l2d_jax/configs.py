@@ -166,7 +166,7 @@ UP_TO_1 = Range(lambda x: 0 < x <= 1, "use above 0, up to 1")
 ABOVE_0 = Range(lambda x: x > 0, "use a number above 0")
 BELOW_1 = Range(lambda x: 0 <= x < 1, "use 0 or more, and less than 1")
 RANGES = {
-    "seed": NOT_NEGATIVE,
+    "seed": Range(lambda n: 0 <= n < 2**32, "use 0 or more, and less than 2^32"),
     "data.window": NOT_NEGATIVE,
     "data.stride": NOT_NEGATIVE,
     "data.length": NOT_NEGATIVE,

@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any
 
@@ -287,6 +287,17 @@ def positions(batch_size: int) -> Int[Array, " B"]:
     return jax.lax.axis_index(AXIS) * batch_size + jnp.arange(batch_size)
 
 
+def in_float32(function: Callable) -> Callable:
+    """The same, traced and run without float64, whatever other code has enabled."""
+
+    @wraps(function)
+    def call(*args, **options):
+        with jax.enable_x64(False):
+            return function(*args, **options)
+
+    return call
+
+
 def train_program(update: Callable, devices: Sequence[jax.Device] | None = None):
     """update(state, batches) -> (state, metrics), on all devices; `state` is donated.
 
@@ -309,7 +320,7 @@ def train_program(update: Callable, devices: Sequence[jax.Device] | None = None)
             lambda x: x.reshape(x.shape[0], len(here), -1, *x.shape[2:]), batches
         )
 
-    return lambda state, batches: program(state, split(batches))
+    return in_float32(lambda state, batches: program(state, split(batches)))
 
 
 def check_batch_size(batch_size: int, field: str) -> None:
@@ -331,6 +342,7 @@ def local_part(
     return slice(process * share, (process + 1) * share)
 
 
+@in_float32
 def place(tree: Params, devices: Sequence[jax.Device] | None = None) -> Params:
     """A copy on all devices of this process, so that donating it is safe."""
     devices = jax.local_devices() if devices is None else list(devices)
@@ -342,9 +354,8 @@ def place(tree: Params, devices: Sequence[jax.Device] | None = None) -> Params:
 
 @lru_cache(maxsize=64)
 def _mapped(function: Callable, devices: tuple[jax.Device, ...]) -> Callable:
-    return jax.pmap(
-        jax.vmap(function, in_axes=(None, 0)), in_axes=(None, 0), devices=devices
-    )
+    program = jax.vmap(function, in_axes=(None, 0))
+    return in_float32(jax.pmap(program, in_axes=(None, 0), devices=devices))
 
 
 def map_rows(

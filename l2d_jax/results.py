@@ -307,7 +307,10 @@ def facts_of(
 
 
 def parameters(model: Cascade) -> dict[str, int]:
-    """How many each stage trained. Phases of TimeGAN: those of all its networks."""
+    """How many each stage trained. Phases of TimeGAN: those of all its networks.
+
+    Stages that export their weights under other names than their own are left out.
+    """
     variant = METHODS[model.config.variant]
     parts = {
         "encoder": ("encoder", "decoder"),
@@ -315,9 +318,11 @@ def parameters(model: Cascade) -> dict[str, int]:
         "data": ("series_denoiser",),
         **dict.fromkeys(METHODS["time_gan"].stages, ("time_gan",)),
     }
+    names = {stage: parts.get(stage, (stage,)) for stage in variant.stages}
     return {
-        stage: sum(tree_size(model.params[part]) for part in parts.get(stage, (stage,)))
-        for stage in variant.stages
+        stage: sum(tree_size(model.params[part]) for part in found)
+        for stage, found in names.items()
+        if {*found} <= {*model.params}
     }
 
 

@@ -126,6 +126,11 @@ def fit(
     """
     keep_programs()
     config = configs.own.get_config() if config is None else config
+    if not {*configs.base.get_config()} <= {*config}:
+        raise InputError(
+            "config: give a whole one, l2d_jax.configs.own.get_config() with fields "
+            "changed"
+        )
     config = ConfigDict(config).copy_and_resolve_references()
     if isinstance(series, str | Path):
         config.data.update(name="file", path=str(series))
@@ -145,6 +150,9 @@ def fit(
 
 
 # --- data -----------------------------------------------------------------------------
+
+
+LOOKED_AT = 2_000  # training series, in search of outliers
 
 
 @dataclass(frozen=True)
@@ -168,10 +176,10 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
     config, equal = with_equal_size(config, shape)
     if config.data.path:  # the same from any working directory
         config.data.path = str(absolute(config.data.path))
-    notes += sizes + equal
-    for note in notes:
-        parallel.say(f"data: {note}")
+    notes += sizes + equal + unlikely_shapes(splits)
     normalizer = Normalizer.fit(train_set, config.data.scaler, channels)
+    for note in [*notes, *outliers(splits, normalizer)]:
+        parallel.say(f"data: {note}")
     series = ModelSpace(train_set, normalizer, ragged)
     layout = Layout(
         length=length,
@@ -183,6 +191,38 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
         form=splits.form,
     )
     return Task(config, splits, normalizer, layout, series)
+
+
+def outliers(splits: Splits, normalizer: Normalizer) -> list[str]:
+    """A note for each channel in which a few values make nearly all of the range."""
+    count = len(splits.train.lengths)
+    index = np.random.default_rng(0).permutation(count)[:LOOKED_AT]
+    some = splits.train.series[np.sort(index)]
+    notes = []
+    for c, name in enumerate(splits.channels):
+        values = some[..., c][~np.isnan(some[..., c])]
+        if not len(values):
+            continue
+        low, high = np.quantile(values, [0.005, 0.995])
+        least, most = float(normalizer.low[c]), float(normalizer.high[c])
+        if high - low < 0.01 * (most - least):
+            notes.append(
+                f"channel {name!r}: 99 % of its values lie between {low:.6g} and "
+                f"{high:.6g}, all between {least:.6g} and {most:.6g}: where the others "
+                "are faults, or marks of missing values, make them empty"
+            )
+    return notes
+
+
+def unlikely_shapes(splits: Splits) -> list[str]:
+    """A note where axes may be the wrong way round."""
+    length, count = splits.train.series.shape[1], len(splits.channels)
+    if count <= 2 * length:
+        return []
+    return [
+        f"more channels ({count}) than steps ({length}): is the array transposed, or a "
+        "table with a series in each row? Arrays are [series, steps, channels]"
+    ]
 
 
 # --- training -------------------------------------------------------------------------

@@ -107,6 +107,7 @@ def ema_decay(step: Step, decay: float) -> jax.Array:
     return jnp.minimum(decay, (1.0 + step) / (10.0 + step))
 
 
+@parallel.in_float32
 def init_state(stage: Stage, c: ConfigDict, *, seed: int) -> TrainState:
     """The state before the first step."""
     params = jax.jit(stage.init)(stream(seed, f"{stage.name}/init"))

@@ -270,6 +270,9 @@ def with_sampling(
         )
     if not 0.0 <= s.eta <= 1.0:
         raise InputError(f"eta={s.eta}: use 0 (no noise) to 1 (as ancestral)")
+    solvers = {s[name] for name in ("solver", "latent_solver") if name in takes}
+    if "eta" in given and "ddim" not in solvers:
+        raise InputError(f"eta={s.eta} is a setting of solver='ddim': say both")
     return FrozenConfigDict(config)
 
 

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from pandas import DataFrame
 
-from l2d_jax.metrics import GROUPS, METRICS, evaluate, frechet
+from l2d_jax.metrics import GROUPS, METRICS, check_whole, evaluate, frechet
 from l2d_jax.metrics.about import SCORES
 from l2d_jax.metrics.context_fid import (
     ENCODER,
@@ -28,11 +29,12 @@ from l2d_jax.metrics.context_fid import (
     mean_of_iterates,
     params_from_torch,
     random_crops,
-    summary,
     train_encoders,
     training_series,
 )
+from l2d_jax.metrics.floors import summary
 from l2d_jax.metrics.frechet import frechet_distance
+from l2d_jax.metrics.table import table
 from l2d_jax.models import TS2Vec
 from l2d_jax.types import InputError
 
@@ -619,6 +621,10 @@ def spoilt(value, *index):
         (GOOD, GOOD, {"metrics": ["context-fid"]}, ["did you mean 'context_fid'?"]),
         (GOOD, GOOD, {"metrics": ["zzz"]}, ["'zzz'", "use all or", "context_fid"]),
         (GOOD, GOOD, {"num_repeats": 0}, ["num_repeats=0", "1 or more"]),
+        (GOOD, GOOD, {"num_series": -1}, ["num_series=-1", "0 or more"]),
+        (GOOD, GOOD, {"seed": -1}, ["seed=-1", "0 or more"]),
+        (GOOD, GOOD, {"metrics": "echos"}, ["did you mean 'echo'?"]),
+        (GOOD, [DataFrame(one) for one in GOOD], {}, ["generated[0] is a DataFrame"]),
     ],
 )
 def test_bad_input_is_named_in_one_line(real, generated, options, words):
@@ -627,6 +633,21 @@ def test_bad_input_is_named_in_one_line(real, generated, options, words):
     message = str(error.value)
     assert "\n" not in message
     assert not [word for word in words if word not in message], message
+
+
+@pytest.mark.parametrize("number", [2.0, "2", None])
+def test_numbers_of_repeats_are_whole(number):
+    with pytest.raises(InputError, match=r"num_repeats=.*: use a whole number, 1 or"):
+        check_whole(number, "num_repeats", least=1)
+    check_whole(np.int64(2), "num_repeats", least=1)
+
+
+def test_scores_without_words_have_a_heading_of_their_own():
+    lines = table({"mine": {"mean": 0.25, "values": [0.25], "interval": None}})
+    assert [line.split() for line in lines.splitlines()[1:]] == [
+        ["Other", "scores"],
+        ["mine", "0.25"],
+    ]
 
 
 def test_every_metric_has_words():

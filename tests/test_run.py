@@ -11,18 +11,20 @@ from importlib.metadata import version
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict, FrozenConfigDict
+from pandas import DataFrame
 
 import l2d_jax
 from l2d_jax import configs, results, run
 from l2d_jax.checkpoints import load_model
 from l2d_jax.configs import base, resolve
-from l2d_jax.data import load_splits
+from l2d_jax.data import Normalizer, load_splits, read_array
 from l2d_jax.logbook import rows
 from l2d_jax.samples import read_npz
-from l2d_jax.types import InputError
+from l2d_jax.types import Examples, InputError, Splits
 from l2d_jax.variants import VARIANTS
 from l2d_jax.workdir import make_workdir
 
@@ -286,6 +288,11 @@ def test_a_model_of_an_array_is_scored_against_a_file_of_the_same(tmp_path):
         ("evaluation.num_series", 15, "evaluation.num_series=15: use 16 or more, or 0"),
         ("seed", -1, "--config.seed=-1: use 0 or more"),
         (
+            "seed",
+            2**32,
+            r"--config.seed=4294967296: use 0 or more, and less than 2\^32",
+        ),
+        (
             "data_stage.num_diffusion_steps",
             1,
             "--config.data_stage.num_diffusion_steps=1: use 2 or more",
@@ -384,11 +391,69 @@ def test_fields_that_do_not_go_together_are_refused_before_training(
         (np.full((4, 8, 2), np.nan), "series 0 .*has no value at all"),
         (np.ones((4, 8, 2)), "channel 'channel_0' is 1 at every step"),
         ("missing.csv", r"missing\.csv"),
+        ([DataFrame({"a": [1.0]})] * 9, r"series 0 .* is a DataFrame: .*pd\.concat"),
+        (np.float64([[1], [2], [5]])[None] * 1e-40, "varies by 4.*e-40, less than"),
     ],
 )
 def test_series_that_can_not_be_used_are_named(series, says):
     with pytest.raises(InputError, match=says):
         l2d_jax.fit(series, config=tiny())
+
+
+def test_a_config_is_given_whole():
+    with pytest.raises(InputError, match="config: give a whole one"):
+        l2d_jax.fit(waves(), config=ConfigDict({"seed": 1}))
+
+
+def test_inside_jit_the_error_says_so():
+    with pytest.raises(InputError, match="inside jit or vmap: call this outside"):
+        jax.jit(read_array)(jnp.zeros((4, 8, 2)))
+
+
+def test_float64_of_other_code_changes_nothing(tmp_path):
+    """Trained, sampled and encoded with jax_enable_x64 as without."""
+    key, found = jax.random.key(0), []
+    for enabled in (False, True):
+        jax.config.update("jax_enable_x64", enabled)
+        try:
+            model = run.fit(waves(), workdir=tmp_path / str(enabled), config=tiny())
+            found.append(
+                (
+                    model.sample(key, 8),
+                    model.encode(waves()),
+                    model.reconstruct(key, waves()),
+                )
+            )
+        finally:
+            jax.config.update("jax_enable_x64", False)
+    for without, with_float64 in zip(*found, strict=True):
+        assert with_float64.dtype == without.dtype
+        np.testing.assert_array_equal(with_float64, without)
+
+
+def splits_of(series):
+    lengths = np.full(len(series), series.shape[1])
+    channels = tuple("abcdefgh"[: series.shape[2]])
+    return Splits(Examples(series, lengths), None, channels)
+
+
+def test_outliers_are_noted():
+    series = np.random.default_rng(0).uniform(size=(50, 24, 2)).astype(np.float32)
+    for value, notes in ((90.0, 0), (-9999.0, 1)):  # times 1 / 100: the limit
+        series[3, 4, 1] = value
+        splits = splits_of(series)
+        normalizer = Normalizer.fit(splits.train, "min_max", splits.channels)
+        found = run.outliers(splits, normalizer)
+        assert len(found) == notes
+    assert found[0].startswith("channel 'b': 99 % of its values lie between 0.00")
+    assert "all between -9999 and 0.99" in found[0]
+
+
+@pytest.mark.parametrize(("steps", "channels"), [(4, 8), (3, 8)])
+def test_axes_that_may_be_the_wrong_way_round_are_noted(steps, channels):
+    found = run.unlikely_shapes(splits_of(np.zeros((2, steps, channels))))
+    assert len(found) == (steps == 3)
+    assert all("more channels (8) than steps (3)" in note for note in found)
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,11 @@ def check_channels(values: Moments, channels: Sequence[str]) -> None:
                 "(missing)"
             )
         if high - low < np.finfo(np.float32).tiny:
+            if low < high:
+                raise InputError(
+                    f"channel {name!r} varies by {high - low:g}, less than float32 can "
+                    "scale: multiply it"
+                )
             raise InputError(
                 f"channel {name!r} is {low:g} at every step, and a constant can't be "
                 "scaled: leave the channel out"

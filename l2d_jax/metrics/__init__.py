@@ -38,6 +38,9 @@ FEW = 100  # series: below it, a score says little
 # --- metrics --------------------------------------------------------------------------
 
 # real [N, L, C], generated [M, L, C], num_repeats and seed -> the score of that name.
+# `evaluate` has scaled both, so that the real ones span 0 to 1 in each channel; behind
+# the end of a shorter series is NaN. `with_floor` makes one of a function (real,
+# generated) -> float.
 METRICS: dict[str, Callable[..., dict[str, Any]]] = {
     "context_fid": context_fid,
     "discriminative_score": discriminative_score,
@@ -190,8 +193,9 @@ def evaluate(
       InputError: naming what can't be scored, and the mend.
     """
     names = check_names([ALL] if metrics is None else metrics)
-    if num_repeats < 1:
-        raise InputError(f"num_repeats={num_repeats}: use 1 or more")
+    check_whole(num_repeats, "num_repeats", least=1)
+    check_whole(num_series, "num_series", least=0)
+    check_whole(seed, "seed", least=0)
     sets = sets_of(
         real,
         generated,
@@ -226,12 +230,19 @@ def evaluate(
     return scores
 
 
-def check_names(names: Iterable[str]) -> list[str]:
+def check_whole(number: Any, name: str, *, least: int) -> None:
+    """Raises `InputError` unless it is a whole number that isn't too small."""
+    if not isinstance(number, int | np.integer) or number < least:
+        raise InputError(f"{name}={number!r}: use a whole number, {least} or more")
+
+
+def check_names(names: str | Iterable[str]) -> list[str]:
     """The metrics and groups meant; `ALL` stands for every one.
 
     Raises:
       InputError: one doesn't exist.
     """
+    names = [names] if isinstance(names, str) else names
     known = [*METRICS, *GROUPS]
     chosen = []
     for name in names:

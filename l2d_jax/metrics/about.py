@@ -44,6 +44,8 @@ FAMILIES = {  # name: its heading
     "classes": "Classes",
     "privacy": "Privacy",
 }
+OTHER = "other"  # of a score without words here
+HEADINGS = {**FAMILIES, OTHER: "Other scores"}
 
 
 class About(NamedTuple):

@@ -163,6 +163,11 @@ def as_array(given: SeriesSet, name: str) -> Float[np.ndarray, "N L C"]:
             "channels], as table[channels].to_numpy().reshape(-1, steps, channels)"
         )
     if not isinstance(given, ARRAYS):
+        if not isinstance(given, Sequence):
+            raise InputError(
+                f"{name} is a {type(given).__name__}: give an array [series, steps, "
+                "channels], numpy's or JAX's, or a list of [steps, channels]"
+            )
         return padded(given, name)
     if given.ndim != 3:
         raise InputError(
@@ -204,9 +209,11 @@ def check_unmasked(given: Any, name: str) -> None:
 def numbers(given: Any, name: str) -> np.ndarray:
     """An array of float64."""
     check_unmasked(given, name)
+    if hasattr(given, "columns"):
+        raise InputError(f"{name} is a {type(given).__name__}: give .to_numpy() of it")
     try:
         return np.asarray(given, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{name} isn't an array of numbers: {error}") from error
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from l2d_jax.metrics.about import FAMILIES, SCORES, verdict
+from l2d_jax.metrics.about import HEADINGS, OTHER, SCORES, verdict
 
 HEADER = ("", "value", "95 % interval", "at floor's size", "floor", "")
 
@@ -11,7 +11,7 @@ HEADER = ("", "value", "95 % interval", "at floor's size", "floor", "")
 def table(scores: Mapping[str, Mapping[str, Any]]) -> str:
     """A line a score, by family, with its verdict; then notes and warnings."""
     rows: list[tuple[str, ...]] = [HEADER]
-    for family, heading in FAMILIES.items():
+    for family, heading in HEADINGS.items():
         names = [name for name in scores if family_of(name) == family]
         rows += [(heading, *[""] * 5)] if names else []
         rows += [row(name, scores[name]) for name in names]
@@ -30,8 +30,8 @@ def table(scores: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def family_of(name: str) -> str:
-    """The family of a score; the last one for a score that isn't known."""
-    return SCORES[name].family if name in SCORES else [*FAMILIES][-1]
+    """The family of a score; "other" for one that isn't known."""
+    return SCORES[name].family if name in SCORES else OTHER
 
 
 def row(name: str, score: Mapping[str, Any]) -> tuple[str, ...]:

@@ -7,12 +7,11 @@ from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
-from l2d_jax.metrics.about import FAMILIES, SCORES, About, verdict
+from l2d_jax.metrics.about import HEADINGS, OTHER, SCORES, About, verdict
 from l2d_jax.report.page import number
 
 COLUMNS = ("Generated", "At floor's size", "Floor")
 OPEN_FAMILIES = 2  # shown at once; the others at a click
-HEADINGS = {**FAMILIES, "other": "Other scores"}
 INTERVAL = "95\u00a0% interval"
 
 
@@ -225,7 +224,7 @@ def reading(name: str, score: Mapping[str, Any]) -> str:
 def about(name: str) -> About:
     """What is known of a score; its name alone if it isn't in `SCORES`."""
     title = name.replace("_", " ").capitalize()
-    return SCORES.get(name, About("other", title, "real", "was measured"))
+    return SCORES.get(name, About(OTHER, title, "real", "was measured"))
 
 
 def value(x: float, *, is_share: bool) -> str:

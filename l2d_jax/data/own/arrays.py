@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
@@ -122,6 +123,11 @@ def from_user(series: Any) -> Collection:
     arrays, dtypes = [], set()
     for i, one in enumerate(series):
         where = f"series {i} (the first is 0)"
+        if hasattr(one, "columns"):
+            raise InputError(
+                f"{where} is a {type(one).__name__}: join them, with a column of ids, "
+                'pd.concat(frames, keys=range(len(frames)), names=["id", "row"])'
+            )
         array = to_numpy(one, where)
         array = array[:, None] if array.ndim == 1 else array
         count = arrays[0].shape[1] if arrays else array.shape[-1] if array.ndim else 0
@@ -145,7 +151,12 @@ def to_numpy(array: Any, where: str) -> np.ndarray:
         if np.ma.is_masked(array):
             return array.astype(np.result_type(array, np.float32)).filled(np.nan)
         return np.asarray(array)
-    except (ValueError, TypeError) as error:
+    except jax.errors.TracerArrayConversionError:
+        raise InputError(
+            f"{where} is a value inside jit or vmap: call this outside, where values "
+            "are known"
+        ) from None
+    except (ValueError, TypeError, RuntimeError) as error:
         raise InputError(f"{where} is no array ({one_line(error)})") from error
 
 
