@@ -3,8 +3,7 @@
     python benchmarks/full_scores.py
 
 The first table is that of README.md, the second that of docs/results.md: a test looks
-for each of their rows there. Both are read from benchmarks/results. Of Face All, whose
-checkpoint is not kept, from its cell in full_trainings.
+for each of their rows there. Both are read from benchmarks/results.
 """
 
 import argparse
@@ -39,7 +38,7 @@ ROWS = (
     ),
     Row("Electric Devices, 96 x 1", 16_637, "scores_electric_devices.json"),
     Row("Energy, 24 x 28", 19_712, "scores_energy.json"),
-    Row("Face All, 131 x 1", 2250, "full_trainings/full__face_all__0.json"),
+    Row("Face All, 131 x 1", 2250, "scores_face_all.json"),
 )
 OTHERS = (
     "random_convolution_fid",
