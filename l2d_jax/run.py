@@ -30,7 +30,7 @@ from l2d_jax.programs import keep_programs
 from l2d_jax.results import generate, read_json, report, score
 from l2d_jax.train import fit as fit_stage
 from l2d_jax.train import smaller_batch, too_large
-from l2d_jax.types import InputError, Splits, is_ragged
+from l2d_jax.types import InputError, Params, Splits, is_ragged
 from l2d_jax.variants import ALL_STAGES, METHODS
 from l2d_jax.workdir import (
     as_json,
@@ -232,7 +232,6 @@ def train(task: Task, workdir: FilePath) -> Cascade:
     """The stages of the variant in order, each from where it was; then the model."""
     task, choice = with_chosen_latent(task, workdir)
     config, params = task.config, {}
-    steps_per_call = config.training.steps_per_call
     check_shared(workdir)
     variant = METHODS[config.variant]
     of_data = data_facts(task)
@@ -245,54 +244,69 @@ def train(task: Task, workdir: FilePath) -> Cascade:
             save(model, workdir, facts)
         return model
     for name in variant.stages:
-        stage = ALL_STAGES[name](config, task.layout.shape)
-        if stage.start is not None:  # where the stages before it ended
-            first = stage.start(params)
-            stage = stage._replace(init=lambda key, first=first: first)
-        c = config[SECTIONS[name]]
-
-        def open_logbook(first_step, name=name, c=c):
-            write_config(config, choice, workdir)  # the checkpoints were accepted
-            if not parallel.is_first():
-                return Silent()
-            return Logbook(
-                workdir,
-                name,
-                first_step=first_step,
-                num_steps=c.num_steps,
-                batch=c.batch_size,
-            )
-
-        folder = workdir / "checkpoints" / name
-        with Checkpoints(folder, facts[name], versions()) as checkpoints:
-            examples = stage.prepare(params, task.series)
-            try:
-                ema_params = fit_stage(
-                    stage,
-                    examples,
-                    c,
-                    seed=config.seed,
-                    steps_per_call=steps_per_call,
-                    checkpoint_every=config.training.checkpoint_every,
-                    checkpoints=checkpoints,
-                    open_logbook=open_logbook,
-                )
-            except (MemoryError, jax.errors.JaxRuntimeError) as error:
-                if not memory.is_out_of_memory(error):
-                    raise
-                memory.release(error)
-                fitting = smaller_batch(
-                    stage, examples, c, seed=config.seed, steps_per_call=steps_per_call
-                )
-                field = SECTIONS[name]
-                raise too_large(field, c.batch_size, fitting) from None
-        ema_params = jax.tree.map(np.asarray, ema_params)
-        params |= stage.export(ema_params, task.series)
+        params |= train_stage(name, task, params, facts[name], choice, workdir)
     params |= variant.extras(config, params, task.series)
     write_config(config, choice, workdir)
     model = Cascade(params, task.normalizer, FrozenConfigDict(config), task.layout)
     save(model, workdir, facts)
     return model
+
+
+def train_stage(
+    name: str,
+    task: Task,
+    params: Params,
+    facts: Mapping[str, Any],
+    choice: Choice,
+    workdir: FilePath,
+) -> Params:
+    """What a stage exports, after those whose `params` these are.
+
+    Raises:
+      InputError: out of memory; names the batch that fits.
+    """
+    config, c = task.config, task.config[SECTIONS[name]]
+    steps_per_call = config.training.steps_per_call
+    stage = ALL_STAGES[name](config, task.layout.shape)
+    if stage.start is not None:  # where the stages before it ended
+        first = stage.start(params)
+        stage = stage._replace(init=lambda key: first)
+
+    def open_logbook(first_step):
+        write_config(config, choice, workdir)  # the checkpoints were accepted
+        if not parallel.is_first():
+            return Silent()
+        return Logbook(
+            workdir,
+            name,
+            first_step=first_step,
+            num_steps=c.num_steps,
+            batch=c.batch_size,
+        )
+
+    folder = workdir / "checkpoints" / name
+    with Checkpoints(folder, facts, versions()) as checkpoints:
+        examples = stage.prepare(params, task.series)
+        try:
+            ema_params = fit_stage(
+                stage,
+                examples,
+                c,
+                seed=config.seed,
+                steps_per_call=steps_per_call,
+                checkpoint_every=config.training.checkpoint_every,
+                checkpoints=checkpoints,
+                open_logbook=open_logbook,
+            )
+        except (MemoryError, jax.errors.JaxRuntimeError) as error:
+            if not memory.is_out_of_memory(error):
+                raise
+            memory.release(error)
+            fitting = smaller_batch(
+                stage, examples, c, seed=config.seed, steps_per_call=steps_per_call
+            )
+            raise too_large(SECTIONS[name], c.batch_size, fitting) from None
+    return stage.export(jax.tree.map(np.asarray, ema_params), task.series)
 
 
 def write_config(config: ConfigDict, choice: Choice, workdir: FilePath) -> None:
