@@ -10,7 +10,7 @@ from l2d_jax import parallel, preemption, train
 from l2d_jax.checkpoints import Checkpoints
 from l2d_jax.configs import base, resolve
 from l2d_jax.data.sampler import chunk_indices
-from l2d_jax.logbook import Logbook, clock, read_losses
+from l2d_jax.logbook import Logbook, read_losses
 from l2d_jax.stages import STAGES, Stage
 
 SHAPE = (6, 2)
@@ -232,15 +232,6 @@ def test_half_a_last_line_is_left_out(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text(path.read_text() + '{"stage": "line", "st')
     assert read_losses(path)["line"][0].tolist() == [5, 10, 12]
-
-
-def test_clock():
-    assert [clock(s) for s in (0.4, 12, 61, 6000)] == [
-        "0:00",
-        "0:12",
-        "1:01",
-        "1:40:00",
-    ]
 
 
 def test_a_process_reads_its_part_of_each_batch_only(tmp_path, monkeypatch):
