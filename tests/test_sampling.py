@@ -219,8 +219,9 @@ def test_steps_out_of_range_are_refused(num_steps):
         timesteps(100, num_steps)
 
 
-def test_estimates_are_clipped_before_the_step_that_they_make():
-    """Two steps: one that estimates 5 or -5, one that estimates what it sees."""
+@pytest.mark.parametrize(("solver", "num_steps"), [("ddim", 2), ("dpm_solver++", 4)])
+def test_estimates_are_clipped_before_the_steps_that_they_make(solver, num_steps):
+    """Steps that estimate 5 or -5, and a last one that estimates what it sees."""
     schedule, key = make(100), jax.random.key(3)
     side, high = jnp.array([1.0, -1.0, 1.0]), jnp.array([1.0, 9.0, 9.0])
     low = jnp.array([-1.0])
@@ -228,17 +229,29 @@ def test_estimates_are_clipped_before_the_step_that_they_make():
     def denoise(x_t, t):
         return jnp.where(t == 0, x_t, 5.0 * side)
 
-    x_0 = sample(
-        denoise,
-        schedule,
-        key,
-        (3,),
-        solver="ddim",
-        eta=0.0,
-        num_steps=2,
-        within=(low, high),
-    )
-    a, b, _, _ = solver_table("ddim", schedule, timesteps(100, 2), eta=0.0)[0]
-    start = np.asarray(jax.random.normal(jax.random.fold_in(key, 0), (3,)))
-    expected = np.clip(a * start + b * np.array([1.0, -1.0, 5.0]), low, high)
-    np.testing.assert_allclose(x_0, expected, rtol=1e-5)
+    settings = {"solver": solver, "eta": 0.0, "num_steps": num_steps}
+    x_0 = sample(denoise, schedule, key, (3,), within=(low, high), **settings)
+    table = solver_table(solver, schedule, timesteps(100, num_steps), eta=0.0)
+    x = np.asarray(jax.random.normal(jax.random.fold_in(key, 0), (3,)))
+    for a, b, c, _ in table[:-1]:
+        x = a * x + (b + c) * np.array([1.0, -1.0, 5.0])
+    np.testing.assert_allclose(x_0, np.clip(x, low, high), rtol=1e-5)
+
+
+@pytest.mark.parametrize("rounds", [0, 1])
+def test_no_noise_is_drawn_twice(rounds):
+    """Step i has that of fold_in(key, i), the start 0, rounds what no step has."""
+    schedule, key = make(3), jax.random.key(3)
+    steps = timesteps(3, 3)
+
+    def denoise(x_t, t):
+        return jnp.where(t == 0, x_t, 0.0)
+
+    found = sample(denoise, schedule, key, (2,), start_rounds=rounds)
+    x, *zs = (jax.random.normal(jax.random.fold_in(key, i), (2,)) for i in range(6))
+    if rounds:
+        x = np.sqrt(1.0 - schedule.alpha_bar[-1]) * zs[3]
+    table = solver_table("ancestral", schedule, steps, eta=1.0)
+    for (a, _, _, s), z in zip(table[:-1], zs, strict=False):
+        x = a * x + s * z
+    np.testing.assert_allclose(found, x, rtol=1e-5)
