@@ -104,6 +104,25 @@ def test_weights_of_the_x_0_error_are_alike_for_every_prediction(
     assert loss == pytest.approx(weight(snr) * 1e-4, rel=2e-2)
 
 
+@pytest.mark.parametrize("snr", [0.01, 4.5, 100.0])
+def test_weights_below_and_above_their_limits(snr):
+    """In units of the x_0 error: min(SNR, 5), and SNR / (1 + SNR / e^2)."""
+    units = {"x_0": 1.0, "eps": snr, "v": snr + 1.0}
+    soft = snr / (1.0 + snr / 7.389056)
+    for name, expected in (("min_snr", min(snr, 5.0)), ("sigmoid", soft)):
+        for prediction, unit in units.items():
+            weight = diffusion.WEIGHTINGS[name](prediction, jnp.float32(snr))
+            assert weight == pytest.approx(expected / unit, rel=1e-5)
+
+
+def test_masked_mean_by_hand():
+    x = jnp.array([[1.0, 5.0], [jnp.nan, 3.0]])
+    mask = jnp.array([[True, False], [False, True]])
+    assert diffusion.masked_mean(x, mask) == 2.0
+    assert diffusion.masked_mean(x, jnp.zeros((2, 2), bool)) == 0.0
+    assert diffusion.masked_mean(x[:1], None) == 3.0
+
+
 @pytest.mark.parametrize("weighting", diffusion.WEIGHTINGS)
 @pytest.mark.parametrize("prediction", diffusion.PREDICTIONS)
 def test_weights_are_finite_where_no_noise_is_left(prediction, weighting):

@@ -83,6 +83,7 @@ def test_before_the_first_step_nothing_is_noise():
         ({"beta_first": 0.2}, "beta_first <= beta_last"),
         ({"noise_scale": 0.0}, "noise_scale=0.0: use a number above 0"),
         ({"noise_scale": 1e-4}, "noise_scale=0.0001: too little noise"),
+        ({"noise_scale": np.inf}, "noise_scale=inf: use a number above 0"),
     ],
 )
 def test_impossible_values_are_refused(wrong, says):
