@@ -174,6 +174,30 @@ def test_mlp_treats_tokens_alike():
     )
 
 
+def test_mlp_by_hand():
+    """gelu by the tanh formula, between layers of 3 times and of the width."""
+    x = jax.random.normal(jax.random.key(0), (6, 5))
+    layer = MLP(3)
+    params = layer.init(jax.random.key(1), x)
+    params = jax.tree.map(lambda p: p + 0.1, params)
+    one, other = (params["params"][f"Dense_{i}"] for i in range(2))
+    assert one["kernel"].shape == (5, 15)
+    h = np.asarray(x @ one["kernel"] + one["bias"][None])
+    h = h / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (h + 0.044715 * h**3)))
+    expected = h @ other["kernel"] + other["bias"][None]
+    np.testing.assert_allclose(layer.apply(params, x), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("fan_in", [4, 100])
+def test_layers_begin_as_those_of_pytorch(fan_in):
+    """Kernel and bias uniform up to 1 / sqrt(fan in), taps times channels."""
+    x = jnp.zeros((7, fan_in // 4))
+    params = Conv1D(2_000, kernel_size=4).init(jax.random.key(0), x)["params"]
+    for values in (params["kernel"], params["bias"]):
+        assert 0.99 < jnp.abs(values).max() * np.sqrt(fan_in) <= 1.0
+        assert jnp.std(values) * np.sqrt(3 * fan_in) == pytest.approx(1.0, rel=0.05)
+
+
 class Tanh(nn.Module):
     def __call__(self, x):
         return jnp.tanh(x)
@@ -200,6 +224,20 @@ def test_every_step_has_its_own_embedding():
     rows = jax.vmap(lambda t: layer.apply(params, t))(jnp.arange(100))
     distances = jnp.linalg.norm(rows[:, None] - rows[None], axis=-1)
     assert (distances + jnp.eye(100)).min() > 1e-3
+
+
+def test_step_embedding_by_hand():
+    """Sines, then cosines, of t 10000^(-2 i / n); two dense layers, silu after each."""
+    layer = StepEmbedding(3, num_sinusoids=4)
+    params = layer.init(jax.random.key(0), jnp.int32(0))
+    params = jax.tree.map(lambda p: p + 0.1, params)
+    angles = 37 * np.array([1.0, 0.01])
+    x = np.concatenate([np.sin(angles), np.cos(angles)])
+    for i in range(2):
+        dense = params["params"][f"Dense_{i}"]
+        x = x @ dense["kernel"] + dense["bias"]
+        x = x / (1 + np.exp(-x))
+    np.testing.assert_allclose(layer.apply(params, jnp.int32(37)), x, rtol=1e-4)
 
 
 @pytest.mark.parametrize("dropout_rate", [0.0, 0.5])

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from l2d_jax.layers import MLP, Residual, StepEmbedding, TimeMixing
 from l2d_jax.models import (
     ConditionNetwork,
     Decoder,
@@ -121,6 +122,96 @@ def test_condition_network_and_decoder_depend_on_all_of_r():
         params = model.init(jax.random.key(1), r)
         jacobian = jax.jacobian(lambda r, m=model, p=params: m.apply(p, r))(r)
         assert (jnp.abs(jacobian).max(axis=(0, 1)) > 0).all()
+
+
+# --- in the order of their parts, by their formulas -----------------------------------
+
+
+def dense(params, name, x):
+    return x @ params[name]["kernel"] + params[name]["bias"][None]
+
+
+def layer_norm(params, x):
+    x = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-6)
+    if params is None:
+        return x
+    return x * params["scale"][None] + params["bias"][None]
+
+
+def silu(x):
+    return x / (1 + np.exp(-x))
+
+
+def test_condition_network_by_hand():
+    """Tokens of r, then x + layer(silu(x)) as often as there are layers."""
+    r = jax.random.normal(jax.random.key(0), (4,))
+    model = ConditionNetwork(5, 6, num_layers=3, kind="mlp")
+    params = perturbed(model.init(jax.random.key(1), r))
+    p = params["params"]
+    x = dense(p, "Dense_0", r[None]).reshape(5, 6)
+    for i in range(1, 4):
+        x = x + dense(p, f"Dense_{i}", silu(x))
+    expected = layer_norm(p["LayerNorm_0"], x)
+    np.testing.assert_allclose(model.apply(params, r), expected, atol=1e-5)
+
+
+def test_decoder_reads_the_tokens_out_step_by_step():
+    r = jax.random.normal(jax.random.key(0), (4,))
+    model = Decoder(length=5, channels=2, patch=3, width=6, num_layers=2)
+    params = perturbed(model.init(jax.random.key(1), r))
+    tokens = ConditionNetwork(2, 6, 2).apply(
+        {"params": params["params"]["ConditionNetwork_0"]}, r
+    )
+    out = np.asarray(dense(params["params"], "Dense_0", tokens))
+    expected = out.reshape(2 * 3, 2)[:5]  # 3 steps a token, the last one cut off
+    np.testing.assert_allclose(model.apply(params, r), expected, atol=1e-5)
+
+
+def test_latent_denoiser_by_hand():
+    """Waves of 1 and 2 radians a unit, blocks modulated by t, silu, the way back."""
+    r, t = jax.random.normal(jax.random.key(0), (3,)), jnp.int32(5)
+    model = LatentDenoiser(width=8, num_blocks=2, num_octaves=2)
+    params = perturbed(model.init(jax.random.key(2), r, t))
+    p = params["params"]
+    step = StepEmbedding(8).apply({"params": p["StepEmbedding_0"]}, t)
+    waves = [np.sin(r), np.sin(2 * r), np.cos(r), np.cos(2 * r)]
+    x = dense(p, "Dense_0", np.concatenate([r, *waves])[None])[0]
+    for i in range(2):
+        block = {"params": p[f"Residual_{i}"] | {"inner": p[f"MLP_{i}"]}}
+        x = Residual(MLP(2)).apply(block, x, step)
+    x = silu(layer_norm(p["LayerNorm_0"], x[None]))
+    expected = dense(p, "Dense_1", x)[0]
+    np.testing.assert_allclose(model.apply(params, r, t), expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("condition", ["add", "concat", "film", ""])
+def test_series_denoiser_by_hand(condition):
+    """F(r) once at the start, or as scale and shift before each block; "": without."""
+    x_t, t = jax.random.normal(jax.random.key(0), (5, 2)), jnp.int32(5)
+    signal = jax.random.normal(jax.random.key(1), (3, 6)) if condition else None
+    model = SeriesDenoiser(2, 8, 2, "mlp", condition or "film")
+    params = perturbed(model.init(jax.random.key(2), x_t, t, signal))
+    p = params["params"]
+    step = StepEmbedding(8).apply({"params": p["StepEmbedding_0"]}, t)
+    x = dense(p, "Dense_0", to_patches(x_t, 2)) + p["position"]
+    number = 1  # of the next dense layer
+    if condition == "add":
+        x = x + dense(p, "Dense_1", signal)
+    if condition == "concat":
+        x = dense(p, "Dense_1", np.concatenate([x, signal], axis=1))
+    number += condition in ("add", "concat")
+    for i in range(2):
+        if condition == "film":
+            scale, shift = np.split(dense(p, f"Dense_{number}", signal), 2, axis=1)
+            x, number = x * (1 + scale) + shift, number + 1
+        for k, part in enumerate((TimeMixing(), MLP(4))):
+            name = f"{type(part).__name__}_{i}"
+            block = {"params": p[f"Residual_{2 * i + k}"] | {"inner": p[name]}}
+            x = Residual(part).apply(block, x, step)
+    out = dense(p, f"Dense_{number}", layer_norm(p["LayerNorm_0"], x))
+    expected = from_patches(out, 5, 2)
+    found = model.apply(params, x_t, t, signal)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_bfloat16_stays_close_and_gives_float32():
