@@ -21,6 +21,13 @@ def make_series(n=32):
     return np.asarray(jax.random.normal(jax.random.key(9), (n, *SHAPE)))
 
 
+def moved(params):
+    """Away from zero weights, so that every input matters."""
+    leaves, treedef = jax.tree.flatten(params)
+    leaves = [p + 0.3 * jax.random.normal(jax.random.key(4), p.shape) for p in leaves]
+    return jax.tree.unflatten(treedef, leaves)
+
+
 def upstream_of(config, series):
     stage = stages.encoder_stage(config, SHAPE)
     return stage.export(jax.jit(stage.init)(jax.random.key(0)), series)
@@ -77,7 +84,7 @@ def test_missing_values_are_in_no_loss(name):
     assert np.isnan(x).any()
     upstream = upstream_of(config, make_series())
     stage = stages.STAGES[name](config, SHAPE)
-    params, key = jax.jit(stage.init)(jax.random.key(0)), jax.random.key(5)
+    params, key = moved(jax.jit(stage.init)(jax.random.key(0))), jax.random.key(5)
     example = jax.tree.map(
         lambda rows: jnp.asarray(rows[0]), stage.prepare(upstream, x[None])
     )
@@ -224,9 +231,10 @@ def test_latents_of_incomplete_series_hide_the_empty_steps():
 def test_encoder_does_not_see_hidden_steps():
     """Changing the series where the mask of that key hides it moves only the target."""
     config = make_config()
+    config.encoder.mask_rate = 0.3
     stage = stages.encoder_stage(config, SHAPE)
     params, key = jax.jit(stage.init)(jax.random.key(0)), jax.random.key(5)
-    mask = np.asarray(jax.random.bernoulli(jax.random.split(key)[0], 0.5, (10,)))
+    mask = np.asarray(jax.random.bernoulli(jax.random.split(key)[0], 0.3, (10,)))
     assert 0 < mask.sum() < 10
     encoder = networks.make_encoder(config)
     x = jnp.asarray(make_series(1)[0])
@@ -277,8 +285,8 @@ def test_noise_on_the_latent_reaches_the_decoder_alone():
 def test_masks_are_averaged_in_encoding():
     config, series = make_config(), make_series(3)
     params = upstream_of(config, series)["encoder"]
-    config.encoder.num_masks = 3
-    shown = jax.random.bernoulli(jax.random.key(0), 0.5, (3, 10))
+    config.encoder.update(num_masks=3, mask_rate=0.3)
+    shown = jax.random.bernoulli(jax.random.key(0), 0.7, (3, 10))
     encoder = networks.make_encoder(config)
     expected = [
         np.mean([encoder.apply(params, jnp.asarray(x), one) for one in shown], axis=0)
@@ -309,6 +317,32 @@ def test_each_row_is_encoded_alone():
 
 
 @pytest.mark.parametrize("name", ["latent", "data"])
+def test_each_chain_learns_by_the_settings_of_its_own_section(name):
+    """A fresh network says 0: w(t) times the mean square of its target is left."""
+    config = make_config()
+    section = {"latent": config.latent_stage, "data": config.data_stage}[name]
+    section.update(prediction="v", weighting="min_snr", noise_scale=0.7, beta_last=0.2)
+    stage = stages.STAGES[name](config, SHAPE)
+    params, key = jax.jit(stage.init)(jax.random.key(0)), jax.random.key(5)
+    x_0 = jax.random.normal(jax.random.key(6), (4,) if name == "latent" else SHAPE)
+    example = x_0 if name == "latent" else {"x_0": x_0, "r_0": jnp.ones(4)}
+    loss, metrics = stage.loss(params, key, example)
+
+    key = key if name == "latent" else jax.random.split(key, 3)[0]
+    key_t, key_eps = jax.random.split(key)
+    num_steps = section.num_diffusion_steps
+    beta = np.linspace(section.beta_first, 0.2, num_steps)
+    t = int(jax.random.randint(key_t, (), 0, num_steps))
+    snr = np.cumprod(1.0 - beta)[t]
+    snr = snr / (1.0 - snr) / 0.7**2
+    eps = jax.random.normal(key_eps, x_0.shape)
+    v = np.sqrt(snr / (1 + snr)) * eps - np.sqrt(1 / (1 + snr)) * x_0
+    assert metrics["mse"] == pytest.approx(float(np.mean(v**2)), rel=1e-4)
+    weight = min(snr, 5.0) / (1.0 + snr)
+    assert loss == pytest.approx(weight * float(np.mean(v**2)), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["latent", "data"])
 def test_later_stages_can_not_touch_earlier_ones(name):
     """Preparing and differentiating leaves the parameters before bit-identical."""
     config, series = make_config(), make_series()
@@ -327,9 +361,7 @@ def test_later_stages_can_not_touch_earlier_ones(name):
 
 def data_loss(config, key, r_0):
     stage = stages.data_stage(config, SHAPE)
-    leaves, treedef = jax.tree.flatten(jax.jit(stage.init)(jax.random.key(1)))
-    leaves = [p + 0.3 * jax.random.normal(jax.random.key(4), p.shape) for p in leaves]
-    params = jax.tree.unflatten(treedef, leaves)
+    params = moved(jax.jit(stage.init)(jax.random.key(1)))
     x_0 = jnp.asarray(make_series(1)[0])
     return float(jax.jit(stage.loss)(params, key, {"x_0": x_0, "r_0": r_0})[0])
 
