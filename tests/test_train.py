@@ -18,7 +18,9 @@ SHAPE = (6, 2)
 
 def settings(**changes):
     c = base.get_config().encoder
-    c.update(num_steps=12, batch_size=8, warmup_steps=3, learning_rate=0.1, **changes)
+    c.update(num_steps=12, batch_size=8, warmup_steps=3, learning_rate=0.1)
+    c.update(weight_decay=0.1, ema_decay=0.4)  # such that both are seen
+    c.update(changes)
     return c
 
 
@@ -92,6 +94,25 @@ def test_chunks_and_checkpoints_do_not_change_the_result(
     c = settings()
     w = fit(tmp_path, c=c, steps_per_call=steps_per_call, every=every)["w"]
     np.testing.assert_allclose(w, adamw_by_hand(c), rtol=1e-4)
+
+
+def test_what_is_logged_is_what_is_done():
+    """Rates of warm-up and cosine; the norm of the gradient before it is clipped."""
+    c = settings()
+    state = parallel.place(train.init_state(line_stage(), c, seed=0))
+    program = train.make_program(line_stage(), c, seed=0)
+    batch = ROWS[chunk_indices(0, 0, 12, num_examples=20, batch_size=8)]
+    _, metrics = program(state, batch)
+    cosine = 0.1 * (1 + np.cos(np.pi * np.arange(9) / 9)) / 2
+    rates = np.concatenate([0.1 * np.arange(3) / 3, cosine])
+    np.testing.assert_allclose(metrics["learning_rate"], rates, rtol=1e-5)
+    # At w = 0; the rate of the first step is 0, so that it is still there.
+    slopes = np.linalg.norm(2 * batch[:2].mean(axis=1) / 3, axis=1)
+    assert slopes.min() > 1.2 * c.clip_norm
+    np.testing.assert_allclose(metrics["gradient_norm"][:2], slopes, rtol=1e-5)
+    np.testing.assert_allclose(
+        metrics["loss"][:2], np.square(batch[:2]).mean(axis=(1, 2)), rtol=1e-5
+    )
 
 
 class Killed(Exception):
@@ -215,6 +236,18 @@ def test_a_loss_that_is_not_finite_names_step_stage_and_checkpoint(tmp_path):
     assert str(tmp_path / "line" / str(last_good)) in message
     assert "learning_rate" in message
     assert not (tmp_path / "line" / str(last_good + 2)).exists()
+
+
+def test_a_gradient_that_is_not_finite_is_a_divergence(tmp_path):
+    """sqrt(w^2) at w = 0: the loss is finite, its gradient isn't."""
+
+    def kink(params, key, x):
+        del key, x
+        error = jnp.sqrt(jnp.square(params["w"][0]))
+        return error, {"mse": error}
+
+    with pytest.raises(train.TrainingDiverged, match=r"at step 0\."):
+        fit(tmp_path, line_stage(kink), steps_per_call=1)
 
 
 def test_metrics_are_logged_per_chunk(tmp_path):
