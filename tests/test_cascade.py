@@ -7,18 +7,23 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from l2d_jax import parallel
+from l2d_jax import cascade, diffusion, parallel, stages
 from l2d_jax.cascade import (
     Cascade,
     Layout,
     check_count,
     check_key,
+    decoder_decode,
+    diffusion_decode,
+    diffusion_prior,
+    oracle_prior,
+    reconstructor,
     sampler,
 )
 from l2d_jax.configs import base, resolve
 from l2d_jax.data import Normalizer
 from l2d_jax.latents import standard_latents
-from l2d_jax.stages import STAGES, value_range
+from l2d_jax.stages import STAGES, Generator, value_range
 from l2d_jax.types import InputError
 from l2d_jax.variants import METHODS, VARIANTS, with_sampling
 
@@ -35,14 +40,19 @@ def moved(params):
     return jax.tree.unflatten(treedef, noisy)
 
 
-def make_model(variant="full", ragged=False, **settings):
-    """An untrained cascade, its weights moved away from their zeros."""
+def make_config(variant="full", **settings):
+    """Of two short chains."""
     config = base.with_argument(base.get_config(), f"smoke,{variant}")
     config.data_stage.num_diffusion_steps = config.latent_stage.num_diffusion_steps = 8
     config.sampling.update(
         {"solver": "ancestral", "latent_num_steps": 0, "batch_size": 16} | settings
     )
-    config = resolve(config)
+    return resolve(config)
+
+
+def make_model(variant="full", ragged=False, **settings):
+    """An untrained cascade, its weights moved away from their zeros."""
+    config = make_config(variant, **settings)
     layout = Layout(7, ("a", "b"), ragged, 3, 20)
     series = np.asarray(jax.random.normal(jax.random.key(1), (20, *layout.shape)))
     params = {}
@@ -132,6 +142,104 @@ def test_encode_takes_data_units_and_reconstruct_conditions_on_it():
     assert np.abs(flipped - x_hat).max() > 1e-3
 
 
+# --- the chains -----------------------------------------------------------------------
+
+
+def test_draws_have_keys_and_latents_of_their_own(monkeypatch):
+    """Prior and decoder the two halves of fold_in(key, i), where i is the series."""
+
+    def normal(params, key, r_0=None):
+        z = jax.random.normal(key, (2,))
+        return z if r_0 is None else jnp.stack([r_0, z])
+
+    generator = Generator(normal, normal)
+    monkeypatch.setattr(cascade, "make_generator", lambda config, shape: generator)
+    one, again = (f.__wrapped__(None, (2, 2)) for f in (sampler, reconstructor))
+    inputs = {"params": {}, "key": jax.random.key(5), "latents": jnp.eye(5)[:, :2]}
+    key = jax.random.fold_in(inputs["key"], 1)
+    expected = [jax.random.normal(half, (2,)) for half in jax.random.split(key)]
+    np.testing.assert_array_equal(one(inputs, jnp.int32(1)), expected)
+    expected = [[0.0, 1.0], jax.random.normal(key, (2,))]
+    np.testing.assert_array_equal(again(inputs, jnp.int32(1)), np.stack(expected))
+
+
+def test_the_decoder_gets_latents_in_their_own_scale():
+    config = make_config("latent_only")
+    config.encoder.latent_dim = 2
+    decoder = stages.make_decoder(config, (7, 2))
+    params = {
+        "decoder": moved(jax.jit(decoder.init)(jax.random.key(0), jnp.zeros(2))),
+        "latent": {
+            "mean": np.float32([1.0, -2.0]),
+            "scale": np.float32([[3.0, 1.0], [1.0, 0.5]]),
+        },
+    }
+    r = np.float32([0.3, 0.7])
+    z = jnp.float32(stages.standardise(params["latent"], r[None])[0])
+    decode = decoder_decode(FrozenConfigDict(config), (7, 2))
+    found = decode(params, jax.random.key(1), z)
+    expected = decoder.apply(params["decoder"], r)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def fresh_chains(config):
+    """(section, key -> what its chain draws) by networks that say 0."""
+    params = {}
+    for name in ("latent", "data"):
+        stage = STAGES[name](config, (7, 2))
+        params |= stage.export(jax.jit(stage.init)(jax.random.key(2)), None)
+    config = FrozenConfigDict(config)
+    prior, decode = diffusion_prior(config), diffusion_decode(config, (7, 2))
+    yield config.latent_stage, lambda key: prior(params, key)
+    yield config.data_stage, lambda key: decode(params, key, None)
+
+
+def alpha_bar_of(section):
+    ab = np.cumprod(1 - np.linspace(section.beta_first, section.beta_last, 8))
+    return ab / (ab + section.noise_scale**2 * (1 - ab))
+
+
+@pytest.mark.parametrize(("one", "other"), [("x_0", "v"), ("eps", "x_0"), ("v", "eps")])
+def test_each_chain_has_the_settings_of_its_own_section(one, other):
+    """Where the network says 0, one step leaves a known share of the noise."""
+    config = make_config("data_only", latent_num_steps=1, num_steps=1)
+    config.data_stage.update(prediction=one, noise_scale=0.7, beta_last=0.5)
+    config.latent_stage.update(prediction=other, noise_scale=0.3, beta_last=0.2)
+    key = jax.random.key(3)
+    for section, draw in fresh_chains(config):
+        found, ab = draw(key), alpha_bar_of(section)[-1]
+        noise = jax.random.normal(jax.random.fold_in(key, 0), found.shape)
+        gain = {"x_0": 0.0, "eps": 1 / np.sqrt(ab), "v": np.sqrt(ab)}
+        np.testing.assert_allclose(found, gain[section.prediction] * noise, rtol=1e-4)
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_the_noise_of_ddim_is_that_of_the_settings(eta):
+    """Where the network says eps = 0, of two steps to x_0 the first adds noise."""
+    few = {"solver": "ddim", "num_steps": 2}
+    few |= {f"latent_{name}": value for name, value in few.items()}
+    config, key = make_config("data_only", eta=eta, **few), jax.random.key(3)
+    config.data_stage.prediction = config.latent_stage.prediction = "eps"
+    for section, draw in fresh_chains(config):
+        found, ab = draw(key), alpha_bar_of(section)
+        start, z = (
+            jax.random.normal(jax.random.fold_in(key, i), found.shape) for i in (0, 1)
+        )
+        s = eta * np.sqrt((1 - ab[0]) / (1 - ab[-1]) * (1 - ab[-1] / ab[0]))
+        x = np.sqrt(ab[0] / ab[-1]) * start + s * z
+        np.testing.assert_allclose(found, x / np.sqrt(ab[0]), rtol=1e-3)
+
+
+def test_an_oracle_draws_every_latent_alike():
+    latents = jnp.arange(10.0).reshape(5, 2)
+    prior = oracle_prior(FrozenConfigDict())
+    keys = jax.random.split(jax.random.key(0), 2_000)
+    drawn = jax.vmap(lambda key: prior({"training_latents": latents}, key))(keys)
+    rows, counts = np.unique(np.asarray(drawn), axis=0, return_counts=True)
+    np.testing.assert_array_equal(rows, latents)
+    assert abs(counts - 400).max() < 90  # five standard deviations of 18
+
+
 def test_fewer_steps_turn_to_the_fast_solver():
     config = make_model().config
     fast = with_sampling(config, num_steps=5).sampling
@@ -180,6 +288,30 @@ def test_samples_keep_to_the_range_of_the_training_series(variant):
     unclipped = model.with_sampling(clip=False).sample(key, 20)
     np.testing.assert_array_equal(unclipped, beyond)
     assert (unclipped > high[None, None]).any() and (unclipped < low[None, None]).any()
+
+
+def test_without_guidance_the_signal_is_zeros():
+    """As in training without the latent: not F of some r."""
+    config = make_config(start_rounds=0, num_steps=1)
+    config.sampling.guidance = 0.0
+    stage = STAGES["data"](config, (7, 2))
+    params = moved(jax.jit(stage.init)(jax.random.key(2)))
+    key, r_0 = jax.random.key(3), jnp.ones(config.encoder.latent_dim)
+    decode = diffusion_decode(FrozenConfigDict(config), (7, 2))
+    found = decode({"series_denoiser": params}, key, r_0)
+    network = stages.make_condition(config, (7, 2))
+    x_t, t = jax.random.normal(jax.random.fold_in(key, 0), (7, 2)), jnp.int32(7)
+    output = stages.make_series_denoiser(config).apply(
+        params["denoiser"],
+        x_t,
+        t,
+        jnp.zeros_like(network.apply(params["condition"], r_0)),
+    )
+    c = config.data_stage
+    expected = diffusion.predict_x_0(
+        c.prediction, stages.stage_schedule(c), output=output, x_t=x_t, t=t
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
 SETTINGS = {
