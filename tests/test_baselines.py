@@ -3,6 +3,7 @@
 import shutil
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -233,7 +234,81 @@ def test_clipped_to_the_range_of_the_training_series():
     assert (samples <= (high + slack)[None, None]).all()
 
 
+def test_diffusion_ts_is_trained_by_its_loss():
+    """w(t) mean(|d| + sqrt(L) / 5 |F d|), at the t and the noise of the key."""
+    config = resolve(tiny("diffusion_ts"))
+    stage = diffusion_ts.stage(config, SHAPE)
+    params, key = jax.jit(stage.init)(jax.random.key(0)), jax.random.key(7)
+    x_0 = jax.random.normal(jax.random.key(1), SHAPE)
+    key_t, key_eps = jax.random.split(key)
+    schedule = diffusion_ts.noise_schedule(config)
+    t = jax.random.randint(key_t, (), 0, schedule.num_steps)
+    eps = jax.random.normal(key_eps, SHAPE)
+    x_t = diffusion.q_sample(schedule, x_0=x_0, t=t, eps=eps)
+    parts = jax.jit(diffusion_ts.network(config).apply)(params, x_t, t)
+    d = np.asarray(sum(parts) - x_0)
+    spectrum = np.fft.fft(d, axis=0) / 8
+    in_frequency = np.abs(spectrum.real).mean() + np.abs(spectrum.imag).mean()
+    ab = np.append(schedule.alpha_bar, 1.0)  # [-1] is 1
+    alpha = ab[int(t)] / ab[int(t) - 1]
+    weight = np.sqrt(alpha * (1 - ab[int(t)])) / (100 * (1 - alpha))
+    expected = weight * (np.abs(d).mean() + np.sqrt(8) / 5 * in_frequency)
+    loss = jax.jit(stage.loss)(params, key, x_0)[0]
+    assert loss == pytest.approx(float(expected), rel=1e-4)
+
+
 # --- FourierDiffusion -----------------------------------------------------------------
+
+
+def test_score_network_by_hand():
+    """Positions no longer than sqrt(width), and norms after what is added."""
+    model = fourier_diffusion.ScoreNetwork(4, 1, 2, hidden=6, dropout=0.0)
+    x, t = jax.random.normal(jax.random.key(0), (5, 3)), jnp.float32(0.3)
+    params = jax.jit(model.init)(jax.random.key(1), x, t)
+    params = jax.tree.map(lambda p: 1.5 * p + 0.1, params)
+    p = params["params"]
+
+    def dense(name, y, of=p):
+        return y @ of[name]["kernel"] + of[name]["bias"][None]
+
+    def norm(i, y):
+        y = (y - y.mean(1, keepdims=True)) / np.sqrt(y.var(1, keepdims=True) + 1e-5)
+        of = layer[f"LayerNorm_{i}"]
+        return y * of["scale"][None] + of["bias"][None]
+
+    lengths = np.linalg.norm(p["position"], axis=1)
+    assert lengths.min() < 2.0 < lengths.max()
+    position = p["position"] * np.minimum(1.0, 2.0 / lengths)[:, None]
+    time = fourier_diffusion.time_features(t, 4)[None]
+    y = dense("embedder", x) + position + dense("time", time)
+    layer = p["layer_0"]
+    attention = nn.MultiHeadDotProductAttention(2)
+    weights = {"params": layer["MultiHeadDotProductAttention_0"]}
+    y = norm(0, y + attention.apply(weights, y))
+    y = norm(1, y + dense("back", jnp.maximum(dense("hidden", y, layer), 0), layer))
+    found = model.apply(params, x, t)
+    np.testing.assert_allclose(found, dense("unembedder", y), rtol=1e-3, atol=1e-4)
+
+
+def test_scores_are_learned_at_all_times_alike(monkeypatch):
+    monkeypatch.setattr(
+        fourier_diffusion, "score_loss", lambda score_of, x, *, t, z: t + 0 * z[0, 0]
+    )
+    config = resolve(tiny("fourier_diffusion"))
+    loss = fourier_diffusion.stage(config, SHAPE).loss
+    keys = jax.random.split(jax.random.key(0), 2_000)
+    times = np.sort(jax.vmap(lambda key: loss({}, key, jnp.zeros(SHAPE))[0])(keys))
+    # Kolmogorov-Smirnov distance from uniform: above .036 with probability .01.
+    assert np.abs(times - (np.arange(2_000) + 0.5) / 2_000).max() < 0.036
+
+
+@pytest.mark.parametrize("module", [fourier_diffusion, fourier_flow])
+def test_spectra_are_standardised_to_train_on(module):
+    """Each coefficient, by its own deviation over n - 1."""
+    config = resolve(tiny(module.__name__.rpartition(".")[2]))
+    rows = module.stage(config, SHAPE).prepare({}, waves(20) * np.float32([1, 1e5]))
+    np.testing.assert_allclose(rows.mean(axis=0), 0.0, atol=1e-4)
+    np.testing.assert_allclose(rows.std(axis=0, ddof=1), 1.0, rtol=1e-3)
 
 
 @pytest.mark.parametrize("length", [24, 23])
@@ -366,7 +441,85 @@ def test_the_flow_mixes_views_and_channels():
     assert not jacobian[4, 0, 5].any()  # one view is not transformed by itself
 
 
+def test_the_flow_is_trained_by_its_likelihood_and_drawn_from_backwards():
+    config, x = resolve(tiny("fourier_flow")), waves(20) * np.float32([1, 1e5])
+    stage, key = fourier_flow.stage(config, SHAPE), jax.random.key(3)
+    params = stage.export(jax.jit(stage.init)(jax.random.key(0)), None)
+    params |= fourier_flow.extras(config, {}, x)
+    model, weights = fourier_flow.network(config), params["fourier_flow"]
+    standard = (fourier_diffusion.to_spectrum(x[0]) - params["mean"]) / params["std"]
+    # From x to the standardised spectrum: G times a rotation, over the deviations.
+    log_det = 2 * np.log(fourier_diffusion.noise_scale(8)).sum()
+    log_det -= np.log(params["std"]).sum()
+    likelihood = jax.jit(partial(fourier_flow.log_likelihood, model))
+    expected = log_det - float(likelihood(params, x[0]))
+    loss = jax.jit(stage.loss)(weights, key, standard)[0]
+    assert loss == pytest.approx(expected, rel=1e-3)
+    decode = jax.jit(fourier_flow.decode(FrozenConfigDict(config), SHAPE))
+    drawn = fourier_diffusion.to_spectrum(decode(params, key, None))
+    z, _ = jax.jit(model.apply)(weights, (drawn - params["mean"]) / params["std"])
+    np.testing.assert_allclose(z, jax.random.normal(key, SHAPE), atol=1e-2)
+
+
 # --- TimeGAN --------------------------------------------------------------------------
+
+
+class Times:
+    """A network that multiplies, so that each one's part in a loss is known."""
+
+    apply = staticmethod(lambda factor, x: factor * x)
+
+
+TIMES = time_gan.Networks(*[Times] * 5)
+FACTORS = dict(zip(TIMES._fields, (0.5, 3.0, 0.7, 1.1, -0.4), strict=True))
+
+
+def test_time_gan_losses_are_of_the_right_networks():
+    turns, key = time_gan.make_turns(TIMES), jax.random.key(1)
+    x = jax.random.uniform(jax.random.key(0), SHAPE)
+    z = jax.random.uniform(key, SHAPE)  # generated: .7 z, after the supervisor .77 z
+    s = np.mean((0.5 * x[1:] - 1.1 * 0.5 * x[:-1]) ** 2)
+
+    def softplus(y):
+        return np.log1p(np.exp(y)).mean()
+
+    expected = {
+        "embedding": {"mse": np.mean((x - 1.5 * x) ** 2), "s": s},
+        "supervised": {"s": s},
+        "generator": {
+            "u": softplus(0.4 * 0.77 * z),
+            "u_e": softplus(0.4 * 0.7 * z),
+            "s": s,
+            "fake": {"x": 3 * 0.77 * z, "squares": (3 * 0.77 * z) ** 2},
+            "real": {"x": x, "squares": x**2},
+        },
+        "discriminator": {
+            "real": softplus(0.4 * 0.5 * x),
+            "fake": softplus(-0.4 * 0.77 * z),
+            "fake_e": softplus(-0.4 * 0.7 * z),
+        },
+    }
+    for name, values in expected.items():
+        found = turns[name].statistics(FACTORS, key, x)
+        assert found.keys() == values.keys()
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4), found, values)
+
+
+def test_time_gan_draws_by_three_networks_in_the_range_of_the_data(monkeypatch):
+    monkeypatch.setattr(time_gan, "networks", lambda config, channels: TIMES)
+    low, high = jnp.array([-1.0, 4.0]), jnp.array([2.0, 9.0])
+    params = {"time_gan": FACTORS, "low": low, "high": high}
+    key = jax.random.key(3)
+    found = time_gan.decode(FrozenConfigDict(), SHAPE)(params, key, None)
+    share = 0.7 * 1.1 * 3.0 * jax.random.uniform(key, SHAPE)
+    np.testing.assert_allclose(found, low[None] + share * (high - low)[None], rtol=1e-5)
+
+
+def test_time_gan_is_trained_on_what_spans_0_to_1():
+    config, x = resolve(tiny("time_gan")), waves(20)
+    scaled = time_gan.embedding_stage(config, SHAPE).prepare({}, x)
+    low, high = x.min((0, 1))[None, None], x.max((0, 1))[None, None]
+    np.testing.assert_allclose(scaled, (x - low) / (high - low), atol=1e-3)
 
 
 def time_gan_stages(config):
