@@ -154,7 +154,9 @@ def test_draws_have_keys_and_latents_of_their_own(monkeypatch):
 
     generator = Generator(normal, normal)
     monkeypatch.setattr(cascade, "make_generator", lambda config, shape: generator)
-    one, again = (f.__wrapped__(None, (2, 2)) for f in (sampler, reconstructor))
+    one, again = (
+        f.__wrapped__(FrozenConfigDict(), (2, 2)) for f in (sampler, reconstructor)
+    )
     inputs = {"params": {}, "key": jax.random.key(5), "latents": jnp.eye(5)[:, :2]}
     key = jax.random.fold_in(inputs["key"], 1)
     expected = [jax.random.normal(half, (2,)) for half in jax.random.split(key)]
