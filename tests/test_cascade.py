@@ -176,8 +176,8 @@ def test_the_decoder_gets_latents_in_their_own_scale():
             "scale": np.float32([[3.0, 1.0], [1.0, 0.5]]),
         },
     }
-    r = np.float32([0.3, 0.7])
-    z = jnp.float32(stages.standardise(params["latent"], r[None])[0])
+    r = jnp.array([0.3, 0.7])
+    z = jnp.float32(stages.standardise(params["latent"], np.asarray(r)[None])[0])
     decode = decoder_decode(FrozenConfigDict(config), (7, 2))
     found = decode(params, jax.random.key(1), z)
     expected = decoder.apply(params["decoder"], r)

@@ -8,7 +8,12 @@ import pytest
 
 from l2d_jax.configs import base
 from l2d_jax.data import protocols, split
-from l2d_jax.data.windows import choose_stride, choose_window, find_period
+from l2d_jax.data.windows import (
+    autocorrelation,
+    choose_stride,
+    choose_window,
+    find_period,
+)
 from l2d_jax.types import Collection, Form, InputError
 
 NAN = np.nan
@@ -218,6 +223,16 @@ def test_period_of_a_noisy_wave():
     assert find_period(wave) in (47, 48, 49)
     length, why = choose_window(wave)
     assert length == find_period(wave) and "repeats after" in why
+
+
+def test_autocorrelation_by_hand():
+    """Sums over the pairs there are, not around the ends; NaN counts as the mean."""
+    rows = np.random.default_rng(0).normal(size=(40, 2)).cumsum(axis=0)
+    rows[[3, 17], 1] = NAN
+    x = np.nan_to_num(rows - np.nanmean(rows, axis=0)[None])
+    sums = np.stack([(x[: 40 - lag] * x[lag:]).sum(axis=0) for lag in range(21)])
+    expected = (sums / sums[:1]).mean(axis=1)
+    np.testing.assert_allclose(autocorrelation(rows, max_lag=20), expected, atol=1e-12)
 
 
 def test_short_periods_are_repeated_to_24_steps():
