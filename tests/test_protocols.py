@@ -235,6 +235,15 @@ def test_autocorrelation_by_hand():
     np.testing.assert_allclose(autocorrelation(rows, max_lag=20), expected, atol=1e-12)
 
 
+def test_the_period_is_no_ripple_and_no_multiple():
+    """Peaks before the first zero crossing, or at two periods, are none."""
+    t = np.arange(4_800)
+    wave = np.sin(2 * np.pi * t / 100) + 0.2 * np.sin(2 * np.pi * t / 5)
+    assert 90 <= find_period(wave[:, None]) <= 110
+    loudness = np.where(t // 24 % 2, 0.8, 1.0)  # repeats exactly after 48
+    assert find_period((loudness * np.sin(2 * np.pi * t / 24))[:, None]) == 24
+
+
 def test_short_periods_are_repeated_to_24_steps():
     t = np.arange(1_000.0)[:, None]
     assert choose_window(np.sin(2 * np.pi * t / 7))[0] == 28
