@@ -41,6 +41,8 @@ def test_recall_and_coverage_by_hand():
     generated = column(0.5, 0.75, 2.5)  # balls [.25, .75], [.5, 1], [.75, 4.25]
     assert recall(REAL, generated, k=1) == 2 / 4  # 1 (on a rim) and 3
     assert coverage(REAL, generated, k=1) == 3 / 4  # all but 10
+    # As far from 3 as 1 is: on the rim of its ball, which belongs to it.
+    assert coverage(column(0.0, 1.0, 3.0), column(5.0, 9.0), k=1) == 1 / 3
 
 
 def test_beta_recall_by_hand():
