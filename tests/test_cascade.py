@@ -7,16 +7,12 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from l2d_jax import cascade, diffusion, parallel, stages
+from l2d_jax import cascade, diffusion, latents, networks, parallel
 from l2d_jax.cascade import (
     Cascade,
     Layout,
     check_count,
     check_key,
-    decoder_decode,
-    diffusion_decode,
-    diffusion_prior,
-    oracle_prior,
     reconstructor,
     sampler,
 )
@@ -25,7 +21,15 @@ from l2d_jax.data import Normalizer
 from l2d_jax.latents import standard_latents
 from l2d_jax.stages import STAGES, Generator, value_range
 from l2d_jax.types import InputError
-from l2d_jax.variants import METHODS, VARIANTS, with_sampling
+from l2d_jax.variants import (
+    METHODS,
+    VARIANTS,
+    decoder_decode,
+    diffusion_decode,
+    diffusion_prior,
+    oracle_prior,
+    with_sampling,
+)
 
 SHIFT, SCALE = np.float32([10, -3]), np.float32([2, 50])
 
@@ -168,7 +172,7 @@ def test_draws_have_keys_and_latents_of_their_own(monkeypatch):
 def test_the_decoder_gets_latents_in_their_own_scale():
     config = make_config("latent_only")
     config.encoder.latent_dim = 2
-    decoder = stages.make_decoder(config, (7, 2))
+    decoder = networks.make_decoder(config, (7, 2))
     params = {
         "decoder": moved(jax.jit(decoder.init)(jax.random.key(0), jnp.zeros(2))),
         "latent": {
@@ -177,7 +181,7 @@ def test_the_decoder_gets_latents_in_their_own_scale():
         },
     }
     r = jnp.array([0.3, 0.7])
-    z = jnp.float32(stages.standardise(params["latent"], np.asarray(r)[None])[0])
+    z = jnp.float32(latents.standardise(params["latent"], np.asarray(r)[None])[0])
     decode = decoder_decode(FrozenConfigDict(config), (7, 2))
     found = decode(params, jax.random.key(1), z)
     expected = decoder.apply(params["decoder"], r)
@@ -204,7 +208,7 @@ def alpha_bar_of(section):
 @pytest.mark.parametrize(("one", "other"), [("x_0", "v"), ("eps", "x_0"), ("v", "eps")])
 def test_each_chain_has_the_settings_of_its_own_section(one, other):
     """Where the network says 0, one step leaves a known share of the noise."""
-    config = make_config("data_only", latent_num_steps=1, num_steps=1)
+    config = make_config("data_only", latent_num_steps=1, num_steps=1, clip=False)
     config.data_stage.update(prediction=one, noise_scale=0.7, beta_last=0.5)
     config.latent_stage.update(prediction=other, noise_scale=0.3, beta_last=0.2)
     key = jax.random.key(3)
@@ -220,7 +224,10 @@ def test_the_noise_of_ddim_is_that_of_the_settings(eta):
     """Where the network says eps = 0, of two steps to x_0 the first adds noise."""
     few = {"solver": "ddim", "num_steps": 2}
     few |= {f"latent_{name}": value for name, value in few.items()}
-    config, key = make_config("data_only", eta=eta, **few), jax.random.key(3)
+    config, key = (
+        make_config("data_only", eta=eta, clip=False, **few),
+        jax.random.key(3),
+    )
     config.data_stage.prediction = config.latent_stage.prediction = "eps"
     for section, draw in fresh_chains(config):
         found, ab = draw(key), alpha_bar_of(section)
@@ -294,16 +301,16 @@ def test_samples_keep_to_the_range_of_the_training_series(variant):
 
 def test_without_guidance_the_signal_is_zeros():
     """As in training without the latent: not F of some r."""
-    config = make_config(start_rounds=0, num_steps=1)
+    config = make_config(start_rounds=0, num_steps=1, clip=False)
     config.sampling.guidance = 0.0
     stage = STAGES["data"](config, (7, 2))
     params = moved(jax.jit(stage.init)(jax.random.key(2)))
     key, r_0 = jax.random.key(3), jnp.ones(config.encoder.latent_dim)
     decode = diffusion_decode(FrozenConfigDict(config), (7, 2))
     found = decode({"series_denoiser": params}, key, r_0)
-    network = stages.make_condition(config, (7, 2))
+    network = networks.make_condition(config, (7, 2))
     x_t, t = jax.random.normal(jax.random.fold_in(key, 0), (7, 2)), jnp.int32(7)
-    output = stages.make_series_denoiser(config).apply(
+    output = networks.make_series_denoiser(config).apply(
         params["denoiser"],
         x_t,
         t,
@@ -311,7 +318,7 @@ def test_without_guidance_the_signal_is_zeros():
     )
     c = config.data_stage
     expected = diffusion.predict_x_0(
-        c.prediction, stages.stage_schedule(c), output=output, x_t=x_t, t=t
+        c.prediction, networks.stage_schedule(c), output=output, x_t=x_t, t=t
     )
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
