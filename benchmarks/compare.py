@@ -30,11 +30,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from l2d_jax.errors import did_you_mean
 from l2d_jax.files import whole_file, write_text
 from l2d_jax.metrics import ranking
 from l2d_jax.metrics.about import SCORES
 from l2d_jax.metrics.floors import summary
-from l2d_jax.types import InputError, did_you_mean
+from l2d_jax.types import InputError
 
 NOT_RUN, UNDEFINED, FLOOR = "–", "undefined", "real against real (floor)"
 DIRECTIONS = {

@@ -22,8 +22,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from l2d_jax import parallel
+from l2d_jax.errors import one_line
 from l2d_jax.files import FilePath, absolute
-from l2d_jax.types import InputError, Params, one_line
+from l2d_jax.types import InputError, Params
 
 log = logging.getLogger(__name__)
 

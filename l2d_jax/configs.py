@@ -17,6 +17,7 @@ from l2d_jax import baselines, parallel
 from l2d_jax.data.normalizer import SCALERS
 from l2d_jax.data.protocols import PROTOCOLS
 from l2d_jax.diffusion import PREDICTIONS, WEIGHTINGS
+from l2d_jax.errors import check_choice
 from l2d_jax.layers import NUM_HEADS
 from l2d_jax.metrics import ALL, GROUPS, METRICS
 from l2d_jax.metrics.sets import MIN_SAMPLES
@@ -25,7 +26,7 @@ from l2d_jax.networks import stage_schedule
 from l2d_jax.schedules import SCHEDULES
 from l2d_jax.stages import STAGES
 from l2d_jax.train import DECAY_FIELDS
-from l2d_jax.types import InputError, check_choice, tree_size
+from l2d_jax.types import InputError, tree_size
 from l2d_jax.variants import METHODS, choose_solver, with_sampling
 
 MAX_GROWTH = 100.0  # paper: 13

@@ -27,7 +27,8 @@ from jaxtyping import Array, Int
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import peers
-from l2d_jax.types import InputError, Params, Rows, one_line
+from l2d_jax.errors import one_line
+from l2d_jax.types import InputError, Params, Rows
 
 AXIS = "devices"
 HEARTBEAT_SECONDS = 30  # without a sign of life, a process counts as dead

@@ -4,12 +4,9 @@ Dimensions are fixed project-wide: B batch, L length, C channels, d latent dimen
 N examples of a data set, K diffusion steps, S solver steps, T tokens (L / patch).
 """
 
-import argparse
-import difflib
 import re
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
@@ -31,26 +28,6 @@ Lengths: TypeAlias = Int[np.ndarray, " N"]  # true length of each series, 1..L
 
 class InputError(ValueError):
     """Something the user gave can't be used. One line: the thing, and the mend."""
-
-
-def one_line(error: Exception, most: int = 200) -> str:
-    """What the error says, in one line of at most so many letters; or its kind."""
-    return " ".join(str(error).split())[:most] or type(error).__name__
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The question after the known name that is nearest; "" where none is near."""
-    spelled = {one.lower(): one for one in known}
-    close = difflib.get_close_matches(name.lower(), spelled, n=1)
-    return f"did you mean {spelled[close[0]]!r}?" if close else ""
-
-
-class Parser(argparse.ArgumentParser):
-    """Of the flags of a command; its errors are one line, as those of `main.py`."""
-
-    def error(self, message: str) -> NoReturn:
-        print(f"error: {' '.join(message.split())}", file=sys.stderr)
-        sys.exit(2)
 
 
 class Collection(NamedTuple):
@@ -144,9 +121,3 @@ def tree_size(params: Params) -> int:
 
 
 Metrics: TypeAlias = Mapping[str, Scalar]
-
-
-def check_choice(value: str, choices: Iterable[str], field: str) -> None:
-    """Raises `InputError` naming the field and what it can be."""
-    if value not in choices:
-        raise InputError(f"{field}={value!r}: use one of {', '.join(choices)}")

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import baselines, diffusion, latents, networks, sampling
 from l2d_jax.baselines import BASELINES
+from l2d_jax.errors import check_choice
 from l2d_jax.stages import (
     STAGES,
     Generator,
@@ -23,15 +24,7 @@ from l2d_jax.stages import (
     no_prior,
     value_range,
 )
-from l2d_jax.types import (
-    InputError,
-    Latent,
-    Params,
-    RandomKey,
-    Rows,
-    Series,
-    check_choice,
-)
+from l2d_jax.types import InputError, Latent, Params, RandomKey, Rows, Series
 
 # --- priors: key -> r_0, standardised -------------------------------------------------
 

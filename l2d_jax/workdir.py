@@ -19,9 +19,10 @@ from l2d_jax import configs, parallel
 from l2d_jax.cascade import Cascade, Layout
 from l2d_jax.checkpoints import load_model, warn_of_versions
 from l2d_jax.data import Normalizer
+from l2d_jax.errors import one_line
 from l2d_jax.files import FilePath, absolute, is_remote, to_path
 from l2d_jax.programs import keep_programs
-from l2d_jax.types import Form, InputError, one_line
+from l2d_jax.types import Form, InputError
 
 SHAPES_SAMPLES = ("encoder", "latent_stage", "data_stage", "sampling")
 LIBRARIES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")

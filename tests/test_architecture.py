@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # The reading order: a part of the package may import the parts before it.
 ORDER = (
     "types",
+    "errors",
     "files",
     "schedules",
     "diffusion",
@@ -47,8 +48,8 @@ ORDER = (
 )
 # Parts beside the order, with all that they may import,
 BESIDE = {
-    "data": {"types", "files", "layers", "models"},
-    "metrics": {"types", "files", "layers", "models", "parallel", "data"},
+    "data": {"types", "errors", "files", "layers", "models"},
+    "metrics": {"types", "errors", "files", "layers", "models", "parallel", "data"},
     "plots": {"types", "layers", "models", "metrics"},
     "report": {"types", "files", "plots", "metrics"},
     "samples": {"types", "files"},

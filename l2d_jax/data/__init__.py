@@ -23,7 +23,8 @@ from l2d_jax.data.ragged import (
 )
 from l2d_jax.data.sampler import chunk_indices
 from l2d_jax.data.windows import windows
-from l2d_jax.types import Collection, InputError, Splits, did_you_mean
+from l2d_jax.errors import did_you_mean
+from l2d_jax.types import Collection, InputError, Splits
 
 __all__ = [
     "DATASETS",

@@ -8,7 +8,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from l2d_jax.types import Examples, InputError, check_choice, inside
+from l2d_jax.errors import check_choice
+from l2d_jax.types import Examples, InputError, inside
 
 AnyArray: TypeAlias = Array | np.ndarray
 PerChannel: TypeAlias = Float[np.ndarray, " C"]

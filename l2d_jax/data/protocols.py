@@ -24,7 +24,8 @@ from l2d_jax.data.windows import (
     observed_enough,
     windows,
 )
-from l2d_jax.types import Collection, Examples, InputError, Splits, check_choice
+from l2d_jax.errors import check_choice
+from l2d_jax.types import Collection, Examples, InputError, Splits
 
 PROTOCOLS = ("published", "held_out")
 TEST_SHARE = 0.2

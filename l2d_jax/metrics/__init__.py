@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from l2d_jax.errors import did_you_mean
 from l2d_jax.metrics import distances, moments
 from l2d_jax.metrics.classes import class_scores
 from l2d_jax.metrics.context_fid import ENCODER, context_fid
@@ -27,7 +28,7 @@ from l2d_jax.metrics.representations import (
     two_sample_accuracy,
 )
 from l2d_jax.metrics.sets import Labels, SeriesSet, Sets, sets_of
-from l2d_jax.types import InputError, SeriesBatch, did_you_mean
+from l2d_jax.types import InputError, SeriesBatch
 
 __all__ = ["ALL", "GROUPS", "METRICS", "check_names", "evaluate"]
 

@@ -11,11 +11,12 @@ from ml_collections import ConfigDict
 
 from l2d_jax.data import read_file, split, to_list
 from l2d_jax.data.windows import choose_window
+from l2d_jax.errors import Parser
 from l2d_jax.files import write_text
 from l2d_jax.metrics import ALL, GROUPS, METRICS, check_names, evaluate
 from l2d_jax.metrics.sets import SeriesSet
 from l2d_jax.metrics.table import table
-from l2d_jax.types import Collection, InputError, Parser, Splits, is_ragged
+from l2d_jax.types import Collection, InputError, Splits, is_ragged
 
 USAGE = """python -m l2d_jax.metrics REAL GENERATED [--test=FILE] [--out=scores.json]
 

@@ -17,7 +17,8 @@ from jaxtyping import Float, Int, Shaped
 
 from l2d_jax.data.own.roles import NO_TIME, Asked, listed
 from l2d_jax.data.own.tables import check_resolution
-from l2d_jax.types import Collection, Form, InputError, one_line
+from l2d_jax.errors import one_line
+from l2d_jax.types import Collection, Form, InputError
 
 PIECE = 1 << 22  # numbers that are looked at in one go
 BESIDE = (("lengths",), ("labels", "label", "y"), ("channels",))  # other names each

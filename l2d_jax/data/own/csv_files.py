@@ -19,7 +19,8 @@ from l2d_jax.data.own.columns import EITHER, MISSING, formats
 from l2d_jax.data.own.roles import Asked, Frame, Table, check_names, listed
 from l2d_jax.data.own.rows import CHUNK
 from l2d_jax.data.own.tables import read_table
-from l2d_jax.types import Collection, InputError, one_line
+from l2d_jax.errors import one_line
+from l2d_jax.types import Collection, InputError
 
 SEPARATORS = (",", ";", "\t", "|")
 SAMPLE = 1 << 18  # characters that the dialect is recognised from

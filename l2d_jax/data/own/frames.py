@@ -8,7 +8,8 @@ from typing import Any
 from l2d_jax.data.own.roles import Asked, Frame, Table, check_names
 from l2d_jax.data.own.rows import CHUNK
 from l2d_jax.data.own.tables import read_table
-from l2d_jax.types import Collection, InputError, one_line
+from l2d_jax.errors import one_line
+from l2d_jax.types import Collection, InputError
 
 
 def read_parquet(path: Path, asked: Asked) -> Collection:

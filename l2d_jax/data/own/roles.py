@@ -21,7 +21,8 @@ from l2d_jax.data.own.columns import (
     to_times,
     zone_of,
 )
-from l2d_jax.types import InputError, did_you_mean
+from l2d_jax.errors import did_you_mean
+from l2d_jax.types import InputError
 
 Frame: TypeAlias = Any  # a pandas DataFrame, whose columns are called 0, 1, ...
 

@@ -26,7 +26,8 @@ from l2d_jax.data.public.catalog import (
     prepared_folder,
 )
 from l2d_jax.data.public.downloads import find, locate
-from l2d_jax.types import Collection, InputError, one_line
+from l2d_jax.errors import one_line
+from l2d_jax.types import Collection, InputError
 
 __all__ = ["SeriesBuilder", "builder_class", "load", "prepare", "prepared"]
 

@@ -12,8 +12,9 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
+from l2d_jax.errors import one_line
 from l2d_jax.files import cache_folder
-from l2d_jax.types import InputError, one_line
+from l2d_jax.types import InputError
 
 TIMEOUT = 30.0  # seconds without an answer
 

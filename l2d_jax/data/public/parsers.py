@@ -18,7 +18,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Float
 
-from l2d_jax.types import Collection, InputError, one_line
+from l2d_jax.errors import one_line
+from l2d_jax.types import Collection, InputError
 
 Matrix: TypeAlias = Float[np.ndarray, "_ C"]  # one series [L_i, C]
 Labelled: TypeAlias = tuple[list[Matrix], list[str]]
