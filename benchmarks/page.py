@@ -118,7 +118,7 @@ def steps_of_chain(cell: Cell) -> str:
 
 
 def costs(cells: list[Cell], method: Method) -> list[str]:
-    """Of the first seed, but for the seconds, medians, and the commits, all."""
+    """Of the first seed; shares of training and commits of all, seconds as medians."""
     first = cells[0]
     sampling = [
         cell["seconds of sampling"] for cell in cells if cell["seconds of sampling"]
@@ -126,7 +126,7 @@ def costs(cells: list[Cell], method: Method) -> list[str]:
     training = [sum(cell["seconds of training"].values()) for cell in cells]
     counted = sum(first["parameters"].values())
     return [
-        share_of_training(first, method),
+        ", ".join(dict.fromkeys(share_of_training(cell, method) for cell in cells)),
         steps_of_chain(first),
         f"{counted:,}" if counted else "",
         f"{np.median(training):.0f}" if np.median(training) else "",
