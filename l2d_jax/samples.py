@@ -374,12 +374,14 @@ def month_days(
     start: np.datetime64, months: Int[np.ndarray, " L"], at_end: bool
 ) -> np.ndarray:
     """The day of `start` so many months later, or the last day where there is none."""
-    first = start.astype("datetime64[M]")
-    last = (first + months + 1).astype("datetime64[D]") - 1
+    month = start.astype("datetime64[M]")
+    firsts = month + months.astype("timedelta64[M]")
+    following = firsts + np.timedelta64(1, "M")
+    last = following.astype("datetime64[D]") - np.timedelta64(1, "D")
     if at_end:
         return last
-    day = start.astype("datetime64[D]") - first.astype("datetime64[D]")
-    return np.minimum((first + months).astype("datetime64[D]") + day, last)
+    day = start.astype("datetime64[D]") - month.astype("datetime64[D]")
+    return np.minimum(firsts.astype("datetime64[D]") + day, last)
 
 
 def duration(iso: str) -> np.timedelta64:
