@@ -25,7 +25,6 @@ from typing import Any
 
 import numpy as np
 from kept import check_same, command_of, with_also
-from reuse import reused_networks
 
 from l2d_jax import configs, parallel
 from l2d_jax.data import load_splits
@@ -266,7 +265,6 @@ def add_cells(
         print(f"{key}: {seconds:.0f} s", flush=True)
 
 
-@reused_networks()
 def main(argv: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--sets", default="stock,crop")

@@ -36,7 +36,6 @@ import jax
 import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 from ml_collections import ConfigDict
-from reuse import reused_networks
 
 from l2d_jax import configs, parallel, train
 from l2d_jax.baselines import BASELINES
@@ -376,7 +375,6 @@ def is_done(path: Path, options: Options) -> bool:
     return True
 
 
-@reused_networks()
 def run_all(
     methods: list[Method],
     names: list[str],

@@ -26,6 +26,8 @@ def set_environment() -> None:
     cache = Path.home() / ".cache" / "l2d_jax" / "xla_tests"
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+    # Nowhere: what a test computes was not computed by another before.
+    os.environ["L2D_CACHE_DIR"] = os.path.join(os.devnull, "nothing_is_kept")
 
 
 set_environment()

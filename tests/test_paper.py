@@ -12,11 +12,9 @@ import numpy as np
 import page
 import paper
 import pytest
-from reuse import context_fid, recurrent, reused_networks
 
 from l2d_jax import configs, run
 from l2d_jax.configs import base
-from l2d_jax.metrics import evaluate
 from l2d_jax.stages import Stage
 from l2d_jax.types import Examples, InputError, Splits
 
@@ -295,36 +293,6 @@ def test_steps_are_timed_without_their_compilation(monkeypatch):
     c.batch_size = 8
     compilation, step = paper.seconds(stage, np.zeros((5, 3), np.float32), c)
     np.testing.assert_allclose([compilation, step], [2.5, 0.05])
-
-
-def test_networks_that_learned_from_the_same_series_are_reused(monkeypatch):
-    """Scores are the same; of the six lessons of the second sample two are old."""
-    rng = np.random.default_rng(0)
-    real = rng.uniform(size=(40, 8, 2)).astype(np.float32)
-    samples = [rng.uniform(size=(40, 8, 2)).astype(np.float32) for _ in range(2)]
-    metrics = ["context_fid", "discriminative_score", "predictive_score"]
-    for module in ("discriminative", "predictive"):
-        monkeypatch.setattr(f"l2d_jax.metrics.{module}.NUM_ITERATIONS", 3)
-
-    def score(x):
-        found = evaluate(real, x, metrics=metrics, num_repeats=2)
-        return {
-            name: (one["values"], one["floor"]["values"], one["at_floor_size"]["mean"])
-            for name, one in found.items()
-        }
-
-    alone = [score(x) for x in samples]
-    with reused_networks():
-        assert [score(x) for x in samples] == alone
-        first = len(context_fid.train_encoders.results), len(recurrent.train.results)
-        assert score(samples[0]) == alone[0]
-        assert first == (
-            len(context_fid.train_encoders.results),
-            len(recurrent.train.results),
-        )
-        assert first[0] == 1
-    assert first[1] == 10  # not 12
-    assert not hasattr(recurrent.train, "results")
 
 
 def test_methods_by_name():

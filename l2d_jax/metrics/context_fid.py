@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from l2d_jax.metrics.floors import MIN_REPEATS, NOT_FINITE, as_score, choose
 from l2d_jax.metrics.frechet import frechet_distance, halves_and_whole
+from l2d_jax.metrics.remembered import remembered
 from l2d_jax.models import TS2Vec
 from l2d_jax.parallel import map_all
 from l2d_jax.types import Params, RandomKey, Scalar, Series, SeriesBatch
@@ -137,7 +138,7 @@ def train_encoders(real: SeriesBatch, *, num_repeats: int, seed: int) -> Params:
     keys = jax.vmap(jax.random.fold_in, (None, 0))(
         jax.random.key(seed), jnp.asarray(repeats)
     )
-    return train_together(keys, np.stack(rows), series)
+    return remembered(train_together, keys, np.stack(rows), series)
 
 
 def encode(encoders: Params, series: SeriesBatch) -> Float[np.ndarray, "R N d"]:

@@ -16,6 +16,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Shaped
 
+from l2d_jax.metrics.remembered import remembered
 from l2d_jax.types import Params, RandomKey, Scalar
 
 OPTIMIZER = optax.adam(1e-3)
@@ -79,7 +80,7 @@ def teach(
     def teach_one(name: str) -> Float[np.ndarray, "R n"]:
         seen = np.stack([lessons[name].seen for lessons in repeats])
         asked = np.stack([lessons[name].asked for lessons in repeats])
-        return measure(task, train(task, keys, seen, data), asked, data)
+        return measure(task, learned(task, keys, seen, data), asked, data)
 
     names = list(repeats[0])
     # So small steps keep a single core busy.
@@ -88,6 +89,15 @@ def teach(
 
 
 # --- training -------------------------------------------------------------------------
+
+
+def learned(
+    task: Task, keys: Shaped[Array, " R"], rows: Int[np.ndarray, "R I B"], data: Data
+) -> Params:
+    """What `train` makes, which depends on no other series than those of `rows`."""
+    seen = np.unique(rows)
+    used = keys, rows, np.asarray(data.series)[seen], np.asarray(data.lengths)[seen]
+    return remembered(train, task, keys, rows, data, used=used)
 
 
 def batches(

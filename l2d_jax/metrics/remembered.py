@@ -1,0 +1,92 @@
+"""Networks that a score trains are kept on disk, and not trained twice.
+
+Context-FID's encoders and the networks of the floors learn from real series alone: they
+are the same for all samples that are scored against one set. So the second model that
+is scored on a set, or the second look at one, need not wait for them.
+"""
+
+import hashlib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import traverse_util
+
+from l2d_jax.files import cache_folder, whole_file
+from l2d_jax.types import Params
+
+MOST_BYTES = 2**30  # on disk; what was not used for longest is deleted first
+BROKEN = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
+
+
+def remembered(program: jax.stages.Wrapped, *args: Any, used: Any = None) -> Params:
+    """`program(*args)`, read from disk where it has been computed before.
+
+    Kept in the folder `networks` of $L2D_CACHE_DIR, which is ~/.cache/l2d_jax by
+    default, under a digest of the program as JAX lowers it, JAX's version, the device,
+    and the arguments. So a change to any of them, code included, computes it anew.
+
+    Args:
+      program: jitted, a function of `args` alone, to nested dictionaries of arrays.
+      used: arrays that decide on the result in the place of `args`, where it doesn't
+        depend on all of these.
+    """
+    path = cache_folder() / "networks" / f"{digest(program, args, used)}.npz"
+    try:
+        params = read(path)
+    except BROKEN:  # not there, or not whole
+        params = program(*args)
+        keep(path, params)
+    return params
+
+
+def digest(program: jax.stages.Wrapped, args: tuple, used: Any) -> str:
+    """Differs wherever the result may; static arguments are part of the program."""
+    device = jax.local_devices()[0]
+    client = device.client
+    text = program.lower(*args).as_text()
+    found = hashlib.sha256(text.encode())
+    found.update(
+        f"{jax.__version__} {device.device_kind} {client.platform_version}".encode()
+    )
+    for leaf in jax.tree.leaves(args if used is None else used):
+        if not isinstance(leaf, np.ndarray | jax.Array):
+            continue
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            leaf = jax.random.key_data(leaf)
+        found.update(f"{leaf.shape} {leaf.dtype}".encode())
+        found.update(np.ascontiguousarray(leaf).tobytes())
+    return found.hexdigest()
+
+
+def read(path: Path) -> Params:
+    """What `keep` wrote; the file counts as used now."""
+    with path.open("rb") as opened, np.load(opened) as file:
+        params = traverse_util.unflatten_dict(dict(file), sep="/")
+    path.touch()
+    return params
+
+
+def keep(path: Path, params: Params) -> None:
+    """Writes the file, and makes room for it. A folder that can't be written stays."""
+    flat = traverse_util.flatten_dict(params, sep="/")
+    arrays: Any = {name: np.asarray(x) for name, x in flat.items()}
+    try:
+        with whole_file(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)
+        make_room(path.parent)
+    except OSError:
+        return
+
+
+def make_room(folder: Path) -> None:
+    """Deletes the files that were not used for longest, down to `MOST_BYTES`."""
+    facts = [(path, path.stat()) for path in folder.glob("*.npz")]
+    total = sum(stat.st_size for _, stat in facts)
+    for path, stat in sorted(facts, key=lambda fact: fact[1].st_mtime):
+        if total <= MOST_BYTES:
+            return
+        path.unlink(missing_ok=True)
+        total -= stat.st_size

@@ -1,0 +1,145 @@
+import os
+import subprocess
+import sys
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from l2d_jax.metrics import evaluate
+from l2d_jax.metrics import remembered as module
+from l2d_jax.metrics.remembered import digest, make_room, remembered
+
+
+@partial(jax.jit, static_argnums=0)
+def program(power, key, x):
+    noise = jax.random.normal(key, x.shape)
+    return {"layer": {"kernel": x**power + noise}, "bias": noise}
+
+
+ARGS = 2, jax.random.key(3), np.arange(6, dtype=np.float32).reshape(2, 3)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("L2D_CACHE_DIR", str(tmp_path))
+    return tmp_path / "networks"
+
+
+def equal(one, other):
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def test_the_second_call_reads_what_the_first_one_wrote(folder):
+    expected = program(*ARGS)
+    equal(remembered(program, *ARGS), expected)
+    (path,) = folder.iterdir()
+    with np.load(path) as file:
+        assert sorted(file) == ["bias", "layer/kernel"]
+    np.savez(path, **{"layer/kernel": np.float32(7), "bias": np.float32(8)})
+    found = remembered(program, *ARGS)
+    assert found == {"layer": {"kernel": 7}, "bias": 8}
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4", b"hello"])
+def test_a_broken_file_is_made_anew(folder, content):
+    expected = remembered(program, *ARGS)
+    (path,) = folder.iterdir()
+    path.write_bytes(content)
+    equal(remembered(program, *ARGS), expected)
+    with np.load(path) as file:
+        np.testing.assert_array_equal(file["bias"], expected["bias"])
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(monkeypatch):
+    monkeypatch.setenv("L2D_CACHE_DIR", os.path.join(os.devnull, "x"))
+    equal(remembered(program, *ARGS), program(*ARGS))
+
+
+def test_the_digest_is_another_wherever_the_result_may_be():
+    power, key, x = ARGS
+
+    @partial(jax.jit, static_argnums=0)
+    def other(power, key, x):
+        return program(power, key, x + 1)
+
+    all_args = [
+        ARGS,
+        (3, key, x),
+        (power, jax.random.key(4), x),
+        (power, key, x + 1),
+        (power, key, x.reshape(3, 2)),
+        (power, key, x.astype(np.int32)),
+    ]
+    found = [digest(program, args, None) for args in all_args]
+    found += [digest(other, ARGS, None), digest(program, ARGS, (x,))]
+    assert len({*found}) == len(found)
+    assert digest(program, (power, key, x + 1), (x,)) == found[-1]
+    assert digest(program, (power, key, jnp.asarray(x)), None) == found[0]
+
+
+def test_the_digest_is_the_same_in_another_process():
+    code = "import test_remembered as t; print(t.digest(t.program, t.ARGS, None))"
+    folder = os.path.dirname(__file__)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split()[-1] == digest(program, ARGS, None)
+
+
+def test_what_was_not_used_for_longest_makes_room(folder, monkeypatch):
+    folder.mkdir(parents=True)
+    for age, name in enumerate("abcd"):
+        path = folder / f"{name}.npz"
+        path.write_bytes(bytes(100))
+        os.utime(path, (1e9 - age, 1e9 - age))
+    monkeypatch.setattr(module, "MOST_BYTES", 250)
+    make_room(folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["a.npz", "b.npz"]
+    monkeypatch.setattr(module, "MOST_BYTES", 450)
+    module.keep(folder / "new.npz", {"x": np.zeros(1, np.float32)})
+    assert 250 < (folder / "new.npz").stat().st_size < 350
+    assert sorted(path.name for path in folder.iterdir()) == ["a.npz", "new.npz"]
+
+
+def test_reading_counts_as_use(folder):
+    remembered(program, *ARGS)
+    (path,) = folder.iterdir()
+    os.utime(path, (1e9, 1e9))
+    remembered(program, *ARGS)
+    assert path.stat().st_mtime > 1e9
+
+
+def test_networks_that_learned_from_the_same_series_are_not_trained_again(
+    folder, monkeypatch
+):
+    """Scores are the same; of the seven networks of the second sample three are old."""
+    rng = np.random.default_rng(0)
+    real = rng.uniform(size=(40, 8, 2)).astype(np.float32)
+    samples = [rng.uniform(size=(40, 8, 2)).astype(np.float32) for _ in range(2)]
+    metrics = ["context_fid", "discriminative_score", "predictive_score"]
+    for name in ("discriminative", "predictive"):
+        monkeypatch.setattr(f"l2d_jax.metrics.{name}.NUM_ITERATIONS", 3)
+
+    def score(x):
+        found = evaluate(real, x, metrics=metrics, num_repeats=2)
+        return {
+            name: (one["values"], one["floor"]["values"], one["at_floor_size"]["mean"])
+            for name, one in found.items()
+        }
+
+    with monkeypatch.context() as forgetful:
+        forgetful.setattr(module, "MOST_BYTES", 0)  # nothing stays
+        alone = [score(x) for x in samples]
+        assert not any(folder.iterdir())
+    counts = []
+    for x, expected in zip([*samples, samples[0]], [*alone, alone[0]], strict=True):
+        assert score(x) == expected
+        counts.append(sum(1 for _ in folder.iterdir()))
+    assert counts == [7, 11, 11]
