@@ -34,6 +34,9 @@ def get_config() -> ConfigDict:
     config.data.stride = 0  # steps between the starts of two windows; 0: chosen, or 1
     config.data.length = 0  # steps that ragged series are padded to; 0: the longest
     config.data.scaler = "auto"  # equal_range; min_max for baselines, as published
+    # Share of steps that repeat the value before, from which on they are modelled, in a
+    # channel more for each channel that does; 1: never. Baselines: never.
+    config.data.repeats_from = 0.5
 
     config.encoder = ConfigDict()  # stage 1: E and D
     config.encoder.latent_dim = 8  # d, dimensions of r; 0 (flag: auto): chosen

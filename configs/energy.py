@@ -24,6 +24,7 @@ def get_config(argument: str = ""):
     config = base.get_config()
     config.data.name = "energy"
     config.data.window = 24
+    config.data.repeats_from = 1.0  # not tried on its seven channels above one half
     base.short_series(config)
     base.sharp_latents(config)
     config.data_stage.width = 256

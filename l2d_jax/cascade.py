@@ -37,11 +37,12 @@ class Layout(NamedTuple):
     num_series: int = 0  # N of the training set
     digest: int = 0  # of its series in model space
     form: Form | None = None  # of the user's file
+    held: tuple[int, ...] = ()  # channels whose repeats are modelled: one more for each
 
     @property
     def shape(self) -> tuple[int, int]:
         """(L, C) in model space."""
-        return self.length, len(self.channels) + self.ragged
+        return self.length, len(self.channels) + len(self.held) + self.ragged
 
 
 @partial(
@@ -142,7 +143,10 @@ class Cascade:
         """
         if "encoder" not in self.params:
             raise InputError(f"variant {self.config.variant!r} has no encoder")
-        z = to_model_space(self._examples(x), self.normalizer, self.layout.ragged)
+        layout = self.layout
+        z = to_model_space(
+            self._examples(x), self.normalizer, layout.ragged, layout.held
+        )
         return latents.standard_latents(self.config, self.params, z)
 
     def reconstruct(
@@ -189,6 +193,7 @@ class Cascade:
             self.normalizer,
             layout.ragged,
             layout.min_length,
+            held=layout.held,
             clip="clip" in settings and self.config.sampling.clip,
         )
         if layout.form is not None:

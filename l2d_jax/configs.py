@@ -92,9 +92,11 @@ def resolve(config: ConfigDict) -> ConfigDict:
     config = ConfigDict(config).copy_and_resolve_references()
     if config.training.compute_dtype == "auto":
         config.training.compute_dtype = parallel.default_compute_dtype()
+    is_baseline = config.variant in baselines.BASELINES
     if config.data.scaler == "auto":
-        is_baseline = config.variant in baselines.BASELINES
         config.data.scaler = "min_max" if is_baseline else "equal_range"
+    if is_baseline:
+        config.data.repeats_from = 1.0
     check_choice(config.variant, METHODS, "--config.variant")
     without_latent = config.variant == "data_only"
     if not config.data_stage.noise_scale:
@@ -171,6 +173,9 @@ RANGES = {
     "data.window": NOT_NEGATIVE,
     "data.stride": NOT_NEGATIVE,
     "data.length": NOT_NEGATIVE,
+    "data.repeats_from": Range(
+        lambda x: 0 < x <= 1, "use above 0, or 1 to model no repeats"
+    ),
     "encoder.latent_dim": NOT_NEGATIVE._replace(
         mend="use 1 or more, or 0 (auto) to have it chosen"
     ),

@@ -22,6 +22,7 @@ from l2d_jax.cascade import Cascade, Layout
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model
 from l2d_jax.configs import SECTIONS, resolve, with_equal_size, with_sizes
 from l2d_jax.data import ModelSpace, Normalizer, load_splits, read_array, split
+from l2d_jax.data.repeats import held_channels
 from l2d_jax.files import FilePath, absolute, same_file, to_path, write_text
 from l2d_jax.lock import locked
 from l2d_jax.logbook import Logbook, Silent
@@ -30,7 +31,7 @@ from l2d_jax.programs import keep_programs
 from l2d_jax.results import generate, read_json, report, score
 from l2d_jax.train import fit as fit_stage
 from l2d_jax.train import smaller_batch, too_large
-from l2d_jax.types import InputError, Params, Splits, is_ragged
+from l2d_jax.types import Examples, InputError, Params, Splits, is_ragged
 from l2d_jax.variants import ALL_STAGES, METHODS
 from l2d_jax.workdir import (
     as_json,
@@ -152,7 +153,7 @@ def fit(
 # --- data -----------------------------------------------------------------------------
 
 
-LOOKED_AT = 2_000  # training series, in search of outliers
+LOOKED_AT = 2_000  # training series, in search of outliers and repeats
 
 
 @dataclass(frozen=True)
@@ -171,16 +172,18 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
     train_set, channels = splits.train, splits.channels
     length = train_set.series.shape[1]
     notes, ragged = list(splits.notes), is_ragged(train_set)
-    shape = length, len(channels) + ragged
+    some = few_examples(train_set)
+    held = held_channels(some, config.data.repeats_from)
+    shape = length, len(channels) + len(held) + ragged
     config, sizes = with_sizes(config, shape)
     config, equal = with_equal_size(config, shape)
     if config.data.path:  # the same from any working directory
         config.data.path = str(absolute(config.data.path))
-    notes += sizes + equal + unlikely_shapes(splits)
+    notes += repeats(channels, held) + sizes + equal + unlikely_shapes(splits)
     normalizer = Normalizer.fit(train_set, config.data.scaler, channels)
-    for note in [*notes, *outliers(splits, normalizer)]:
+    for note in [*notes, *outliers(some, channels, normalizer)]:
         parallel.say(f"data: {note}")
-    series = ModelSpace(train_set, normalizer, ragged)
+    series = ModelSpace(train_set, normalizer, ragged, held)
     layout = Layout(
         length=length,
         channels=channels,
@@ -189,18 +192,33 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
         num_series=len(train_set.lengths),
         digest=series.digest(),
         form=splits.form,
+        held=held,
     )
     return Task(config, splits, normalizer, layout, series)
 
 
-def outliers(splits: Splits, normalizer: Normalizer) -> list[str]:
+def few_examples(examples: Examples) -> Examples:
+    """A random choice of `LOOKED_AT`, always the same; without labels."""
+    count = len(examples.lengths)
+    index = np.sort(np.random.default_rng(0).permutation(count)[:LOOKED_AT])
+    return Examples(examples.series[index], examples.lengths[index])
+
+
+def repeats(channels: Sequence[str], held: Sequence[int]) -> list[str]:
+    """A note on the channels that stand still for many steps."""
+    if not held:
+        return []
+    names = ", ".join(repr(channels[c]) for c in held)
+    return [f"steps that repeat the value before, modelled in {names}"]
+
+
+def outliers(
+    some: Examples, channels: Sequence[str], normalizer: Normalizer
+) -> list[str]:
     """A note for each channel in which a few values make nearly all of the range."""
-    count = len(splits.train.lengths)
-    index = np.random.default_rng(0).permutation(count)[:LOOKED_AT]
-    some = splits.train.series[np.sort(index)]
     notes = []
-    for c, name in enumerate(splits.channels):
-        values = some[..., c][~np.isnan(some[..., c])]
+    for c, name in enumerate(channels):
+        values = some.series[..., c][~np.isnan(some.series[..., c])]
         if not len(values):
             continue
         low, high = np.quantile(values, [0.005, 0.995])
@@ -434,6 +452,7 @@ def data_facts(task: Task) -> dict[str, Any]:
         "seed": config.seed,
         "training.compute_dtype": config.training.compute_dtype,
         "data.scaler": config.data.scaler,
+        "channels whose repeats are modelled": list(task.layout.held),
         "training series": list(task.series.shape),
         "digest of the training series": task.layout.digest,
     }

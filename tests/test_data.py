@@ -18,6 +18,7 @@ from l2d_jax.data import (
     to_model_space,
     windows,
 )
+from l2d_jax.data.repeats import companions, held_channels, hold
 from l2d_jax.types import Examples, InputError, is_ragged
 
 NAN = np.nan
@@ -251,12 +252,13 @@ def test_model_space_of_missing_values_by_hand():
     np.testing.assert_array_equal(z[1], [[1, -1, 1], [NAN, NAN, NAN], [NAN, NAN, -1]])
 
 
+@pytest.mark.parametrize("held", [(), (1,)])
 @pytest.mark.parametrize("ragged", [False, True])
-def test_model_space_row_by_row_is_that_of_all(ragged):
+def test_model_space_row_by_row_is_that_of_all(ragged, held):
     examples = from_list(ramps([5, 3, 4, 5] if ragged else [5] * 4))
     normalizer = Normalizer.fit(examples)
-    rows = ModelSpace(examples, normalizer, ragged)
-    everything = to_model_space(examples, normalizer, ragged)
+    rows = ModelSpace(examples, normalizer, ragged, held)
+    everything = to_model_space(examples, normalizer, ragged, held)
     assert rows.shape == everything.shape
     np.testing.assert_array_equal(rows[1:3], everything[1:3])
     index = np.array([[3, 0, 1], [2, 2, 1]])
@@ -273,6 +275,71 @@ def test_fixed_length_there_and_back():
     series, lengths = from_model_space(z, normalizer, ragged=False, min_length=2)
     assert lengths.tolist() == [4, 4]
     np.testing.assert_allclose(series, examples.series, atol=1e-5)
+
+
+# --- values that are held -------------------------------------------------------------
+
+
+def test_share_of_steps_that_repeat_the_value_before():
+    """Of two series, one with an end and a gap: 2 of 5 pairs, 3 of 4, 0 of 5."""
+    first = np.array([[1.0, 1, 0], [1, 1, 1], [2, 1, 2], [2, NAN, 3]])
+    second = np.array([[3.0, 5, 0], [4, 5, 1], [5, 6, 2]])
+    examples = from_list([first, second])
+    for least, channels in (
+        (0.0, (0, 1, 2)),
+        (0.4, (0, 1)),
+        (0.401, (1,)),
+        (0.75, (1,)),
+        (0.751, ()),
+        (1.0, ()),
+    ):
+        assert held_channels(examples, least) == channels
+    still = Examples(np.ones((2, 3, 1), np.float32), np.full(2, 3))
+    assert held_channels(still, 0.999) == (0,) and held_channels(still, 1.0) == ()
+
+
+def test_companions_by_hand():
+    series = np.array([[2.0, NAN], [2, 1], [3, 1], [3, NAN], [NAN, 4], [3, 4]])
+    expected = [[-1, NAN], [1, NAN], [-1, 1], [1, NAN], [NAN, NAN], [NAN, 1]]
+    np.testing.assert_array_equal(companions(series[None]), [expected])
+
+
+def test_held_values_by_hand():
+    """Means of runs, in each series and channel alone; the first step begins one."""
+    series = np.array([[1.0, 10], [2, 20], [6, 40], [8, 80]], np.float32)
+    held = np.array([[True, False], [True, False], [True, True], [False, True]])
+    found = hold(np.stack([series, -series]), np.stack([held, held[::-1]]))
+    first = [[3, 10], [3, 140 / 3], [3, 140 / 3], [8, 140 / 3]]
+    second = [[-1, -70 / 3], [-4, -70 / 3], [-4, -70 / 3], [-8, -80]]
+    np.testing.assert_allclose(found, [first, second], rtol=1e-6)
+    nothing = hold(series[None], np.zeros((1, 4, 2), bool))
+    np.testing.assert_array_equal(nothing, series[None])
+
+
+def test_model_space_with_held_values_there_and_back():
+    """[values, companions, validity]; a run doesn't go on beyond the series' end."""
+    first = np.array([[0.0, 0], [1, 0], [4, 0], [4, 8]])
+    second = np.array([[4.0, 2], [2, 2]])
+    examples = from_list([first, second])
+    normalizer = Normalizer.fit(examples, "min_max")
+    z = to_model_space(examples, normalizer, True, (0, 1))
+    np.testing.assert_array_equal(
+        z[0, :, 2:], [[-1, -1, 1], [-1, 1, 1], [-1, 1, 1], [1, -1, 1]]
+    )
+    np.testing.assert_array_equal(
+        z[1, :, 2:], [[-1, -1, 1], [-1, 1, 1]] + 2 * [[-1, 1, -1]]
+    )
+    z[1, 2:, 1] = 0.9  # what is generated after the end doesn't count
+    back, lengths = from_model_space(z, normalizer, True, held=(0, 1))
+    assert lengths.tolist() == [4, 2]
+    np.testing.assert_array_equal(back, examples.series)
+    noisy = z.copy()
+    noisy[0, :, 1] = [-1.0, -0.9, -0.8, 1.0]  # 0, .4 and .8 in data units
+    noisy[0, :, 2:4] *= 0.1
+    back, _ = from_model_space(noisy, normalizer, True, held=(0, 1))
+    np.testing.assert_allclose(back[0, :, 1], [0.4, 0.4, 0.4, 8], rtol=1e-5)
+    assert len({*back[0, :3, 1]}) == 1
+    np.testing.assert_allclose(back[0, :, 0], [0, 1, 4, 4], atol=1e-6)
 
 
 def test_model_of_fixed_length_refuses_ragged_series():

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from pandas import DataFrame
 
 import l2d_jax
-from l2d_jax import configs, results, run
+from l2d_jax import configs, parallel, results, run
 from l2d_jax.checkpoints import load_model
 from l2d_jax.configs import base, resolve
 from l2d_jax.data import Normalizer, load_splits, read_array
@@ -443,10 +443,32 @@ def test_outliers_are_noted():
         series[3, 4, 1] = value
         splits = splits_of(series)
         normalizer = Normalizer.fit(splits.train, "min_max", splits.channels)
-        found = run.outliers(splits, normalizer)
+        found = run.outliers(splits.train, splits.channels, normalizer)
         assert len(found) == notes
     assert found[0].startswith("channel 'b': 99 % of its values lie between 0.00")
     assert "all between -9999 and 0.99" in found[0]
+
+
+def test_channels_that_stand_still_have_a_companion(monkeypatch):
+    rng = np.random.default_rng(0)
+    series = rng.uniform(size=(50, 24, 3)).astype(np.float32)
+    series[:, :, 1] = np.repeat(series[:, :12, 1], 2, axis=1)  # at 12 of 23 steps
+    said = []
+    monkeypatch.setattr(parallel, "say", said.append)
+    config = configs.load("ar1").get_config()
+    task = run.prepare(configs.resolve(config), splits_of(series))
+    assert task.layout.held == (1,) and task.layout.shape == (24, 4)
+    note = "data: steps that repeat the value before, modelled in 'b'"
+    assert note in said
+    expected = np.tile([-1.0, 1.0], 12)
+    np.testing.assert_array_equal(task.series[:5][:, :, 3], [expected] * 5)
+    said.clear()
+    for never in ({"variant": "gaussian"}, {"data": {"repeats_from": 12.5 / 23}}):
+        config = configs.load("ar1").get_config()
+        config.update(never)
+        task = run.prepare(configs.resolve(config), splits_of(series))
+        assert task.layout.held == () and task.series.shape == (50, 24, 3)
+        assert note not in said
 
 
 @pytest.mark.parametrize(("steps", "channels"), [(4, 8), (3, 8)])
