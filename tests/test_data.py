@@ -310,7 +310,7 @@ def test_held_values_by_hand():
     held = np.array([[True, False], [True, False], [True, True], [False, True]])
     found = hold(np.stack([series, -series]), np.stack([held, held[::-1]]))
     first = [[3, 10], [3, 140 / 3], [3, 140 / 3], [8, 140 / 3]]
-    second = [[-1, -70 / 3], [-4, -70 / 3], [-4, -70 / 3], [-8, -80]]
+    second = [[-4.25, -15], [-4.25, -15], [-4.25, -40], [-4.25, -80]]
     np.testing.assert_allclose(found, [first, second], rtol=1e-6)
     nothing = hold(series[None], np.zeros((1, 4, 2), bool))
     np.testing.assert_array_equal(nothing, series[None])

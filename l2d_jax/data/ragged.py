@@ -81,8 +81,9 @@ def to_model_space(
 ) -> Float[np.ndarray, "N L D"]:
     """Normalised float32 series: C channels, companions of those `held`, validity.
 
-    The last of these where ragged, so that D = C + len(held) + ragged. Missing values stay NaN. Where a series has no value at a step, neither has the
-    validity.
+    The last of these where ragged, so that D = C + len(held) + ragged. Missing values
+    stay NaN, and so do companions beside one. Where a series has no value at a step,
+    neither has the validity.
 
     Raises:
       InputError: series of different lengths, and not ragged.
