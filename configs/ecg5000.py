@@ -4,7 +4,7 @@
 
 Expected: Context-FID .0015 (95 % interval .0005 to .0025; seed 0, five encoders) of all
 series, .0024 at half their number, where real against real has .0018: as real by a
-permutation test. Time: 7 min of training on one of two cores of an AMD EPYC, with
+permutation test. Time: 8 min of training on one of two cores of an AMD EPYC, with
 --config.training.compute_dtype=bfloat16; scores take longer. Another training, on an
 H100 (4 min) and sampled with 100 ancestral steps, has .0017.
 """
