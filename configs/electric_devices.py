@@ -9,7 +9,7 @@ of two CPU cores with AMX, which other programs shared, with
 --config.training.compute_dtype=bfloat16: 17 of them for the training.
 
 Sampled with 100 ancestral steps: with 20 of DPM-Solver++, as other sets are, it is
-.0016 (.0014 to .0017), .0017 at half the number.
+.0016 (.0014 to .0017), .0017 at half the number, by a run that was not kept.
 """
 
 from l2d_jax.configs import base

@@ -9,7 +9,7 @@ of these .131, where real against real has .086; with
 Time: 16 min on one of two CPU cores with AMX, which other programs shared.
 
 Sampled with 100 ancestral steps: with 20 of DPM-Solver++, as other sets are, it is .107
-instead of .087, with 5 it is .174 (two seeds, two encoders).
+instead of .087, with 5 it is .174 (two seeds, two encoders, of which no file was kept).
 """
 
 from l2d_jax.configs import base
