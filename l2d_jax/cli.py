@@ -35,7 +35,13 @@ _NUM_SAMPLES = flags.DEFINE_integer("num_samples", 1000, "Series, for --mode=sam
 _OUT = flags.DEFINE_string(
     "out", None, "File for --mode=sample: .npz, .npy, .csv, .parquet or .ts."
 )
-_SEED = flags.DEFINE_integer("seed", 0, "Of the samples, for --mode=sample.")
+_SEED = flags.DEFINE_integer(
+    "seed",
+    0,
+    "Of the samples, for --mode=sample.",
+    lower_bound=0,
+    upper_bound=2**32 - 1,
+)
 _SOLVER = flags.DEFINE_string(
     "solver",
     None,

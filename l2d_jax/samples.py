@@ -425,7 +425,7 @@ def opened(path: FilePath) -> Iterator[Any]:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             yield file
     except FileNotFoundError:
-        raise InputError(f"{path} is missing: run --mode=sample first") from None
+        raise InputError(f"{path} is missing: --mode=evaluate makes it") from None
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise InputError(
             f"{path} can't be read ({error}): delete it and sample again"

@@ -54,6 +54,8 @@ def error_of(monkeypatch, capsys):
         ([*SAMPLE, "--config=ar1"], "--config is not for --mode=sample"),
         ([*SAMPLE, "--out=w/samples.csv"], "--out=w/samples.csv: the name is for what"),
         ([*SAMPLE, "--out=./w/samples.npz"], "use another, as more.npz"),
+        ([*SAMPLE, "--seed=-1"], "--seed=-1: -1 is not an integer in the range"),
+        ([*SAMPLE, f"--seed={2**32}"], "in the range [0, 4294967295]"),
         ([*SAMPLE, "--out=w/more.csv"], "went on"),
         ([*SAMPLE, "--out=samples.csv"], "went on"),
         (

@@ -104,7 +104,7 @@ def test_places_that_can_not_be_written_are_refused(tmp_path, name, says):
 
 
 def test_files_that_are_not_ours_are_refused(tmp_path):
-    with pytest.raises(InputError, match="missing: run --mode=sample first"):
+    with pytest.raises(InputError, match="missing: --mode=evaluate makes it"):
         read_npz(tmp_path / "none.npz")
     path = write(tmp_path / "x.npz")
     path.write_bytes(path.read_bytes()[:-200])
