@@ -34,9 +34,6 @@ def get_config() -> ConfigDict:
     config.data.stride = 0  # steps between the starts of two windows; 0: chosen, or 1
     config.data.length = 0  # steps that ragged series are padded to; 0: the longest
     config.data.scaler = "auto"  # equal_range; min_max for baselines, as published
-    # Share of steps that repeat the value before, from which on they are modelled, in a
-    # channel more for each channel that does; 1: never. Baselines: never.
-    config.data.repeats_from = 0.5
 
     config.encoder = ConfigDict()  # stage 1: E and D
     config.encoder.latent_dim = 8  # d, dimensions of r; 0 (flag: auto): chosen
@@ -97,6 +94,9 @@ def get_config() -> ConfigDict:
     config.sampling.eta = 1.0  # noise of DDIM: 0 none, 1 as ancestral
     config.sampling.start_rounds = 1  # calls that find where the data chain starts
     config.sampling.clip = True  # estimates of x_0, to the range of the training series
+    # A channel that repeats the value before at so many of its steps or more (share)
+    # does so when generated; 1: none does. Not of baselines
+    config.sampling.repeats_from = 0.5
     # Series per device and call: memory, not results. 0: 512 on CPU, 4,096 elsewhere
     config.sampling.batch_size = 0
 

@@ -24,7 +24,6 @@ def get_config(argument: str = ""):
     config = base.get_config()
     config.data.name = "energy"
     config.data.window = 24
-    config.data.repeats_from = 1.0  # not tried on its seven channels above one half
     base.short_series(config)
     base.sharp_latents(config)
     config.data_stage.width = 256
@@ -32,4 +31,5 @@ def get_config(argument: str = ""):
     config.data_stage.num_steps = 20_000
     config.sampling.start_rounds = 3
     config.sampling.spacing = 1.5
+    config.sampling.repeats_from = 1.0  # its seven channels above one half: not tried
     return base.with_argument(config, argument)

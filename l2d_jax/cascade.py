@@ -37,12 +37,11 @@ class Layout(NamedTuple):
     num_series: int = 0  # N of the training set
     digest: int = 0  # of its series in model space
     form: Form | None = None  # of the user's file
-    held: tuple[int, ...] = ()  # channels whose repeats are modelled: one more for each
 
     @property
     def shape(self) -> tuple[int, int]:
         """(L, C) in model space."""
-        return self.length, len(self.channels) + len(self.held) + self.ragged
+        return self.length, len(self.channels) + self.ragged
 
 
 @partial(
@@ -143,10 +142,7 @@ class Cascade:
         """
         if "encoder" not in self.params:
             raise InputError(f"variant {self.config.variant!r} has no encoder")
-        layout = self.layout
-        z = to_model_space(
-            self._examples(x), self.normalizer, layout.ragged, layout.held
-        )
+        z = to_model_space(self._examples(x), self.normalizer, self.layout.ragged)
         return latents.standard_latents(self.config, self.params, z)
 
     def reconstruct(
@@ -193,7 +189,6 @@ class Cascade:
             self.normalizer,
             layout.ragged,
             layout.min_length,
-            held=layout.held,
             clip="clip" in settings and self.config.sampling.clip,
         )
         if layout.form is not None:

@@ -96,7 +96,7 @@ def resolve(config: ConfigDict) -> ConfigDict:
     if config.data.scaler == "auto":
         config.data.scaler = "min_max" if is_baseline else "equal_range"
     if is_baseline:
-        config.data.repeats_from = 1.0
+        config.sampling.repeats_from = 1.0
     check_choice(config.variant, METHODS, "--config.variant")
     without_latent = config.variant == "data_only"
     if not config.data_stage.noise_scale:
@@ -173,9 +173,6 @@ RANGES = {
     "data.window": NOT_NEGATIVE,
     "data.stride": NOT_NEGATIVE,
     "data.length": NOT_NEGATIVE,
-    "data.repeats_from": Range(
-        lambda x: 0 < x <= 1, "use above 0, or 1 to model no repeats"
-    ),
     "encoder.latent_dim": NOT_NEGATIVE._replace(
         mend="use 1 or more, or 0 (auto) to have it chosen"
     ),
@@ -203,6 +200,9 @@ RANGES = {
     "sampling.num_samples": Range(
         lambda x: x == 0 or x >= MIN_SAMPLES,
         f"use {MIN_SAMPLES} or more, or 0 (as many as real)",
+    ),
+    "sampling.repeats_from": UP_TO_1._replace(
+        mend="use above 0, or 1 to have no repeats"
     ),
     "sampling.batch_size": NOT_NEGATIVE._replace(
         mend="use 1 or more, or 0 (by the device)"

@@ -22,7 +22,7 @@ from l2d_jax.cascade import Cascade, Layout
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model
 from l2d_jax.configs import SECTIONS, resolve, with_equal_size, with_sizes
 from l2d_jax.data import ModelSpace, Normalizer, load_splits, read_array, split
-from l2d_jax.data.repeats import held_channels
+from l2d_jax.data.repeats import Share, held_below, repeat_shares
 from l2d_jax.files import FilePath, absolute, same_file, to_path, write_text
 from l2d_jax.lock import locked
 from l2d_jax.logbook import Logbook, Silent
@@ -154,6 +154,7 @@ def fit(
 
 
 LOOKED_AT = 2_000  # training series, in search of outliers and repeats
+GENERATED = 1_000  # series, to find which of their differences are none
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,7 @@ class Task:
     normalizer: Normalizer
     layout: Layout
     series: ModelSpace  # [N, L, C] in model space, made when it is taken
+    held_shares: Share  # of the steps of each channel that stand still
 
 
 def prepare(config: ConfigDict, splits: Splits) -> Task:
@@ -173,17 +175,17 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
     length = train_set.series.shape[1]
     notes, ragged = list(splits.notes), is_ragged(train_set)
     some = few_examples(train_set)
-    held = held_channels(some, config.data.repeats_from)
-    shape = length, len(channels) + len(held) + ragged
+    shares = held_shares(some, splits, config.sampling.repeats_from)
+    shape = length, len(channels) + ragged
     config, sizes = with_sizes(config, shape)
     config, equal = with_equal_size(config, shape)
     if config.data.path:  # the same from any working directory
         config.data.path = str(absolute(config.data.path))
-    notes += repeats(channels, held) + sizes + equal + unlikely_shapes(splits)
+    notes += sizes + equal + unlikely_shapes(splits) + standing(channels, shares)
     normalizer = Normalizer.fit(train_set, config.data.scaler, channels)
     for note in [*notes, *outliers(some, channels, normalizer)]:
         parallel.say(f"data: {note}")
-    series = ModelSpace(train_set, normalizer, ragged, held)
+    series = ModelSpace(train_set, normalizer, ragged)
     layout = Layout(
         length=length,
         channels=channels,
@@ -192,9 +194,8 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
         num_series=len(train_set.lengths),
         digest=series.digest(),
         form=splits.form,
-        held=held,
     )
-    return Task(config, splits, normalizer, layout, series)
+    return Task(config, splits, normalizer, layout, series, shares)
 
 
 def few_examples(examples: Examples) -> Examples:
@@ -204,12 +205,31 @@ def few_examples(examples: Examples) -> Examples:
     return Examples(examples.series[index], examples.lengths[index])
 
 
-def repeats(channels: Sequence[str], held: Sequence[int]) -> list[str]:
+def held_shares(some: Examples, splits: Splits, least: float) -> Share:
+    """Shares of steps that repeat the value before; 0 where they are below `least`.
+
+    And where values are whole numbers, that repeat by being rounded; 1: all are 0.
+    """
+    shares = repeat_shares(some)
+    shares[shares < least] = 0.0
+    if splits.form is not None:
+        shares[list(splits.form.integers)] = 0.0
+    return shares if least < 1.0 else np.zeros_like(shares)
+
+
+def standing(channels: Sequence[str], shares: Share) -> list[str]:
     """A note on the channels that stand still for many steps."""
-    if not held:
+    names = [
+        f"{name!r} ({share:.0%})"
+        for name, share in zip(channels, shares, strict=True)
+        if share
+    ]
+    if not names:
         return []
-    names = ", ".join(repr(channels[c]) for c in held)
-    return [f"steps that repeat the value before, modelled in {names}"]
+    return [
+        "steps that repeat the value before, as those of samples will in "
+        f"{', '.join(names)}: --config.sampling.repeats_from"
+    ]
 
 
 def outliers(
@@ -259,6 +279,7 @@ def train(task: Task, workdir: FilePath) -> Cascade:
         write_config(config, choice, workdir)
         before, model = model, replace(model, config=FrozenConfigDict(config))
         if before.config != model.config:  # in how it is sampled or scored
+            model = with_repeats(model, task.held_shares)
             save(model, workdir, facts)
         return model
     for name in variant.stages:
@@ -266,8 +287,21 @@ def train(task: Task, workdir: FilePath) -> Cascade:
     params |= variant.extras(config, params, task.series)
     write_config(config, choice, workdir)
     model = Cascade(params, task.normalizer, FrozenConfigDict(config), task.layout)
+    model = with_repeats(model, task.held_shares)
     save(model, workdir, facts)
     return model
+
+
+def with_repeats(model: Cascade, shares: Share) -> Cascade:
+    """The model whose samples repeat the value before at these shares of steps."""
+    normalizer = replace(model.normalizer, held_below=np.zeros(len(shares), np.float32))
+    model = replace(model, normalizer=normalizer)
+    if not shares.any():
+        return model
+    key = jax.random.fold_in(jax.random.key(model.config.seed), 1)
+    parts = [part.series for part in model.sample_batches(key, GENERATED)]
+    limits = held_below(np.concatenate(parts), shares)
+    return replace(model, normalizer=replace(normalizer, held_below=limits))
 
 
 def train_stage(
@@ -452,7 +486,6 @@ def data_facts(task: Task) -> dict[str, Any]:
         "seed": config.seed,
         "training.compute_dtype": config.training.compute_dtype,
         "data.scaler": config.data.scaler,
-        "channels whose repeats are modelled": list(task.layout.held),
         "training series": list(task.series.shape),
         "digest of the training series": task.layout.digest,
     }

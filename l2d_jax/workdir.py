@@ -98,7 +98,6 @@ def load(workdir: str | FilePath) -> Cascade:
         check_fields(folder, facts["config"], wrote)
         layout: dict[str, Any] = dict(facts["layout"])
         layout["channels"] = tuple(layout["channels"])
-        layout["held"] = tuple(layout["held"])
         if layout["form"]:
             layout["form"] = Form(**with_tuples(layout["form"]))
         warn_of_versions(folder, wrote, versions())

@@ -18,7 +18,7 @@ from l2d_jax.data import (
     to_model_space,
     windows,
 )
-from l2d_jax.data.repeats import companions, held_channels, hold
+from l2d_jax.data.repeats import held_below, hold, repeat_shares
 from l2d_jax.types import Examples, InputError, is_ragged
 
 NAN = np.nan
@@ -252,13 +252,12 @@ def test_model_space_of_missing_values_by_hand():
     np.testing.assert_array_equal(z[1], [[1, -1, 1], [NAN, NAN, NAN], [NAN, NAN, -1]])
 
 
-@pytest.mark.parametrize("held", [(), (1,)])
 @pytest.mark.parametrize("ragged", [False, True])
-def test_model_space_row_by_row_is_that_of_all(ragged, held):
+def test_model_space_row_by_row_is_that_of_all(ragged):
     examples = from_list(ramps([5, 3, 4, 5] if ragged else [5] * 4))
     normalizer = Normalizer.fit(examples)
-    rows = ModelSpace(examples, normalizer, ragged, held)
-    everything = to_model_space(examples, normalizer, ragged, held)
+    rows = ModelSpace(examples, normalizer, ragged)
+    everything = to_model_space(examples, normalizer, ragged)
     assert rows.shape == everything.shape
     np.testing.assert_array_equal(rows[1:3], everything[1:3])
     index = np.array([[3, 0, 1], [2, 2, 1]])
@@ -277,69 +276,60 @@ def test_fixed_length_there_and_back():
     np.testing.assert_allclose(series, examples.series, atol=1e-5)
 
 
-# --- values that are held -------------------------------------------------------------
+# Values that are held
 
 
 def test_share_of_steps_that_repeat_the_value_before():
-    """Of two series, one with an end and a gap: 2 of 5 pairs, 3 of 4, 0 of 5."""
+    """Of two series, one with a gap, one with an early end: 2 of 5 pairs, 3 of 4."""
     first = np.array([[1.0, 1, 0], [1, 1, 1], [2, 1, 2], [2, NAN, 3]])
     second = np.array([[3.0, 5, 0], [4, 5, 1], [5, 6, 2]])
-    examples = from_list([first, second])
-    for least, channels in (
-        (0.0, (0, 1, 2)),
-        (0.4, (0, 1)),
-        (0.401, (1,)),
-        (0.75, (1,)),
-        (0.751, ()),
-        (1.0, ()),
-    ):
-        assert held_channels(examples, least) == channels
-    still = Examples(np.ones((2, 3, 1), np.float32), np.full(2, 3))
-    assert held_channels(still, 0.999) == (0,) and held_channels(still, 1.0) == ()
+    shares = repeat_shares(from_list([first, second]))
+    np.testing.assert_allclose(shares, [2 / 5, 3 / 4, 0])
 
 
-def test_companions_by_hand():
-    series = np.array([[2.0, NAN], [2, 1], [3, 1], [3, NAN], [NAN, 4], [3, 4]])
-    expected = [[-1, NAN], [1, NAN], [-1, 1], [1, NAN], [NAN, NAN], [NAN, 1]]
-    np.testing.assert_array_equal(companions(series[None]), [expected])
+def test_the_smallest_differences_are_as_many_as_there_are_repeats():
+    """Of 4 + 2 differences, 1 to 6 in some order, two sizes; the third has no share."""
+    first = np.cumsum([0.0, 3, -1, 4, -6])
+    second = np.array([7.0, 2, 0, NAN, NAN])
+    series = np.stack([first, second])[:, :, None] * [[[1.0, -10, 5]]]
+    limits = held_below(series.astype(np.float32), np.array([0.4, 1.0, 0.0]))
+    np.testing.assert_allclose(limits, [3, 60, 0])
+    found = hold(series, limits)
+    same = np.diff(found[:, :, 0], axis=1) == 0
+    np.testing.assert_array_equal(
+        same, [[True, True, False, False], [False, True, False, False]]
+    )
 
 
 def test_held_values_by_hand():
-    """Means of runs, in each series and channel alone; the first step begins one."""
-    series = np.array([[1.0, 10], [2, 20], [6, 40], [8, 80]], np.float32)
-    held = np.array([[True, False], [True, False], [True, True], [False, True]])
-    found = hold(np.stack([series, -series]), np.stack([held, held[::-1]]))
-    first = [[3, 10], [3, 140 / 3], [3, 140 / 3], [8, 140 / 3]]
-    second = [[-4.25, -15], [-4.25, -15], [-4.25, -40], [-4.25, -80]]
-    np.testing.assert_allclose(found, [first, second], rtol=1e-6)
-    nothing = hold(series[None], np.zeros((1, 4, 2), bool))
-    np.testing.assert_array_equal(nothing, series[None])
+    """Means of runs, in each series and channel alone; a step that just fits is in."""
+    first = np.array([[1.0, 10], [2, 20], [6, 40], [8, 85]])
+    second = np.array([[8.0, -85], [6, -40], [6, -20], [NAN, NAN]])
+    series = np.stack([first, second]).astype(np.float32)
+    found = hold(series, np.array([2.0, 20.0], np.float32))
+    expected = [
+        [[1.5, 70 / 3], [1.5, 70 / 3], [7, 70 / 3], [7, 85]],
+        [[20 / 3, -85], [20 / 3, -30], [20 / 3, -30], [NAN, NAN]],
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert found.dtype == np.float32
+    one = hold(series, np.array([0.0, 20.0], np.float32))
+    np.testing.assert_array_equal(one[:, :, 0], series[:, :, 0])
+    np.testing.assert_array_equal(one[:, :, 1], found[:, :, 1])
 
 
-def test_model_space_with_held_values_there_and_back():
-    """[values, companions, validity]; a run doesn't go on beyond the series' end."""
-    first = np.array([[0.0, 0], [1, 0], [4, 0], [4, 8]])
-    second = np.array([[4.0, 2], [2, 2]])
-    examples = from_list([first, second])
-    normalizer = Normalizer.fit(examples, "min_max")
-    z = to_model_space(examples, normalizer, True, (0, 1))
-    np.testing.assert_array_equal(
-        z[0, :, 2:], [[-1, -1, 1], [-1, 1, 1], [-1, 1, 1], [1, -1, 1]]
+def test_generated_series_stand_still_up_to_their_end():
+    """Data units: the second channel is held up to 1.5, and clipped before."""
+    normalizer = Normalizer(
+        *(np.array(x, np.float32) for x in ([0, 1], [1, 2], [-9, -9], [9, 6])),
+        held_below=np.array([0, 1.5], np.float32),
     )
-    np.testing.assert_array_equal(
-        z[1, :, 2:], [[-1, -1, 1], [-1, 1, 1]] + 2 * [[-1, 1, -1]]
-    )
-    z[1, 2:, 1] = 0.9  # what is generated after the end doesn't count
-    back, lengths = from_model_space(z, normalizer, True, held=(0, 1))
-    assert lengths.tolist() == [4, 2]
-    np.testing.assert_array_equal(back, examples.series)
-    noisy = z.copy()
-    noisy[0, :, 1] = [-1.0, -0.9, -0.8, 1.0]  # 0, .4 and .8 in data units
-    noisy[0, :, 2:4] *= 0.1
-    back, _ = from_model_space(noisy, normalizer, True, held=(0, 1))
-    np.testing.assert_allclose(back[0, :, 1], [0.4, 0.4, 0.4, 8], rtol=1e-5)
-    assert len({*back[0, :3, 1]}) == 1
-    np.testing.assert_allclose(back[0, :, 0], [0, 1, 4, 4], atol=1e-6)
+    z = np.array([[0, 0, 1], [0.1, 0.5, 1], [0.2, 3.0, 1], [0.3, 2.2, 1], [0, 9, -1]])
+    series, lengths = from_model_space(z[None], normalizer, ragged=True, clip=True)
+    assert lengths.tolist() == [4]
+    np.testing.assert_allclose(series[0, :4, 0], [0, 0.1, 0.2, 0.3])
+    np.testing.assert_allclose(series[0, :4, 1], [1.5, 1.5, 5.7, 5.7], rtol=1e-6)
+    assert series[0, 2, 1] == series[0, 3, 1] and np.isnan(series[0, 4]).all()
 
 
 def test_model_of_fixed_length_refuses_ragged_series():

@@ -18,13 +18,13 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from pandas import DataFrame
 
 import l2d_jax
-from l2d_jax import configs, parallel, results, run
+from l2d_jax import configs, results, run
 from l2d_jax.checkpoints import load_model
 from l2d_jax.configs import base, resolve
 from l2d_jax.data import Normalizer, load_splits, read_array
 from l2d_jax.logbook import rows
 from l2d_jax.samples import read_npz
-from l2d_jax.types import Examples, InputError, Splits
+from l2d_jax.types import Examples, Form, InputError, Splits
 from l2d_jax.variants import VARIANTS
 from l2d_jax.workdir import make_workdir
 
@@ -449,26 +449,47 @@ def test_outliers_are_noted():
     assert "all between -9999 and 0.99" in found[0]
 
 
-def test_channels_that_stand_still_have_a_companion(monkeypatch):
+def test_samples_repeat_the_value_before_as_often_as_the_series_do(tmp_path):
+    """Through a workdir, where it can be switched off without training again."""
     rng = np.random.default_rng(0)
     series = rng.uniform(size=(50, 24, 3)).astype(np.float32)
-    series[:, :, 1] = np.repeat(series[:, :12, 1], 2, axis=1)  # at 12 of 23 steps
-    said = []
-    monkeypatch.setattr(parallel, "say", said.append)
-    config = configs.load("ar1").get_config()
-    task = run.prepare(configs.resolve(config), splits_of(series))
-    assert task.layout.held == (1,) and task.layout.shape == (24, 4)
-    note = "data: steps that repeat the value before, modelled in 'b'"
-    assert note in said
-    expected = np.tile([-1.0, 1.0], 12)
-    np.testing.assert_array_equal(task.series[:5][:, :, 3], [expected] * 5)
-    said.clear()
-    for never in ({"variant": "gaussian"}, {"data": {"repeats_from": 12.5 / 23}}):
-        config = configs.load("ar1").get_config()
-        config.update(never)
-        task = run.prepare(configs.resolve(config), splits_of(series))
-        assert task.layout.held == () and task.series.shape == (50, 24, 3)
-        assert note not in said
+    for t in range(1, 24):
+        same = rng.uniform(size=50) < 0.6
+        series[same, t, 1] = series[same, t - 1, 1]
+    share = (np.diff(series[:, :, 1], axis=1) == 0).mean()
+    assert 0.55 < share < 0.65
+    config = base.with_argument(configs.own.get_config(), "smoke")
+    model = l2d_jax.fit(series, config=config, workdir=tmp_path)
+    key = jax.random.key(1)
+    x = model.sample(key, 1_000)
+    repeats = (np.diff(x, axis=1) == 0).mean(axis=(0, 1))
+    np.testing.assert_allclose(repeats, [0, share, 0], atol=0.02)
+    np.testing.assert_array_equal(l2d_jax.load(tmp_path).sample(key, 1_000), x)
+    config.sampling.repeats_from = 0.7
+    free = l2d_jax.fit(series, config=config, workdir=tmp_path)
+    y = free.sample(key, 1_000)
+    assert not (np.diff(y, axis=1) == 0).any()
+    np.testing.assert_array_equal(y[:, :, [0, 2]], x[:, :, [0, 2]])
+    limit = model.normalizer.held_below[1]
+    assert (np.abs(np.diff(y[:, :, 1], axis=1)) <= limit).mean() == repeats[1]
+    jax.tree.map(np.testing.assert_array_equal, free.params, model.params)
+
+
+def test_which_channels_stand_still():
+    series = np.zeros((4, 5, 3), np.float32)
+    series[:, ::2] = 1.0
+    series[:, 1:4, 1:] = 7.0  # at 2 of 4 steps
+    splits = splits_of(series)
+    for least, expected in ((0.5, [0, 0.5, 0.5]), (0.51, [0, 0, 0]), (1.0, [0, 0, 0])):
+        np.testing.assert_array_equal(
+            run.held_shares(splits.train, splits, least), expected
+        )
+    whole = splits._replace(form=Form(".csv", ("int64", "float64", "int64")))
+    found = run.held_shares(whole.train, whole, 0.5)
+    np.testing.assert_array_equal(found, [0, 0.5, 0])
+    (note,) = run.standing(("a", "b", "c"), found)
+    assert note.startswith("steps that repeat the value before") and "'b' (50%)" in note
+    assert "'a'" not in note and "'c'" not in note
 
 
 @pytest.mark.parametrize(("steps", "channels"), [(4, 8), (3, 8)])

@@ -28,6 +28,9 @@ class Normalizer:
     scale: Any
     low: Any  # of the training values
     high: Any
+    # Differences from step to step of generated series that are none; of all channels,
+    # or [C].
+    held_below: Any = 0.0
 
     @classmethod
     def fit(

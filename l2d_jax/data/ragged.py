@@ -1,10 +1,9 @@
 """Series of different lengths, for networks that work on arrays of one shape.
 
 In data units NaN marks what lies after a series' end. In model space a ragged set has
-one channel more, its last, the validity: +1 inside the series and -1 after its end,
-where the other channels repeat the last value. A generated series ends at the likeliest
-step down of its validity. Before it come the companions of channels whose values are
-held (`repeats`).
+one channel more, the validity: +1 inside the series and -1 after its end, where the
+other channels repeat the last value. A generated series ends at the likeliest step
+down of its validity.
 """
 
 import math
@@ -17,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from l2d_jax.data.normalizer import Normalizer
-from l2d_jax.data.repeats import companions, hold
+from l2d_jax.data.repeats import hold
 from l2d_jax.types import (
     Examples,
     InputError,
@@ -74,16 +73,12 @@ def to_list(series: SeriesBatch, lengths: Lengths) -> list[Float[np.ndarray, "_ 
 
 
 def to_model_space(
-    examples: Examples,
-    normalizer: Normalizer,
-    ragged: bool,
-    held: tuple[int, ...] = (),
+    examples: Examples, normalizer: Normalizer, ragged: bool
 ) -> Float[np.ndarray, "N L D"]:
-    """Normalised float32 series: C channels, companions of those `held`, validity.
+    """Normalised float32 series; D = C, or C + 1 with the validity where ragged.
 
-    The last of these where ragged, so that D = C + len(held) + ragged. Missing values
-    stay NaN, and so do companions beside one. Where a series has no value at a step,
-    neither has the validity.
+    Missing values stay NaN. Where a series has no value at a step, neither has the
+    validity.
 
     Raises:
       InputError: series of different lengths, and not ragged.
@@ -96,18 +91,15 @@ def to_model_space(
                 f"series of {lengths.min()} to {lengths.max()} steps given to a model "
                 f"of fixed length {series.shape[1]}: bring them to one length"
             )
-    z = np.asarray(normalizer.normalize(series), np.float32)
-    bits = companions(series[:, :, list(held)]).astype(np.float32)
-    z = np.concatenate([z, bits], axis=-1)
-    if not ragged:
-        return z
+        return np.asarray(normalizer.normalize(series), np.float32)
     steps = np.arange(series.shape[1])
     source = np.minimum(steps[None, :], lengths[:, None] - 1)
-    z = np.take_along_axis(z, source[:, :, None], axis=1)
+    held = np.take_along_axis(series, source[:, :, None], axis=1)
+    z = normalizer.normalize(held)
     validity = np.where(inside(lengths, len(steps)), 1.0, -1.0)
-    unknown = inside(lengths, len(steps)) & np.isnan(series).all(axis=2)
+    unknown = inside(lengths, len(steps)) & np.isnan(held).all(axis=2)
     validity[unknown] = np.nan
-    return np.concatenate([z, validity[:, :, None]], axis=-1, dtype=np.float32)
+    return np.concatenate([z, validity[:, :, None]], axis=-1).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -121,13 +113,12 @@ class ModelSpace:
     examples: Examples
     normalizer: Normalizer
     ragged: bool
-    held: tuple[int, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(N, L, D)."""
         count, length, channels = self.examples.series.shape
-        return count, length, channels + len(self.held) + self.ragged
+        return count, length, channels + self.ragged
 
     def __getitem__(
         self, index: slice | Int[np.ndarray, "*shape"]
@@ -138,7 +129,7 @@ class ModelSpace:
         series, lengths, _ = self.examples
         flat = index.reshape(-1)
         rows = Examples(series[flat], lengths[flat])
-        z = to_model_space(rows, self.normalizer, self.ragged, self.held)
+        z = to_model_space(rows, self.normalizer, self.ragged)
         return z.reshape(*index.shape, *z.shape[1:])
 
     def digest(self) -> int:
@@ -155,32 +146,30 @@ def from_model_space(
     ragged: bool,
     min_length: int = 1,
     *,
-    held: tuple[int, ...] = (),
     clip: bool = False,
 ) -> tuple[SeriesBatch, Lengths]:
     """Series [N, L, C] in data units, NaN after the end, and their lengths.
 
+    Where the normaliser says so (`held_below`), they stand still.
+
     Args:
-      z: as `to_model_space` makes them.
+      z: D = C, or C + 1 with the validity where ragged.
       min_length: no series is taken to be shorter, 1..L.
-      held: channels with companions: where these are above 0, the value is held.
       clip: to the range of the training values, which rounding can leave.
     """
     z = np.asarray(z, dtype=np.float32)
     num_series, length, _ = z.shape
+    values = z[:, :, :-1] if ragged else z
     host = on_host(normalizer)
-    num_channels = len(host.shift)
-    series = np.array(host.denormalize(z[:, :, :num_channels]))
+    series = np.asarray(host.denormalize(values))
     if clip:
         series = np.clip(series, host.low, host.high)
     lengths = np.full(num_series, length)
     if ragged:
         lengths = likeliest_lengths(z[:, :, -1], min_length=min_length)
-    within = inside(lengths, length)[:, :, None]
-    if held:
-        bits = z[:, :, num_channels : num_channels + len(held)]
-        series[:, :, held] = hold(series[:, :, held], within & (bits > 0.0))
-    return np.where(within, series, np.float32(np.nan)), lengths
+        series[~inside(lengths, length)] = np.nan
+    limits = np.broadcast_to(host.held_below, series.shape[2:])
+    return hold(series, limits), lengths
 
 
 def likeliest_lengths(
