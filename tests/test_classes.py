@@ -6,16 +6,22 @@ import numpy as np
 import pytest
 
 from l2d_jax.data.public import synthetic
+from l2d_jax.metrics import classes, evaluate
 from l2d_jax.metrics.about import SCORES
 from l2d_jax.metrics.classes import (
     Labelled,
+    Repeat,
+    Trio,
     accuracies,
     class_scores,
+    compare,
     dropped_classes,
+    dropped_score,
     hold_out,
+    learn,
     total_variation,
 )
-from l2d_jax.metrics.representations import train_classifier
+from l2d_jax.metrics.representations import Classifier, train_classifier
 
 # --- hand-made sets: class k has k + 1 waves, of random phase -------------------------
 
@@ -204,6 +210,83 @@ def test_accuracies_by_hand():
     )
     plain, balanced = accuracies(classifier, test)
     assert plain == 4 / 5 and balanced == (1 + 1 / 2) / 2
+
+
+def numbered_classifier(number):
+    """One that tells nothing but a class of this number."""
+    return Classifier(np.array([number]), np.zeros((1, 1)), np.zeros(1))
+
+
+def test_who_learns_from_what(monkeypatch):
+    """Of 30 real and 20 generated series, told by the only feature that they have."""
+    learned, asked = [], []
+
+    def learn(rng, labelled):
+        learned.append(set(labelled.features[:, 0].tolist()))
+        return numbered_classifier(len(learned) - 1)
+
+    def classify(classifier, features):
+        asked.append((classifier.classes.item(), set(features[:, 0].tolist())))
+        return np.zeros(len(features), int)
+
+    monkeypatch.setattr(classes, "learn", learn)
+    monkeypatch.setattr(classes, "classify", classify)
+    real = Labelled(np.arange(30.0)[:, None], np.arange(30) % 2)
+    test = Labelled(np.arange(100.0, 105.0)[:, None], np.zeros(5, int))
+    generated = np.arange(200.0, 220.0)[:, None]
+    compare(np.random.default_rng(0), real, test, generated, None, 2)
+    everything, half, made, equal = learned
+    assert everything == {*range(30)} and made == {*range(200, 220)}
+    assert len(equal) == 20 and len(half) == 10 and half < equal < everything
+    (judge, judged), (_, other), (_, part), *tests = asked
+    assert judge == 0 and judged == made
+    assert [number for number, _ in asked] == [0, 1, 1, 2, 3]
+    assert len(other) == 10 and other < everything and not other & half
+    assert len(part) == 10 and part < made
+    assert [rows for _, rows in tests] == [{*range(100, 105)}] * 2
+
+
+def test_a_classifier_learns_from_some_of_very_many(monkeypatch):
+    learned = []
+
+    def train_classifier(features, labels):
+        learned.append((features[:, 0].tolist(), labels.tolist()))
+        return numbered_classifier(0)
+
+    monkeypatch.setattr(classes, "train_classifier", train_classifier)
+    monkeypatch.setattr(classes, "MAX_SERIES", 8)
+    real = Labelled(np.arange(30.0)[:, None], 100 + np.arange(30))
+    learn(np.random.default_rng(0), real)
+    ((rows, labels),) = learned
+    assert len(set(rows)) == 8 and max(rows) > 8
+    assert labels == [100 + row for row in rows]
+
+
+def test_classes_are_dropped_where_more_than_half_of_the_repeats_say_so():
+    ones = Trio(1.0, 1.0, 1.0)
+    repeats = [
+        Repeat(10, (np.ones(3, int),) * 2, ones, ones, np.array(found), ones, ones)
+        for found in ([0, 1], [0, 1], [1], [2])
+    ]
+    score = dropped_score(repeats, 3, ("x", "y", "z"))
+    assert score["classes"] == [1]
+    assert score["warning"].startswith("1 of 3 classes")
+    assert score["warning"].endswith(": y")
+
+
+def test_evaluate_takes_the_labels_of_generated_series():
+    """All of the first class, of shares .5, .3 and .2, whatever they look like."""
+    generated, _ = waves(2, 100, 60, 40)
+    names = np.array(["one", "three", "two"])
+    options = {"metrics": ["classes"], "num_repeats": 1, "labels": names[LABELS]}
+    found = evaluate(REAL, generated, generated_labels=["one"] * 200, **options)
+    # A fifth of each real class is held out.
+    distance = found["class_histogram_distance"]
+    assert distance["shares"]["generated"] == [1.0, 0.0, 0.0]
+    assert distance["mean"] == pytest.approx(0.5, abs=0.01)
+    assert found["dropped_classes"]["warning"].endswith(": three, two")
+    told = evaluate(REAL, generated, **options)["class_histogram_distance"]
+    assert told["mean"] < 0.1
 
 
 # --- what is undefined, and errors ----------------------------------------------------

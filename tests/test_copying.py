@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from l2d_jax.metrics import evaluate
+from l2d_jax.metrics import copying, evaluate
 from l2d_jax.metrics.about import SCORES, verdict
 from l2d_jax.metrics.copying import MAX_COMPARED, drift, privacy_scores, stand_ins
 
@@ -80,6 +80,25 @@ def test_no_drift_where_there_is_none():
     assert drift(gaussians(0, 100), gaussians(1, 100, shift=2.0), seed=0)
 
 
+@pytest.mark.parametrize("told", [70, 72])
+def test_drift_begins_at_four_standard_deviations(told):
+    """At .5 + 4 * .5 / sqrt(100) = .7 of all points nearest to one of their own set."""
+    own, others, shared = np.split(10.0 * np.arange(100), [told // 2, told])
+    one = np.concatenate([own, own + 1.0, shared])[:, None]
+    other = np.concatenate([others, others + 1.0, shared + 1.0])[:, None]
+    assert len(one) == len(other) == 100
+    found = drift(one, other, seed=0)
+    assert ("tells 72% of them apart" in found) == bool(found) == (told == 72)
+
+
+def test_drift_is_looked_for_among_some(monkeypatch):
+    """Of 16 points no share is too large: .5 + 4 * .5 / sqrt(16) = 1."""
+    sets = gaussians(0, 100), gaussians(1, 100, shift=9.0)
+    assert drift(*sets, seed=0)
+    monkeypatch.setattr(copying, "MAX_COMPARED", 16)
+    assert not drift(*sets, seed=0)
+
+
 def test_a_stand_in_is_not_its_own_neighbour():
     points = np.array([[0.0], [1.0], [3.0], [3.0]])
     assert stand_ins(points, seed=0).tolist() == [[1, 3], [1, 2], [0, 2], [0, 2]]
@@ -100,6 +119,32 @@ def test_scores_by_hand():
     assert scores["distance_ratio"]["floor"]["mean"] == pytest.approx(2 / 11)
 
 
+def test_privacy_loss_is_what_training_series_score_less():
+    """Beside copies these score 0, and others are told from them."""
+    loss = privacy_scores(TRAIN, HELD_OUT, TRAIN)["privacy_loss"]
+    assert loss["parts"]["train"] == 0.0
+    assert loss["mean"] == loss["parts"]["held_out"] > 0.3
+    assert loss["floor"]["mean"] == 0.0
+
+
+def test_sets_of_unequal_size():
+    scores, again, other = (
+        privacy_scores(TRAIN, HELD_OUT[:250], FRESH[:90], seed=seed)
+        for seed in (1, 1, 2)
+    )
+    for name in ("exact_copies", "closest_record", "distance_ratio"):
+        assert scores[name]["num_samples"] == 90
+        assert scores[name]["floor"]["num_samples"] == 250
+    assert scores == again
+    for name, n in (
+        ("closer_to_train", 250),
+        ("membership_inference", 250),
+        ("privacy_loss", 90),
+    ):
+        assert scores[name]["num_samples"] == scores[name]["floor"]["num_samples"] == n
+        assert scores[name]["mean"] != other[name]["mean"], "other series are drawn"
+
+
 @pytest.mark.parametrize(
     ("generated", "expected"), [(FRESH, "as real"), (TRAIN[:200], "worse")]
 )
@@ -108,6 +153,10 @@ def test_shares_are_judged_by_what_chance_gives(generated, expected):
     for name in ("closer_to_train", "membership_inference"):
         score = scores[name]
         assert verdict(score, SCORES[name].best) == expected
+        # 95 % of a Gaussian lie within 1.96.
+        reach = 1.96 * score["floor"]["chance_sd"]
+        expected_interval = pytest.approx([0.5 - reach, 0.5 + reach], rel=1e-4)
+        assert score["floor"]["interval"] == expected_interval
         # 99 % of a Gaussian lie within 2.5758 standard deviations.
         for sds, found in ((2.57, "as real"), (2.58, "worse"), (-2.58, "lower")):
             at = {**score, "mean": 0.5 + sds * score["floor"]["chance_sd"]}

@@ -1,6 +1,7 @@
 """Windows, scaling, ragged lengths, batches: with answers known before."""
 
 import sys
+import zlib
 from collections import Counter
 
 import jax
@@ -23,6 +24,7 @@ from l2d_jax.types import Examples, InputError, is_ragged
 
 NAN = np.nan
 normalizer_module = sys.modules["l2d_jax.data.normalizer"]
+ragged_module = sys.modules["l2d_jax.data.ragged"]
 
 
 def equal_length(series) -> Examples:
@@ -221,6 +223,21 @@ def test_a_series_far_longer_than_the_others_is_refused_before_memory_is_taken()
         from_list([*ramps([3, 3]), long, *ramps([3] * 127)])
 
 
+@pytest.mark.parametrize(("count", "refused"), [(16, False), (17, True)])
+def test_padding_may_take_some_times_as_much(monkeypatch, count, refused):
+    """One of 50 steps, the rest of 2: 50 N, and 10 times 48 + 2 N; 800 both for 16."""
+    monkeypatch.setattr(ragged_module, "MAX_PADDED", 0)
+    monkeypatch.setattr(ragged_module, "MAX_PADDING", 10)
+    series = ramps([50, *[2] * (count - 1)])
+    if refused:
+        with pytest.raises(InputError, match=r"series 0 .* has 50 steps"):
+            from_list(series)
+    else:
+        assert from_list(series).series.shape == (count, 50, 2)
+    monkeypatch.setattr(ragged_module, "MAX_PADDED", count * 50 * 2)
+    from_list(series)
+
+
 def test_model_space_by_hand():
     examples = from_list(ramps([3, 2]))
     normalizer = Normalizer.fit(examples, "min_max")
@@ -263,6 +280,30 @@ def test_model_space_row_by_row_is_that_of_all(ragged):
     index = np.array([[3, 0, 1], [2, 2, 1]])
     np.testing.assert_array_equal(rows[index], everything[index])
     np.testing.assert_array_equal(rows[:], everything)
+
+
+def test_digest_is_that_of_all_rows_at_once(monkeypatch):
+    examples = from_list(ramps([5, 3, 4, 5, 2]))
+    normalizer = Normalizer.fit(examples)
+    everything = to_model_space(examples, normalizer, True)
+    monkeypatch.setattr(ragged_module, "DIGEST_ROWS", 2)
+    found = ModelSpace(examples, normalizer, True).digest()
+    assert found == zlib.crc32(everything.tobytes())
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+def test_what_leaves_the_range_is_clipped_where_asked(ragged):
+    """Channels span 0 to 4 and 0 to 40; in model space -1 to 1, and 2 is beyond."""
+    normalizer = Normalizer.fit(equal_length(ramps([5, 5])), "min_max")
+    z = np.array([[[-2.0, 0.5], [2.0, 3.0], [0.5, -1.5]]], np.float32)
+    end = np.array([[[1.0], [1.0], [-1.0]]], np.float32)
+    z = np.concatenate([z, end], axis=2) if ragged else z
+    whole, _ = from_model_space(z, normalizer, ragged)
+    series, _ = from_model_space(z, normalizer, ragged, clip=True)
+    last = [NAN, NAN] if ragged else [3, -10]
+    np.testing.assert_array_equal(whole[0], [[-2, 30], [6, 80], last])
+    last = [NAN, NAN] if ragged else [3, 0]
+    np.testing.assert_array_equal(series[0], [[0, 30], [4, 40], last])
 
 
 def test_fixed_length_there_and_back():

@@ -294,6 +294,21 @@ def test_real_windows(reference_dir):
 # --- sizes and errors -----------------------------------------------------------------
 
 
+def test_each_score_is_that_of_its_function():
+    """Of points and others, half as wide: no score is the same the other way round."""
+    real, generated = gaussians(0, 200, 2), 0.5 + 0.5 * gaussians(1, 200, 2)
+    expected = {
+        **precision_and_density(real, generated, k=3),
+        "recall": recall(real, generated, k=3),
+        "coverage": coverage(real, generated, k=3),
+        "alpha_precision": alpha_precision(real, generated),
+        "beta_recall": beta_recall(real, generated, k=3),
+    }
+    assert fidelity(real, generated, k=3) == expected
+    swapped = fidelity(generated, real, k=3)
+    assert all(abs(swapped[name] - score) > 0.01 for name, score in expected.items())
+
+
 def test_sets_are_cut_to_one_size_at_random():
     real, generated = gaussians(0, 300, 2), gaussians(1, 60, 2)
     one = fidelity(real, generated)

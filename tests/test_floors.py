@@ -7,7 +7,7 @@ import pytest
 
 from l2d_jax.metrics import METRICS, evaluate
 from l2d_jax.metrics.about import SCORES
-from l2d_jax.metrics.floors import choose, summary, with_floor
+from l2d_jax.metrics.floors import choose, summary, with_floor, with_floors
 
 
 def numbered(n, first=0.0):
@@ -34,6 +34,8 @@ def test_halves_are_disjoint_and_the_whole_is_everything():
         assert len(one) == len(other) == 10 and not one & other
         assert one == again and part < generated and len(part) == 10
     assert len({frozenset(one) for one, _ in halves}) == 3, "the same half each time"
+    parts = {frozenset(part) for _, part in halves[1::2]}
+    assert len(parts) == 3, "the same generated ones each time"
     assert len(scores["floor"]["values"]) == 3
     assert abs(scores["at_floor_size"]["mean"] - 100.0) < 10.0
 
@@ -49,6 +51,25 @@ def test_the_larger_set_is_drawn_anew_in_each_repeat():
     scores = with_floor(measure)(numbered(30), numbered(8), num_repeats=4)
     assert sizes == {(8, 8), (4, 4)} and len(scores["values"]) == 4
     assert len({one for one in seen if len(one) == 8}) == 4
+
+
+def test_of_very_many_series_so_many_are_drawn_anew_in_each_repeat():
+    calls = []
+
+    def measures(real, generated):
+        calls.append((set(real[:, 0, 0].tolist()), set(generated[:, 0, 0].tolist())))
+        return {"score": 0.0}
+
+    metrics = with_floors(measures, max_series=12)
+    score = metrics(numbered(30), numbered(40, first=100.0), num_repeats=3)["score"]
+    assert score["num_samples"] == 12 and score["floor"]["num_samples"] == 6
+    whole, halves = calls[::3], calls[1::3] + calls[2::3]
+    assert {len(side) for call in whole for side in call} == {12}
+    assert {len(side) for call in halves for side in call} == {6}
+    for side in (0, 1):
+        assert len({frozenset(call[side]) for call in whole}) == 3
+    few = with_floors(measures, max_series=50)(numbered(30), numbered(40))["score"]
+    assert few["num_samples"] == 30
 
 
 def test_scores_depend_on_the_seed_alone():

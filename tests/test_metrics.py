@@ -4,6 +4,7 @@ import importlib
 import itertools
 import json
 import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,15 @@ import optax
 import pytest
 from pandas import DataFrame
 
-from l2d_jax.metrics import GROUPS, METRICS, check_whole, evaluate, frechet
+from l2d_jax.metrics import (
+    GROUPS,
+    METRICS,
+    check_names,
+    check_whole,
+    evaluate,
+    frechet,
+    warn_of_few,
+)
 from l2d_jax.metrics.about import SCORES
 from l2d_jax.metrics.context_fid import (
     ENCODER,
@@ -33,7 +42,7 @@ from l2d_jax.metrics.context_fid import (
     training_series,
 )
 from l2d_jax.metrics.floors import summary
-from l2d_jax.metrics.frechet import frechet_distance
+from l2d_jax.metrics.frechet import frechet_distance, halves_and_whole
 from l2d_jax.metrics.table import table
 from l2d_jax.models import TS2Vec
 from l2d_jax.types import InputError
@@ -82,6 +91,22 @@ def test_covariance_of_several_blocks():
     x[:, 1] -= 2.0 * x[:, 0]
     expected = np.cov(x, rowvar=False)
     np.testing.assert_allclose(frechet.covariance(x), expected, rtol=1e-10)
+
+
+def test_the_mean_of_many_rows_in_float32():
+    """Which float32 itself would get to three digits."""
+    x = np.random.default_rng(0).random((200_000, 2), np.float32)
+    expected = [math.fsum(column) / len(x) for column in x.T.tolist()]
+    np.testing.assert_allclose(frechet.mean(x), expected, rtol=1e-12)
+
+
+def test_halves_are_drawn_at_random_of_both_sets():
+    """Of 0 to 1 in order, the first and the last half would be 1/4 apart."""
+    x = np.linspace(0.0, 1.0, 2000)[:, None]
+    whole, floor, at_floor_size = halves_and_whole(np.random.default_rng(0), x, x)
+    assert whole == pytest.approx(0.0, abs=1e-12)
+    for score in (floor, at_floor_size):
+        assert 0.0 < score < 0.005
 
 
 def test_frechet_distance_with_more_dimensions_than_samples():
@@ -262,6 +287,36 @@ def test_encoded_crop_is_that_of_the_exact_slice(monkeypatch):
         np.testing.assert_allclose(z[:length], exact, atol=1e-6)
 
 
+class Echo:
+    """Says of each step what it is, and NaN where it is hidden or beyond the crop."""
+
+    @staticmethod
+    def apply(params, x, visible, inside):
+        return jnp.where((visible & inside)[:, None], x, NAN)
+
+
+def test_crops_are_compared_where_they_overlap(monkeypatch):
+    """Nothing masked or dropped: a step of both crops against itself, times 1 / .9."""
+    monkeypatch.setattr(context_fid_module, "ENCODER", Echo)
+    monkeypatch.setattr(
+        jax.random, "bernoulli", lambda key, p, shape: jnp.full(shape, True)
+    )
+    batch = np.random.default_rng(0).standard_normal((4, 6, 3)).astype(np.float32)
+
+    @jax.jit
+    def loss_and_crops(key, batch):
+        crop_key, *_ = jax.random.split(key, 3)
+        crops = random_crops(crop_key, batch_size=4, num_steps=6, length=6)
+        return contrastive_loss({}, key, batch), crops.second, crops.overlap
+
+    for seed in range(6):
+        loss, starts, overlap = loss_and_crops(jax.random.key(seed), batch)
+        pairs = zip(batch, starts.tolist(), strict=True)
+        z = np.stack([np.roll(one, -start, axis=0) for one, start in pairs]) / 0.9
+        expected = loss_of(z, z, overlap)
+        assert float(loss) == pytest.approx(float(expected), rel=1e-5)
+
+
 # --- what is trained on ---------------------------------------------------------------
 
 
@@ -305,6 +360,11 @@ def test_length_of_training(monkeypatch, num_series, num_iterations):
     assert rows.shape == (3, num_iterations, 8)
     data = [*map(bytes, rows), *map(bytes, np.asarray(jax.random.key_data(keys)))]
     assert len(set(data)) == 6, "repeats share their randomness"
+    other_keys, other_rows = train_encoders(
+        np.zeros((num_series, 50, 2)), num_repeats=3, seed=1
+    )
+    assert (rows != other_rows).any()
+    assert (jax.random.key_data(keys) != jax.random.key_data(other_keys)).all()
     fewer, _ = train_encoders(np.zeros((num_series, 50, 2)), num_repeats=2, seed=0)
     assert (jax.random.key_data(fewer) == jax.random.key_data(keys)[:2]).all()
 
@@ -650,6 +710,35 @@ def test_scores_without_words_have_a_heading_of_their_own():
     ]
 
 
+def test_a_table_by_hand():
+    scores = {
+        "pca_fid": {
+            "mean": 0.123456,
+            "interval": [0.1, 0.15],
+            "values": [0.12],
+            "at_floor_size": {"mean": 0.3, "values": [0.3]},
+            "floor": {"mean": 0.0000441, "values": [0.0000441]},
+            "note": "so it is",
+            "warning": "beware",
+        },
+        "mine": {"mean": None, "undefined": "no reason", "note": "so it is"},
+    }
+    header, *lines = table(scores).splitlines()
+    assert [line.split() for line in lines] == [
+        ["Other", "judges"],
+        ["PCA-FID", "0.1235", "0.1", "to", "0.15", "0.3", "4.41e-05"],
+        ["Other", "scores"],
+        ["mine", "-", "undefined:", "no", "reason"],
+        ["NOTE:", "so", "it", "is"],
+        ["WARNING:", "beware"],
+    ]
+    # Each cell stands below the name of its column.
+    columns = re.split(r"\s{2,}", header.strip())
+    assert columns == ["value", "95 % interval", "at floor's size", "floor"]
+    for name, cell in zip(columns, ("0.1235", "0.1 to", "0.3", "4.41"), strict=True):
+        assert header.rindex(name) == lines[1].rindex(cell)
+
+
 def test_every_metric_has_words():
     families = {name: about.family for name, about in SCORES.items()}
     assert set(GROUPS) < set(families.values())
@@ -675,6 +764,34 @@ def test_every_metric_is_computed_by_default(monkeypatch):
     }
     assert "only 16 series" in scores["context_fid"]["warning"]
     assert "takes 321 or more" in scores["context_fid"]["warning"]
+    # From one look at the clock to the next it is 6 s; two of a group took half each.
+    told, clock = [], itertools.count(0.0, 6.0)
+    monkeypatch.setattr("l2d_jax.metrics.time.perf_counter", clock.__next__)
+    found = evaluate(GOOD, GOOD, metrics=["pca_fid", "privacy"], announce=told.append)
+    assert told == ["pca_fid, 1 of 2", "privacy, 2 of 2"]
+    assert [score["seconds"] for score in found.values()] == [6.0, 3.0, 3.0]
     assert [*evaluate(GOOD, GOOD, metrics=["pca_fid", "classes"])] == [
         *("pca_fid", "classes_0", "classes_1")
     ]
+
+
+def test_names_are_taken_once():
+    assert check_names(["pca_fid", "privacy", "pca_fid"]) == ["pca_fid", "privacy"]
+    assert check_names(["privacy", "all"]) == [
+        "privacy",
+        *METRICS,
+        *(name for name in GROUPS if name != "privacy"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("num_series", "few", "little"),
+    [(99, True, True), (100, False, True), (320, False, True), (321, False, False)],
+)
+def test_few_series_are_warned_of(num_series, few, little):
+    """Below 100 the first score, and Context-FID up to its 320 features."""
+    scores = {"pca_fid": {"warning": "copies"}, "context_fid": {}}
+    warn_of_few(scores, num_series)
+    first = scores["pca_fid"]["warning"]
+    assert first.endswith("copies") and ("every score says little" in first) == few
+    assert ("takes 321 or more" in scores["context_fid"].get("warning", "")) == little

@@ -1253,6 +1253,17 @@ def test_arrays_that_fail(given, says):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(("span", "fits"), [(1000, True), (998, False)])
+def test_float32_must_tell_a_thousand_levels_apart(span, fits):
+    """It has every other whole number from 2^24 on, so that an odd one is 1 off."""
+    series = 2.0**24 + np.array([0.0, 1.0, span])
+    if fits:
+        read_array(series)
+    else:
+        with pytest.raises(InputError, match="varies by 998 "):
+            read_array(series)
+
+
 def test_npz_with_all_that_it_may_hold(tmp_path):
     np.savez(
         tmp_path / "x.npz",

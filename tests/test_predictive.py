@@ -108,6 +108,48 @@ def test_each_learns_from_what_it_should():
     assert len(asked["floor"]) == 6 and not asked["floor"] & seen["floor"]
 
 
+def what_is_asked(monkeypatch):
+    """Lists the networks and lessons of each score from now on; none is trained."""
+    asked = []
+
+    def teach(task, repeats, data, *, seed):
+        asked.append((task, repeats))
+        return {name: np.zeros((len(repeats), 1)) for name in repeats[0]}
+
+    monkeypatch.setattr(predictive, "teach", teach)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("metric", "channels", "expected"),
+    [
+        (predictive_score, 6, Predictor(6, 3, published=True)),
+        (predictive_score, 40, Predictor(40, 20, published=True)),
+        (predictive_score_repaired, 6, Predictor(6, 16, published=False)),
+        (predictive_score_repaired, 40, Predictor(40, 20, published=False)),
+    ],
+)
+def test_networks_and_batches_are_as_published(monkeypatch, metric, channels, expected):
+    """5,000 batches of 128 series, and half as many units as channels."""
+    asked = what_is_asked(monkeypatch)
+    x = np.zeros((200, 2, channels), np.float32)
+    metric(x, x, num_repeats=1)
+    ((task, (lessons,)),) = asked
+    assert task == expected
+    assert lessons["whole"].seen.shape == (5000, 128)
+    assert lessons["floor"].seen.shape == (5000, 100)
+
+
+def test_repeats_and_seeds_have_batches_of_their_own(monkeypatch):
+    monkeypatch.setattr(predictive, "NUM_ITERATIONS", 2)
+    asked = what_is_asked(monkeypatch)
+    x = np.zeros((200, 2, 4), np.float32)
+    for seed in (0, 1):
+        predictive_score(x, x, num_repeats=2, seed=seed)
+    batches = [one["whole"].seen.tobytes() for _, repeats in asked for one in repeats]
+    assert len(set(batches)) == 4
+
+
 # --- the score ------------------------------------------------------------------------
 
 

@@ -70,6 +70,47 @@ def test_closest_record_by_hand():
     assert scores["held_out"]["0.5"] == 3.0
 
 
+def test_levels_of_the_closest_record():
+    distances = np.arange(201.0)[:, None] * [0.5, 1.0]
+    expected = {"0.01": 1.0, "0.05": 5.0, "0.25": 25.0, "0.5": 50.0}
+    scores = closest_record(2.0 * distances, distances)
+    assert scores["generated"] == pytest.approx(expected)
+    twice = {level: 2 * distance for level, distance in expected.items()}
+    assert scores["held_out"] == pytest.approx(twice)
+
+
+def test_close_is_less_than_half_as_far():
+    distances = np.array([[0.98, 2.0], [1.0, 2.0], [1.02, 2.0]])
+    assert distance_ratio(distances, distances)["count"] == 1
+
+
+@pytest.mark.parametrize("sds", [3.9, 4.1])
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        (
+            "closer_to_train",
+            "share",
+            "{:.1%} are closer to training than to held-out series "
+            "(chance: 50% +- 4.0%)",
+        ),
+        (
+            "membership_inference",
+            "auc",
+            "training series can be told from held-out ones, AUC {:.3f} "
+            "(chance: 0.5 +- 0.040)",
+        ),
+    ],
+)
+def test_the_verdict_begins_at_four_standard_deviations(name, value, says, sds):
+    none = {"count": 0, "num_samples": 100}
+    counts = {**none, "held_out": none}
+    found = {value: 0.5 + sds * 0.02, "chance_sd": 0.02}
+    verdict = copies({"exact_copies": counts, "distance_ratio": counts, name: found})
+    said = f"COPIES OF TRAINING DATA: {says.format(found[value])}"
+    assert verdict == (said if sds > 4 else None)
+
+
 def test_exact_copies_by_hand():
     train = np.array([[0.0, 0.0, 0.0, 0.0], [10.0, 0.0, 0.0, 0.0]])
     # The range is 10, so rows are the same up to 1e-4 a value, 2e-4 in all.

@@ -244,6 +244,22 @@ def test_the_period_is_no_ripple_and_no_multiple():
     assert find_period((loudness * np.sin(2 * np.pi * t / 24))[:, None]) == 24
 
 
+@pytest.mark.parametrize("period", [4, 256])
+def test_the_shortest_and_the_longest_period(period):
+    t = np.arange(256 * 300)
+    assert find_period(np.sin(2 * np.pi * t / period + 0.5)[:, None]) == period
+
+
+@pytest.mark.parametrize(("noise", "period"), [(0.7, 32), (1.4, 0)])
+def test_a_period_takes_a_correlation_of_three_tenths(noise, period):
+    """A wave of variance 1/2 in noise of .49 and of 1.96: correlations .51 and .20."""
+    t = np.arange(100_000)
+    rng = np.random.default_rng(0)
+    wave = np.sin(2 * np.pi * t / 32) + noise * rng.normal(size=100_000)
+    found = find_period(wave[:, None])
+    assert abs(found - period) <= (2 if period else 0)
+
+
 def test_short_periods_are_repeated_to_24_steps():
     t = np.arange(1_000.0)[:, None]
     assert choose_window(np.sin(2 * np.pi * t / 7))[0] == 28
@@ -262,6 +278,8 @@ def test_stride_grows_with_the_number_of_windows(monkeypatch):
     assert choose_stride([1_000_023], 24) == 1
     assert choose_stride([10_000_000], 24) == 10
     assert choose_stride([500_023, 1_500_023], 24) == 2
+    # 1,000,001 windows: series that are too short for one don't count.
+    assert choose_stride([1_000_024, *[1] * 10], 24) == 2
     monkeypatch.setattr(sys.modules["l2d_jax.data.windows"], "MAX_WINDOWS", 10)
     splits = split(recording(100), settings())
     assert any(re.match(r"stride \d+: --config", note) for note in splits.notes)

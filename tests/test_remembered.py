@@ -10,6 +10,7 @@ import pytest
 
 from l2d_jax.metrics import evaluate
 from l2d_jax.metrics import remembered as module
+from l2d_jax.metrics.recurrent import Lesson, shared, teach
 from l2d_jax.metrics.remembered import digest, make_room, remembered
 
 
@@ -114,6 +115,40 @@ def test_reading_counts_as_use(folder):
     os.utime(path, (1e9, 1e9))
     remembered(program, *ARGS)
     assert path.stat().st_mtime > 1e9
+
+
+class Nearing:
+    """A task whose `level`, some 10, goes towards 100 and back for 0, by lengths."""
+
+    def init(self, key):
+        return {"level": jax.random.normal(key) + 10.0}
+
+    def loss(self, params, series, lengths):
+        return jnp.abs(params["level"] - series[:, 0, 0] - 50.0 * (lengths - 1)).mean()
+
+    def measure(self, params, series, lengths):
+        return series[:, 0, 0] + params["level"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_networks_of_other_seeds_batches_series_or_lengths_are_others():
+    task = Nearing()
+    series = np.array([[[0.0], [0.0]], [[100.0], [0.0]]], np.float32)
+    shorter = np.where([[[False], [True]]], np.nan, series).astype(np.float32)
+
+    def level(series, batches, seed=0):
+        lesson = Lesson(np.array(batches, np.int32)[:, None], np.zeros(1, int))
+        return teach(task, [{"a": lesson}], shared(series), seed=seed)["a"].item()
+
+    found = [
+        level(series, [0, 1, 1]),
+        level(series, [0, 1, 1], seed=1),
+        level(shorter, [0, 1, 1]),
+        level(shorter, [0, 0, 1]),
+        level(shorter[::-1], [0, 0, 1]),
+    ]
+    assert len(set(found)) == 5
+    assert level(shorter, [0, 0, 1]) == found[3]
 
 
 def test_networks_that_learned_from_the_same_series_are_not_trained_again(

@@ -8,6 +8,7 @@ from sklearn.linear_model import RidgeClassifierCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from l2d_jax.metrics import representations
 from l2d_jax.metrics.about import verdict
 from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.metrics.random_convolutions import fit_kernels, transform
@@ -171,6 +172,37 @@ def test_copies_can_not_be_told():
     real = waves(0, 150, 0.5)
     score = two_sample_accuracy(real, real.copy(), num_repeats=2)
     assert abs(score["mean"] - 0.5) < 4 * 0.5 / np.sqrt(2 * 150)
+
+
+def test_which_series_are_told_apart(monkeypatch):
+    """Of 40 real and 30 generated ones 20, as if that were all that are looked at."""
+    seeds, told = [], []
+
+    def fit(series, *, seed, num_features):
+        seeds.append(seed)
+        return fit_kernels(series, seed=seed, num_features=84)
+
+    def accuracy(rng, a, b):
+        told.append((set(a[:, 0].tolist()), set(b[:, 0].tolist())))
+        return 0.5
+
+    monkeypatch.setattr(representations, "MAX_SERIES", 20)
+    monkeypatch.setattr(representations, "fit_kernels", fit)
+    monkeypatch.setattr(representations, "transform", lambda _, series: series[:, 0])
+    monkeypatch.setattr(representations, "accuracy", accuracy)
+    x, y = (np.arange(n, dtype=np.float32)[:, None, None] for n in (40, 130))
+    x, y = (np.tile(series, (1, 9, 1)) for series in (x, y[100:]))
+    score = two_sample_accuracy(x, y, num_repeats=3, seed=7)
+    assert score["num_samples"] == 20 and score["floor"]["num_samples"] == 10
+    assert len(set(seeds)) == 3 and len({seed[0] for seed in seeds}) == 1
+    whole, floor, at_floor_size = told[::3], told[1::3], told[2::3]
+    for (real, generated), (one, other), (again, part) in zip(
+        whole, floor, at_floor_size, strict=True
+    ):
+        assert len(real) == len(generated) == 20
+        assert one | other == real and len(one) == len(other) == 10
+        assert again == one and part < generated and len(part) == 10
+    assert len({frozenset(real) for real, _ in whole}) == 3
 
 
 def test_a_mixture_is_told_by_its_share():

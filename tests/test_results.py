@@ -103,6 +103,71 @@ def test_the_report_is_told_where_copies_are_searched(workdir, monkeypatch, most
     np.testing.assert_array_equal(told["train"][:, 0, 0], told["train_rows"])
 
 
+def held_out_splits():
+    """Series of two classes: 30 to learn from and 20 held out, from 100 on."""
+    train, test = examples(30), examples(20, first=100.0)
+    train = train._replace(labels=np.arange(30) % 2)
+    test = test._replace(labels=np.arange(20) // 10)
+    return splits(train, test)._replace(classes=("x", "y"))
+
+
+def test_the_report_is_told_what_is_held_out(workdir, monkeypatch):
+    told = {}
+
+    def write_report(workdir, **given):
+        told.update(given)
+        return workdir
+
+    monkeypatch.setattr(results, "write_report", write_report)
+    (workdir / "scores.json").write_text("{}")
+    given = held_out_splits()
+    results.report(workdir, config(), given)
+    assert told["real"] is told["test"] is given.test.series
+    assert told["labels"] is given.test.labels
+    assert told["train"] is given.train.series
+    results.report(workdir, config(), given._replace(test=None))
+    assert told["real"] is told["train"] is given.train.series
+    assert told["test"] is None and told["labels"] is given.train.labels
+
+
+def test_scores_are_made_of_all_that_is_known_and_once(workdir, monkeypatch):
+    told = []
+
+    def evaluate(real, generated, **given):
+        told.append({"real": real, "generated": generated, **given})
+        return {}
+
+    monkeypatch.setattr(results, "evaluate", evaluate)
+    given, c = held_out_splits(), config()
+    c.evaluation.update(num_repeats=4, seed=9)
+    results.score(workdir, c, given)
+    (found,) = told
+    assert found["real"] is given.train.series and found["test"] is given.test.series
+    assert found["labels"] is given.train.labels and found["classes"] == ("x", "y")
+    assert found["test_labels"] is given.test.labels
+    assert (found["num_repeats"], found["seed"]) == (4, 9)
+    assert len(found["generated"]) == 40
+    results.score(workdir, c, given)
+    assert len(told) == 1, "the same is scored twice"
+    # Another setting, other labels, other lengths: another score.
+    c.evaluation.seed = 10
+    results.score(workdir, c, given)
+    other = given.test._replace(labels=1 - given.test.labels)
+    results.score(workdir, c, given._replace(test=other))
+    shorter = given.train._replace(lengths=given.train.lengths - 1)
+    results.score(workdir, c, given._replace(train=shorter))
+    assert len(told) == 4
+
+
+def test_which_are_drawn_depends_on_the_seed():
+    train, c = examples(100), config(20)
+    drawn = []
+    for seed in (0, 1):
+        c.evaluation.seed = seed
+        drawn.append(real_sets(splits(train), c)[0].series[:, 0, 0].tolist())
+    assert drawn[0] != drawn[1] and drawn[0] == sorted(drawn[0])
+
+
 def test_the_commit_is_that_of_this_checkout(tmp_path, monkeypatch):
     """Installed into another project's environment, it isn't that project's."""
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(tmp_path)]

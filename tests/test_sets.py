@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from l2d_jax.metrics.sets import sets_of
+from l2d_jax.metrics.sets import rows_of, sets_of
 from l2d_jax.types import InputError
 
 SERIES = np.random.default_rng(0).uniform(-1, 3, (16, 4, 2))
@@ -78,6 +78,28 @@ def test_some_are_compared_and_all_are_searched():
     assert len(whole.train) == 20
 
 
+def test_what_is_compared_spans_0_to_1():
+    """A real series beyond it, which is only searched for copies, lies outside."""
+    rows = rows_of(20, 16, seed=2)
+    left_out = np.setdiff1d(np.arange(20), rows)
+    assert len(rows) == 16 and (np.diff(rows) > 0).all()
+    assert rows.tolist() != rows_of(20, 16, seed=1).tolist()
+    train = np.random.default_rng(1).uniform(size=(20, 3, 1))
+    train[left_out[0]] = 5.0
+    sets = sets_of(
+        train,
+        SERIES[:, :3, :1],
+        test=train + 1.0,
+        labels=np.arange(20) % 2,
+        test_labels=(np.arange(20) + 1) % 2,
+        num_series=16,
+        seed=2,
+    )
+    assert sets.train.min() == 0.0 and sets.test.max() == 1.0
+    assert sets.all_train[left_out[0]].min() > 2.0
+    assert sets.test_labels.tolist() == ((rows + 1) % 2).tolist()
+
+
 def test_indices_keep_their_names():
     sets = sets_of(SERIES, SERIES, labels=[0, 2] * 8, classes=("x", "y", "z"))
     assert sets.classes == ("x", "y", "z") and sets.labels.tolist() == [0, 2] * 8
@@ -100,6 +122,9 @@ def test_indices_keep_their_names():
         ({"labels": np.array(["a", None] * 8)}, ["labels", "object"]),
         ({"num_series": 3}, ["num_series=3", "16 or more, or 0"]),
         ({"generated": WIDE}, ["generated[3] is 1e+39 at step 1, channel 0", "drop"]),
+        ({"generated": -WIDE}, ["generated[3] is -1e+39 at step 1, channel 0", "drop"]),
+        ({"generated": SERIES[:, :0]}, ["generated[0] has shape (0, 2)", "1 or more"]),
+        ({"real": SERIES[..., :0]}, ["real[0] has shape (4, 0)", "1 or more"]),
         ({"generated": "g.npy"}, ["generated is a path", "np.load('g.npy')"]),
         ({"real": DataFrame(SERIES)}, ["real is a DataFrame", "to_numpy()"]),
         ({"real": np.ma.masked_less(SERIES, 0.0)}, ["real has masked values"]),
