@@ -293,7 +293,10 @@ def train(task: Task, workdir: FilePath) -> Cascade:
 
 
 def with_repeats(model: Cascade, shares: Share) -> Cascade:
-    """The model whose samples repeat the value before at these shares of steps."""
+    """The model whose samples repeat the value before at these shares of steps.
+
+    Sampled as its config says: with other steps the shares are nearly these.
+    """
     normalizer = replace(model.normalizer, held_below=np.zeros(len(shares), np.float32))
     model = replace(model, normalizer=normalizer)
     if not shares.any():
