@@ -202,7 +202,7 @@ RANGES = {
         f"use {MIN_SAMPLES} or more, or 0 (as many as real)",
     ),
     "sampling.repeats_from": UP_TO_1._replace(
-        mend="use above 0, or 1 to have no repeats"
+        mend="use above 0, below 1, or 1 to have no repeats"
     ),
     "sampling.batch_size": NOT_NEGATIVE._replace(
         mend="use 1 or more, or 0 (by the device)"

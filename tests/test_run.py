@@ -307,6 +307,8 @@ def test_a_model_of_an_array_is_scored_against_a_file_of_the_same(tmp_path):
         ("sampling.num_steps", 11, "num_steps=11.* use 1 to 10"),
         ("sampling.num_samples", -1, "num_samples=-1: use 16 or more, or 0"),
         ("sampling.num_samples", 15, "num_samples=15: use 16 or more, or 0"),
+        ("sampling.repeats_from", 0.0, "repeats_from=0.0: use above 0, below 1, or 1"),
+        ("sampling.repeats_from", 1.1, "repeats_from=1.1: .* 1 to have no repeats"),
         ("data.name", "stocks", "did you mean 'stock'"),
         ("data.protocol", "heldout", "data.protocol='heldout': use one of published"),
         ("data.scaler", "log", "data.scaler='log': use one of equal_range"),
