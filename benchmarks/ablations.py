@@ -39,7 +39,8 @@ from l2d_jax.data.protocols import take
 from l2d_jax.files import write_text
 from l2d_jax.metrics import evaluate
 from l2d_jax.results import comparable, some
-from l2d_jax.run import prepare, train
+from l2d_jax.run import train
+from l2d_jax.task import prepare
 from l2d_jax.types import Examples, InputError
 from l2d_jax.variants import METHODS
 from l2d_jax.workdir import library_version, make_workdir

@@ -28,7 +28,8 @@ from l2d_jax.configs import resolve
 from l2d_jax.data import load_splits
 from l2d_jax.files import write_text
 from l2d_jax.results import comparable, some
-from l2d_jax.run import prepare, train
+from l2d_jax.run import train
+from l2d_jax.task import prepare
 from l2d_jax.train import batches, init_state, make_train_step
 from l2d_jax.workdir import library_version, make_workdir
 

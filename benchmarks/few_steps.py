@@ -39,7 +39,8 @@ from l2d_jax.metrics.context_fid import encode, train_encoders
 from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.metrics.sets import sets_of
 from l2d_jax.results import comparable, some
-from l2d_jax.run import prepare, train
+from l2d_jax.run import train
+from l2d_jax.task import prepare
 from l2d_jax.types import InputError, tree_size
 from l2d_jax.variants import METHODS
 from l2d_jax.workdir import library_version, make_workdir

@@ -33,7 +33,7 @@ from l2d_jax.configs import resolve
 from l2d_jax.data import load_splits
 from l2d_jax.files import write_text
 from l2d_jax.metrics.neighbours import nearest
-from l2d_jax.run import prepare
+from l2d_jax.task import prepare
 from l2d_jax.train import fit_briefly
 from l2d_jax.types import InputError
 from l2d_jax.variants import diffusion_prior

@@ -45,9 +45,9 @@ from l2d_jax.data import load_splits
 from l2d_jax.files import write_text
 from l2d_jax.logbook import read_seconds
 from l2d_jax.results import generate, num_samples, parameters, score
-from l2d_jax.run import Task, prepare
 from l2d_jax.run import train as train_all
 from l2d_jax.stages import Stage
+from l2d_jax.task import Task, prepare
 from l2d_jax.types import InputError
 from l2d_jax.variants import ALL_STAGES, METHODS, num_diffusion_steps, with_sampling
 from l2d_jax.workdir import as_json, describe, make_workdir

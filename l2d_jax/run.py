@@ -8,7 +8,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,19 @@ from l2d_jax import configs, memory, parallel
 from l2d_jax.adaptive import with_latent
 from l2d_jax.cascade import Cascade, Layout
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model
-from l2d_jax.configs import SECTIONS, resolve, with_equal_size, with_sizes
-from l2d_jax.data import ModelSpace, Normalizer, load_splits, read_array, split
-from l2d_jax.data.repeats import Share, held_below, repeat_shares
-from l2d_jax.files import FilePath, absolute, same_file, to_path, write_text
+from l2d_jax.configs import SECTIONS, resolve
+from l2d_jax.data import load_splits, read_array, split
+from l2d_jax.data.repeats import Share, held_below
+from l2d_jax.files import FilePath, same_file, to_path, write_text
 from l2d_jax.lock import locked
 from l2d_jax.logbook import Logbook, Silent
 from l2d_jax.metrics.sets import MIN_SAMPLES
 from l2d_jax.programs import keep_programs
 from l2d_jax.results import generate, read_json, report, score
+from l2d_jax.task import Task, prepare
 from l2d_jax.train import fit as fit_stage
 from l2d_jax.train import smaller_batch, too_large
-from l2d_jax.types import Examples, InputError, Params, Splits, is_ragged
+from l2d_jax.types import InputError, Params, Splits
 from l2d_jax.variants import ALL_STAGES, METHODS
 from l2d_jax.workdir import (
     as_json,
@@ -45,6 +46,7 @@ from l2d_jax.workdir import (
 log = logging.getLogger(__name__)
 
 Choice = Mapping[str, Any]  # of latent dimension and mask rate: latent.json
+GENERATED = 1_000  # series, to find which of their differences are none
 
 # --- the whole program ----------------------------------------------------------------
 
@@ -148,119 +150,6 @@ def fit(
             return train(task, workdir)
     with tempfile.TemporaryDirectory() as folder:
         return train(task, Path(folder))
-
-
-# --- data -----------------------------------------------------------------------------
-
-
-LOOKED_AT = 2_000  # training series, in search of outliers and repeats
-GENERATED = 1_000  # series, to find which of their differences are none
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a run trains on."""
-
-    config: ConfigDict
-    splits: Splits
-    normalizer: Normalizer
-    layout: Layout
-    series: ModelSpace  # [N, L, C] in model space, made when it is taken
-    held_shares: Share  # of the steps of each channel that stand still
-
-
-def prepare(config: ConfigDict, splits: Splits) -> Task:
-    """Fits the normaliser on the training series; prints what was found and chosen."""
-    train_set, channels = splits.train, splits.channels
-    length = train_set.series.shape[1]
-    notes, ragged = list(splits.notes), is_ragged(train_set)
-    some = few_examples(train_set)
-    shares = held_shares(some, splits, config.sampling.repeats_from)
-    shape = length, len(channels) + ragged
-    config, sizes = with_sizes(config, shape)
-    config, equal = with_equal_size(config, shape)
-    if config.data.path:  # the same from any working directory
-        config.data.path = str(absolute(config.data.path))
-    notes += sizes + equal + unlikely_shapes(splits) + standing(channels, shares)
-    normalizer = Normalizer.fit(train_set, config.data.scaler, channels)
-    for note in [*notes, *outliers(some, channels, normalizer)]:
-        parallel.say(f"data: {note}")
-    series = ModelSpace(train_set, normalizer, ragged)
-    layout = Layout(
-        length=length,
-        channels=channels,
-        ragged=ragged,
-        min_length=int(train_set.lengths.min()),
-        num_series=len(train_set.lengths),
-        digest=series.digest(),
-        form=splits.form,
-    )
-    return Task(config, splits, normalizer, layout, series, shares)
-
-
-def few_examples(examples: Examples) -> Examples:
-    """A random choice of `LOOKED_AT`, always the same; without labels."""
-    count = len(examples.lengths)
-    index = np.sort(np.random.default_rng(0).permutation(count)[:LOOKED_AT])
-    return Examples(examples.series[index], examples.lengths[index])
-
-
-def held_shares(some: Examples, splits: Splits, least: float) -> Share:
-    """Shares of steps that repeat the value before; 0 where they are below `least`.
-
-    And where values are whole numbers, that repeat by being rounded; 1: all are 0.
-    """
-    shares = repeat_shares(some)
-    shares[shares < least] = 0.0
-    if splits.form is not None:
-        shares[list(splits.form.integers)] = 0.0
-    return shares if least < 1.0 else np.zeros_like(shares)
-
-
-def standing(channels: Sequence[str], shares: Share) -> list[str]:
-    """A note on the channels that stand still for many steps."""
-    names = [
-        f"{name!r} ({share:.0%})"
-        for name, share in zip(channels, shares, strict=True)
-        if share
-    ]
-    if not names:
-        return []
-    return [
-        "steps that repeat the value before, as those of samples will in "
-        f"{', '.join(names)}: --config.sampling.repeats_from"
-    ]
-
-
-def outliers(
-    some: Examples, channels: Sequence[str], normalizer: Normalizer
-) -> list[str]:
-    """A note for each channel in which a few values make nearly all of the range."""
-    notes = []
-    for c, name in enumerate(channels):
-        values = some.series[..., c][~np.isnan(some.series[..., c])]
-        if not len(values):
-            continue
-        low, high = np.quantile(values, [0.005, 0.995])
-        least, most = float(normalizer.low[c]), float(normalizer.high[c])
-        if high - low < 0.01 * (most - least):
-            notes.append(
-                f"channel {name!r}: 99 % of its values lie between {low:.6g} and "
-                f"{high:.6g}, all between {least:.6g} and {most:.6g}: where the others "
-                "are faults, or marks of missing values, make them empty"
-            )
-    return notes
-
-
-def unlikely_shapes(splits: Splits) -> list[str]:
-    """A note where axes may be the wrong way round."""
-    length, count = splits.train.series.shape[1], len(splits.channels)
-    if count <= 2 * length:
-        return []
-    return [
-        f"more channels ({count}) than steps ({length}): is the array transposed, or a "
-        "table with a series in each row? Arrays are [series, steps, channels]"
-    ]
 
 
 # --- training -------------------------------------------------------------------------

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from l2d_jax import run
 from l2d_jax.configs import base, num_parameters, resolve, with_equal_size
 from l2d_jax.models import ConditionNetwork
 from l2d_jax.stages import STAGES
+from l2d_jax.task import prepare
 from l2d_jax.types import Examples, InputError, Splits
 
 SHAPE = (12, 3)
@@ -103,7 +103,7 @@ def test_a_run_uses_that_width(capsys):
     config.data_stage.width = 8
     series = np.random.default_rng(0).normal(size=(8, *SHAPE)).astype(np.float32)
     splits = Splits(Examples(series, np.full(8, 12)), None, ("a", "b", "c"))
-    task = run.prepare(resolve(config), splits)
+    task = prepare(resolve(config), splits)
     assert task.config.data_stage.width > 8
     assert "--config.equal_size" in capsys.readouterr().out
 

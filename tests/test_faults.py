@@ -35,6 +35,7 @@ from l2d_jax.configs import resolve
 from l2d_jax.data import read_array, split
 from l2d_jax.lock import LOCK, locked
 from l2d_jax.samples import read_npz
+from l2d_jax.task import prepare
 from l2d_jax.types import InputError
 from l2d_jax.workdir import as_json
 
@@ -416,7 +417,7 @@ def test_half_of_a_choice(left, tmp_path, monkeypatch):
     config = resolve(tiny())
     config.data.update(name="array")
     config.encoder.latent_dim = 0
-    task = run.prepare(config, split(read_array(waves(), config.data), config.data))
+    task = prepare(config, split(read_array(waves(), config.data), config.data))
     (tmp_path / "latent.json").write_text(left)
     found, choice = run.with_chosen_latent(task, tmp_path)
     assert found.config.encoder.latent_dim == choice["chosen"]["latent_dim"] == 4

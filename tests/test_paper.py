@@ -13,9 +13,10 @@ import page
 import paper
 import pytest
 
-from l2d_jax import configs, run
+from l2d_jax import configs
 from l2d_jax.configs import base
 from l2d_jax.stages import Stage
+from l2d_jax.task import prepare
 from l2d_jax.types import Examples, InputError, Splits
 
 
@@ -197,7 +198,7 @@ def test_a_plan_compiles_what_it_times(monkeypatch):
 def test_a_plan_shares_the_time_as_stated(monkeypatch):
     """Steps of 10 ms and 2 s of compilation, 1 minute: by hand."""
     config = base.with_argument(base.get_config(), "smoke")
-    task = run.prepare(configs.resolve(config), tiny_splits())
+    task = prepare(configs.resolve(config), tiny_splits())
     monkeypatch.setattr(paper, "seconds", lambda stage, examples, c: (2.0, 0.01))
     found = paper.plan(task, 1.0)
     steps = {name: part["steps"] for name, part in found["measured"].items()}

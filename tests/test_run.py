@@ -18,7 +18,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from pandas import DataFrame
 
 import l2d_jax
-from l2d_jax import configs, results, run
+from l2d_jax import configs, results, run, task
 from l2d_jax.checkpoints import load_model
 from l2d_jax.configs import base, resolve
 from l2d_jax.data import Normalizer, load_splits, read_array
@@ -445,7 +445,7 @@ def test_outliers_are_noted():
         series[3, 4, 1] = value
         splits = splits_of(series)
         normalizer = Normalizer.fit(splits.train, "min_max", splits.channels)
-        found = run.outliers(splits.train, splits.channels, normalizer)
+        found = task.outliers(splits.train, splits.channels, normalizer)
         assert len(found) == notes
     assert found[0].startswith("channel 'b': 99 % of its values lie between 0.00")
     assert "all between -9999 and 0.99" in found[0]
@@ -484,19 +484,19 @@ def test_which_channels_stand_still():
     splits = splits_of(series)
     for least, expected in ((0.5, [0, 0.5, 0.5]), (0.51, [0, 0, 0]), (1.0, [0, 0, 0])):
         np.testing.assert_array_equal(
-            run.held_shares(splits.train, splits, least), expected
+            task.held_shares(splits.train, splits, least), expected
         )
     whole = splits._replace(form=Form(".csv", ("int64", "float64", "int64")))
-    found = run.held_shares(whole.train, whole, 0.5)
+    found = task.held_shares(whole.train, whole, 0.5)
     np.testing.assert_array_equal(found, [0, 0.5, 0])
-    (note,) = run.standing(("a", "b", "c"), found)
+    (note,) = task.standing(("a", "b", "c"), found)
     assert note.startswith("steps that repeat the value before") and "'b' (50%)" in note
     assert "'a'" not in note and "'c'" not in note
 
 
 @pytest.mark.parametrize(("steps", "channels"), [(4, 8), (3, 8)])
 def test_axes_that_may_be_the_wrong_way_round_are_noted(steps, channels):
-    found = run.unlikely_shapes(splits_of(np.zeros((2, steps, channels))))
+    found = task.unlikely_shapes(splits_of(np.zeros((2, steps, channels))))
     assert len(found) == (steps == 3)
     assert all("more channels (8) than steps (3)" in note for note in found)
 
