@@ -25,6 +25,7 @@ from l2d_jax.programs import keep_programs
 from l2d_jax.types import Form, InputError
 
 SHAPES_SAMPLES = ("encoder", "latent_stage", "data_stage", "sampling")
+ADDED_TO_SAMPLING = {"repeats_from": 1.0}  # since 0.2.0, with what that one did
 LIBRARIES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -95,6 +96,8 @@ def load(workdir: str | FilePath) -> Cascade:
     folder = to_path(workdir) / "checkpoints" / "cascade"
     arrays, facts, wrote = load_model(folder)
     try:
+        for field, value in ADDED_TO_SAMPLING.items():
+            facts["config"]["sampling"].setdefault(field, value)
         check_fields(folder, facts["config"], wrote)
         layout: dict[str, Any] = dict(facts["layout"])
         layout["channels"] = tuple(layout["channels"])

@@ -85,6 +85,18 @@ def test_a_model_of_another_version_is_refused_or_made_again(tmp_path, caplog):
         jax.tree.map(np.testing.assert_array_equal, found.params, model.params)
 
 
+def test_a_model_of_0_2_0_samples_as_it_did(tmp_path):
+    model = l2d_jax.fit(waves(), workdir=tmp_path, config=tiny())
+    facts = load_model(tmp_path / "checkpoints" / "cascade")[1]["stages"]
+    config = ConfigDict(model.config.to_dict())
+    del config.sampling.repeats_from
+    run.save(replace(model, config=FrozenConfigDict(config)), tmp_path, facts)
+    found = l2d_jax.load(tmp_path)
+    assert found.config.sampling.repeats_from == 1.0
+    key = jax.random.key(1)
+    np.testing.assert_array_equal(found.sample(key, 5), model.sample(key, 5))
+
+
 def test_fit_takes_series_of_different_lengths(tmp_path):
     x = [one[: 4 + i % 5] for i, one in enumerate(waves())]
     model = l2d_jax.fit(x, workdir=tmp_path / "w", config=tiny())
