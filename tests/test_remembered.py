@@ -44,6 +44,18 @@ def test_the_second_call_reads_what_the_first_one_wrote(folder):
     assert found == {"layer": {"kernel": 7}, "bias": 8}
 
 
+def test_what_others_wrote_is_read_where_nothing_can_be_written(folder, monkeypatch):
+    remembered(program, *ARGS)
+    (path,) = folder.iterdir()
+    np.savez(path, **{"layer/kernel": np.float32(7), "bias": np.float32(8)})
+
+    def refused(self):
+        raise PermissionError(self)
+
+    monkeypatch.setattr(type(path), "touch", refused)
+    assert remembered(program, *ARGS)["bias"] == 8
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\3\4", b"hello"])
 def test_a_broken_file_is_made_anew(folder, content):
     expected = remembered(program, *ARGS)

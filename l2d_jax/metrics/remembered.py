@@ -7,6 +7,7 @@ is scored on a set, or the second look at one, need not wait for them.
 
 import hashlib
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,8 @@ def read(path: Path) -> Params:
     """What `keep` wrote; the file counts as used now."""
     with path.open("rb") as opened, np.load(opened) as file:
         params = traverse_util.unflatten_dict(dict(file), sep="/")
-    path.touch()
+    with suppress(OSError):  # a folder of others, that can't be written
+        path.touch()
     return params
 
 
