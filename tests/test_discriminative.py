@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from lessons import what_is_asked
 
 from l2d_jax.metrics import discriminative
 from l2d_jax.metrics.discriminative import (
@@ -209,18 +210,6 @@ def test_batches_are_half_of_either_side():
     assert asked.tolist() == [16, 17, 18, 19, 116, 117, 118, 119]
 
 
-def what_is_asked(monkeypatch):
-    """Lists the networks and lessons of each score from now on; none is trained."""
-    asked = []
-
-    def teach(task, repeats, data, *, seed):
-        asked.append((task, repeats))
-        return {name: np.zeros((len(repeats), 2)) for name in repeats[0]}
-
-    monkeypatch.setattr(discriminative, "teach", teach)
-    return asked
-
-
 @pytest.mark.parametrize(
     ("metric", "channels", "width"),
     [
@@ -232,7 +221,7 @@ def what_is_asked(monkeypatch):
 )
 def test_networks_and_batches_are_as_published(monkeypatch, metric, channels, width):
     """2,000 batches of 128 real and 128 generated series, and half as many units."""
-    asked = what_is_asked(monkeypatch)
+    asked = what_is_asked(monkeypatch, discriminative)
     x = np.zeros((200, 2, channels), np.float32)
     metric(x, x, num_repeats=1)
     ((task, (lessons,)),) = asked
@@ -243,7 +232,7 @@ def test_networks_and_batches_are_as_published(monkeypatch, metric, channels, wi
 
 def test_repeats_and_seeds_have_batches_of_their_own(monkeypatch):
     monkeypatch.setattr(discriminative, "NUM_ITERATIONS", 2)
-    asked = what_is_asked(monkeypatch)
+    asked = what_is_asked(monkeypatch, discriminative)
     x = np.zeros((200, 2, 4), np.float32)
     for seed in (0, 1):
         discriminative_score(x, x, num_repeats=2, seed=seed)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from lessons import what_is_asked
 
 from l2d_jax.data import load_splits
 from l2d_jax.metrics import predictive
@@ -108,18 +109,6 @@ def test_each_learns_from_what_it_should():
     assert len(asked["floor"]) == 6 and not asked["floor"] & seen["floor"]
 
 
-def what_is_asked(monkeypatch):
-    """Lists the networks and lessons of each score from now on; none is trained."""
-    asked = []
-
-    def teach(task, repeats, data, *, seed):
-        asked.append((task, repeats))
-        return {name: np.zeros((len(repeats), 1)) for name in repeats[0]}
-
-    monkeypatch.setattr(predictive, "teach", teach)
-    return asked
-
-
 @pytest.mark.parametrize(
     ("metric", "channels", "expected"),
     [
@@ -131,7 +120,7 @@ def what_is_asked(monkeypatch):
 )
 def test_networks_and_batches_are_as_published(monkeypatch, metric, channels, expected):
     """5,000 batches of 128 series, and half as many units as channels."""
-    asked = what_is_asked(monkeypatch)
+    asked = what_is_asked(monkeypatch, predictive)
     x = np.zeros((200, 2, channels), np.float32)
     metric(x, x, num_repeats=1)
     ((task, (lessons,)),) = asked
@@ -142,7 +131,7 @@ def test_networks_and_batches_are_as_published(monkeypatch, metric, channels, ex
 
 def test_repeats_and_seeds_have_batches_of_their_own(monkeypatch):
     monkeypatch.setattr(predictive, "NUM_ITERATIONS", 2)
-    asked = what_is_asked(monkeypatch)
+    asked = what_is_asked(monkeypatch, predictive)
     x = np.zeros((200, 2, 4), np.float32)
     for seed in (0, 1):
         predictive_score(x, x, num_repeats=2, seed=seed)

@@ -93,6 +93,12 @@ def test_the_digest_is_another_wherever_the_result_may_be():
     assert digest(program, (power, key, jnp.asarray(x)), None) == found[0]
 
 
+def test_plain_numbers_count_as_arrays_do():
+    double = jax.jit(lambda x: {"x": 2.0 * x})
+    assert digest(double, (1.0,), None) != digest(double, (2.0,), None)
+    assert digest(double, (1.0,), None) == digest(double, (1.0,), None)
+
+
 def test_the_digest_is_the_same_in_another_process():
     code = "import test_remembered as t; print(t.digest(t.program, t.ARGS, None))"
     folder = os.path.dirname(__file__)

@@ -46,14 +46,12 @@ def remembered(program: jax.stages.Wrapped, *args: Any, used: Any = None) -> Par
 def digest(program: jax.stages.Wrapped, args: tuple, used: Any) -> str:
     """Differs wherever the result may; static arguments are part of the program."""
     device = jax.local_devices()[0]
-    client = device.client
-    text = program.lower(*args).as_text()
-    found = hashlib.sha256(text.encode())
-    found.update(
-        f"{jax.__version__} {device.device_kind} {client.platform_version}".encode()
-    )
+    platform = f"{device.device_kind} {device.client.platform_version}"
+    found = hashlib.sha256(program.lower(*args).as_text().encode())
+    found.update(f"{jax.__version__} {platform}".encode())
     for leaf in jax.tree.leaves(args if used is None else used):
         if not isinstance(leaf, np.ndarray | jax.Array):
+            found.update(repr(leaf).encode())
             continue
         if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             leaf = jax.random.key_data(leaf)
