@@ -4,12 +4,14 @@ import os
 import signal
 import sys
 import traceback
+from functools import reduce
 from logging import Formatter as StandardFormatter
 from logging import LogRecord
+from operator import getitem
 from typing import NoReturn
 
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 MODES = ("run", "sample", "evaluate", "report")
 CHOSEN = ("--config.encoder.latent_dim", "--config.encoder.mask_rate")
@@ -126,6 +128,8 @@ def guarded() -> int:
         inner = error.args[0] if error.args else None
         if isinstance(inner, KeyError):  # of a flag for a field
             fail(f"--config: there is no field {inner.args[0]}")
+        if field := missing_field():
+            fail(f"--config: there is no field {field!r}")
         fail(f"--config: {error}{place(error)}")
     preemption.watch(goes_on=_MODE.value == "run")
     try:
@@ -183,7 +187,7 @@ def with_config_path(argv: list[str]) -> list[str]:
 
 def check_flags(argv: list[str]) -> None:
     """Raises `InputError` for what would be ignored or lost; `argv`: all but flags."""
-    from l2d_jax import files
+    from l2d_jax import configs, files
     from l2d_jax.types import InputError
 
     if argv[1:]:
@@ -207,12 +211,22 @@ def check_flags(argv: list[str]) -> None:
             raise InputError(
                 f"--{name} is for --mode=sample: leave it out (a run takes {instead})"
             )
+    if _CONFIG.value is not None and not isinstance(_CONFIG.value, ConfigDict):
+        kind = type(_CONFIG.value).__name__
+        raise InputError(
+            f"--config: get_config() returns a value of type {kind}, and not a config: "
+            "begin with that of configs/base.py"
+        )
+    if _MODE.value == "run" and _CONFIG.value is not None:
+        given = config_flags.get_override_values(flags.FLAGS["config"])
+        configs.check_used(_CONFIG.value, given)
 
 
 def dispatch() -> None:
     """Runs what the flags ask for."""
     from l2d_jax import files, parallel, results, run, workdir
     from l2d_jax.programs import keep_programs
+    from l2d_jax.progress import say
     from l2d_jax.types import InputError
 
     parallel.start(
@@ -228,7 +242,7 @@ def dispatch() -> None:
         if _CONFIG.value is None:
             raise InputError("--config is missing: as --config=configs/stock.py")
         scores = run.run(_CONFIG.value, folder)
-        parallel.say(results.summary(folder, scores))
+        say(results.summary(folder, scores))
     elif _MODE.value == "sample":
         if not _OUT.value:
             raise InputError("--out is missing: name a file, as --out=samples.npz")
@@ -240,12 +254,12 @@ def dispatch() -> None:
             solver=_SOLVER.value,
             num_steps=_NUM_STEPS.value,
         )
-        parallel.say(f"{_NUM_SAMPLES.value:,} series written to {path}")
+        say(f"{_NUM_SAMPLES.value:,} series written to {path}")
     else:
         scores = results.rescore(
             folder, _CONFIG.value, report_only=_MODE.value == "report"
         )
-        parallel.say(results.summary(folder, scores))
+        say(results.summary(folder, scores))
 
 
 def place(error: Exception) -> str:
@@ -256,6 +270,21 @@ def place(error: Exception) -> str:
         if frame.f_globals.get("__name__") == "config_config"  # of ml_collections
     ]
     return lines[-1] if lines else ""
+
+
+def missing_field() -> str:
+    """The first field given as a flag that no config has; "" where all are there."""
+    from l2d_jax import configs
+
+    known = configs.base.get_config()
+    for word in sys.argv:
+        name, _, field = word.partition("=")[0].partition(".")
+        if name == "--config":
+            try:
+                reduce(getitem, filter(None, field.split(".")), known)
+            except (KeyError, TypeError):
+                return field
+    return ""
 
 
 def cause(message: str) -> str:

@@ -149,6 +149,36 @@ def trained_sections(config: ConfigDict) -> list[str]:
     return [SECTIONS[stage] for stage in stages]
 
 
+def check_used(config: ConfigDict, fields: Iterable[str]) -> None:
+    """Raises `InputError` for the first of these fields that the variant ignores.
+
+    Fields that a user gave, as `data_stage.width`: in the config of a data set there
+    may be some for other variants.
+    """
+    if config.variant not in METHODS:
+        return  # `resolve` says so
+    for field in fields:
+        if is_ignored(config, field):
+            raise InputError(
+                f"--config.{field}: variant {config.variant!r} ignores it, leave it out"
+            )
+
+
+def is_ignored(config: ConfigDict, field: str) -> bool:
+    """Whether a field changes nothing for the config's variant."""
+    takes = METHODS[config.variant].settings
+    section, _, name = field.partition(".")
+    if section == "sampling":
+        if name == "repeats_from":
+            return config.variant in baselines.BASELINES
+        return name not in takes and any(name in m.settings for m in METHODS.values())
+    if config.equal_size:  # the sizes of all stages count
+        return False
+    if section == "data_stage" and name.startswith("condition"):
+        return config.variant == "data_only"
+    return section in SECTIONS.values() and section not in trained_sections(config)
+
+
 def check_decay(c: ConfigDict, section: str) -> None:
     """Raises `InputError` for a decay whose fields the section lacks."""
     if "decay" in c:

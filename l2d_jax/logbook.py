@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from l2d_jax.files import FilePath, Mirror, to_path, write_text
+from l2d_jax.progress import say_how_far, shows_bar
 
 SECONDS_BETWEEN_LINES = 10.0
 FIELDS = {"stage", "step", "loss", "seconds"}  # that each line has
@@ -49,7 +50,7 @@ class Logbook:
             total=num_steps,
             unit="step",
             file=sys.stderr,
-            disable=not sys.stderr.isatty(),
+            disable=not shows_bar(),
         )
         self._start = self._last_line = self._last_chunk = time.monotonic()
         self._first_step = first_step
@@ -94,11 +95,9 @@ class Logbook:
             self._last_line = now
             speed = (now - self._start) / max(step - self._first_step, 1)
             left = tqdm.format_interval(speed * (self._num_steps - step))
-            print(
+            say_how_far(
                 f"{self._stage}: step {step:,} of {self._num_steps:,}, "
-                f"loss {row['loss']:.4g}, {rate:,.0f} series/s, {left} left",
-                file=sys.stderr,
-                flush=True,
+                f"loss {row['loss']:.4g}, {rate:,.0f} series/s, {left} left"
             )
 
 

@@ -149,12 +149,6 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def say(text: str) -> None:
-    """Prints, once for all processes."""
-    if is_first():
-        print(text, flush=True)
-
-
 def wait(reason: str) -> None:
     """Until all processes are here. All processes."""
     if num_processes() > 1:

@@ -30,6 +30,7 @@ from l2d_jax.metrics.about import SCORES
 from l2d_jax.metrics.sets import Rows, rows_of
 from l2d_jax.metrics.table import table
 from l2d_jax.missing import interpolated
+from l2d_jax.progress import say
 from l2d_jax.report import write_report
 from l2d_jax.samples import check_out, read_npz, read_settings, write_samples
 from l2d_jax.types import Examples, InputError, Splits, inside, is_ragged, tree_size
@@ -62,7 +63,7 @@ def generate(model: Cascade, workdir: FilePath) -> FilePath:
         return path
     for one in reversed(paths):  # the one with the settings last
         sample_to_file(model, one, n=n, seed=config.seed)
-        parallel.say(f"samples: {n:,} in {one}")
+        say(f"samples: {n:,} in {one}")
     return path
 
 
@@ -168,7 +169,7 @@ def score(workdir: FilePath, config: ConfigDict, splits: Splits) -> dict[str, An
             num_series=c.num_series,
             num_repeats=c.num_repeats,
             seed=c.seed,
-            announce=lambda what: parallel.say(f"scores: {what}"),
+            announce=lambda what: say(f"scores: {what}"),
         )
     if num_searched < count:
         note = f"Searched are {num_searched:,} of {count:,} training series"

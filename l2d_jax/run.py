@@ -28,6 +28,7 @@ from l2d_jax.lock import locked
 from l2d_jax.logbook import Logbook, Silent
 from l2d_jax.metrics.sets import MIN_SAMPLES
 from l2d_jax.programs import keep_programs
+from l2d_jax.progress import say, silence
 from l2d_jax.results import generate, read_json, report, score
 from l2d_jax.task import Task, prepare
 from l2d_jax.train import fit as fit_stage
@@ -108,6 +109,7 @@ def fit(
     *,
     workdir: str | FilePath | None = None,
     config: ConfigDict | None = None,
+    verbose: bool = True,
 ) -> Cascade:
     """Trains a cascade on your own series, and prints what it found in them.
 
@@ -119,6 +121,8 @@ def fit(
       workdir: where checkpoints and metrics go, and where training goes on from; by
         default a temporary folder.
       config: as from `l2d_jax.configs.own.get_config()`; by default that.
+      verbose: whether to print what was found and chosen, and how far training is.
+        Warnings are logged in any case.
 
     Raises:
       InputError: the series or the config can't be used.
@@ -143,13 +147,14 @@ def fit(
         config.data.update(name="array", path="")
         config = resolve(config)
         splits = split(read_array(series, config.data), config.data)
-    task = prepare(config, splits)
-    if workdir is not None:
-        workdir = make_workdir(workdir)
-        with locked(workdir):
-            return train(task, workdir)
-    with tempfile.TemporaryDirectory() as folder:
-        return train(task, Path(folder))
+    with silence(not verbose):
+        task = prepare(config, splits)
+        if workdir is not None:
+            workdir = make_workdir(workdir)
+            with locked(workdir):
+                return train(task, workdir)
+        with tempfile.TemporaryDirectory() as folder:
+            return train(task, Path(folder))
 
 
 # --- training -------------------------------------------------------------------------
@@ -302,7 +307,7 @@ def with_chosen_latent(task: Task, workdir: FilePath) -> tuple[Task, Choice]:
     tried = [one._asdict() for one in candidates]
     for field in chosen:
         if not c[field]:
-            parallel.say(f"data: {field} {chosen[field]:g}: --config.encoder.{field}")
+            say(f"data: {field} {chosen[field]:g}: --config.encoder.{field}")
     choice = {"asked": asked, "chosen": chosen, "tried": tried}
     return replace(task, config=config), choice
 

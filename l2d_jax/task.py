@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from ml_collections import ConfigDict
 
-from l2d_jax import parallel
 from l2d_jax.cascade import Layout
 from l2d_jax.configs import with_equal_size, with_sizes
 from l2d_jax.data import ModelSpace, Normalizer
 from l2d_jax.data.repeats import Share, repeat_shares
 from l2d_jax.files import absolute
+from l2d_jax.progress import say
 from l2d_jax.types import Examples, Splits, is_ragged
 
 LOOKED_AT = 2_000  # training series, in search of outliers and repeats
@@ -44,7 +44,7 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
     notes += sizes + equal + unlikely_shapes(splits) + standing(channels, shares)
     normalizer = Normalizer.fit(train_set, config.data.scaler, channels)
     for note in [*notes, *outliers(some, channels, normalizer)]:
-        parallel.say(f"data: {note}")
+        say(f"data: {note}")
     series = ModelSpace(train_set, normalizer, ragged)
     layout = Layout(
         length=length,

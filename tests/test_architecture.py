@@ -26,6 +26,7 @@ ORDER = (
     "preemption",
     "peers",
     "parallel",
+    "progress",
     "programs",
     "missing",
     "networks",

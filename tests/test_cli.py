@@ -75,12 +75,49 @@ def test_what_would_be_ignored_is_refused(arguments, says, error_of):
 
 
 @pytest.mark.parametrize(
+    "variant, used, ignored",
+    [
+        ("full", "latent_stage.width=8", "time_gan_joint.num_steps=9"),
+        ("latent_only", "sampling.latent_num_steps=9", "sampling.num_steps=9"),
+        ("latent_only", "sampling.repeats_from=0.9", "data_stage.width=8"),
+        ("data_only", "data_stage.width=8", "encoder.latent_dim=4"),
+        ("data_only", "sampling.num_steps=9", "sampling.guidance=2.0"),
+        ("data_only", "data.window=9", "data_stage.condition_layers=1"),
+        ("oracle_latent", "encoder.width=8", "latent_stage.width=8"),
+        ("diffusion_ts", "sampling.eta=0.5", "sampling.clip=False"),
+        ("diffusion_ts", "sampling.batch_size=9", "sampling.repeats_from=0.9"),
+        ("bootstrap", "training.compute_dtype=float32", "diffusion_ts.num_steps=9"),
+        # Single stages are as large as all stages together would be.
+        ("single_stage", "encoder.width=8", "sampling.guidance=2.0"),
+    ],
+)
+def test_a_flag_that_the_variant_ignores(variant, used, ignored, error_of):
+    run = [f"--config={folder() / 'stock.py'}:{variant}", "--workdir=w"]
+    assert error_of(*run, f"--config.{used}") == "went on"
+    name = "data_only" if variant == "single_stage" else variant
+    assert error_of(*run, f"--config.{used}", f"--config.{ignored}") == (
+        f"--config.{ignored.partition('=')[0]}: variant {name!r} ignores it, leave it "
+        "out"
+    )
+
+
+def test_a_stage_that_chooses_the_latent_is_no_ignored_one(error_of):
+    run = [f"--config={folder() / 'stock.py'}:oracle_latent", "--workdir=w"]
+    chosen = [*run, "--config.encoder.latent_dim=auto"]
+    assert error_of(*chosen, "--config.latent_stage.width=8") == "went on"
+
+
+@pytest.mark.parametrize(
     "text, says",
     [
         ("def get_config(:\n", "invalid syntax (mine.py, line 1)"),
         ("x = 1\nx = y\n", "name 'y' is not defined (NameError in {path}, line 2)"),
         ("def get_config():\n    return {}['a']\n", "'a' (KeyError in {path}, line 2)"),
         ("def get_config():\n    return int('a')\n", "ValueError: invalid literal"),
+        (
+            "def get_config():\n    return 3\n",
+            "returns a value of type int, and not a c",
+        ),
     ],
 )
 def test_errors_in_a_config_file(text, says, error_of, tmp_path):
@@ -88,6 +125,20 @@ def test_errors_in_a_config_file(text, says, error_of, tmp_path):
     path.write_text(text)
     message = error_of(f"--config={path}", "--workdir=w")
     assert message.startswith("--config: ") and says.format(path=path) in message
+
+
+@pytest.mark.parametrize(
+    "flag, says",
+    [
+        ("nonsense=1", "no field 'nonsense'"),
+        ("data.nonsense=1", "no field 'nonsense'"),
+        ("nonsense.width=1", "no field 'nonsense.width'"),
+        ("data.path.width=1", "no field 'data.path.width'"),
+        ("seed.width=1", "no field 'seed.width'"),
+    ],
+)
+def test_a_field_that_no_config_has(flag, says, error_of):
+    assert error_of(*RUN, f"--config.{flag}") == f"--config: there is {says}"
 
 
 def test_what_can_be_no_config_file(error_of, tmp_path, monkeypatch):

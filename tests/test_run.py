@@ -18,7 +18,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from pandas import DataFrame
 
 import l2d_jax
-from l2d_jax import configs, results, run, task
+from l2d_jax import configs, progress, results, run, task
 from l2d_jax.checkpoints import load_model
 from l2d_jax.configs import base, resolve
 from l2d_jax.data import Normalizer, load_splits, read_array
@@ -64,6 +64,18 @@ def test_fit_and_load_give_the_same_model(tmp_path, variant):
     loaded = l2d_jax.load(tmp_path / "w")
     np.testing.assert_array_equal(loaded.sample(jax.random.key(0), 20), samples)
     assert loaded.layout == model.layout
+
+
+@pytest.mark.parametrize("verbose", [True, False])
+def test_a_fit_says_what_it_does_or_nothing(verbose, tmp_path, capfd):
+    l2d_jax.fit(waves(), workdir=tmp_path, config=tiny(), verbose=verbose)
+    out, err = capfd.readouterr()
+    assert ("data: 30 training examples" in out) == verbose
+    assert ("encoder: step" in err) == verbose
+    if not verbose:
+        assert not out + err
+    progress.say("after it as before")
+    assert capfd.readouterr().out == "after it as before\n"
 
 
 def test_a_model_of_another_version_is_refused_or_made_again(tmp_path, caplog):
