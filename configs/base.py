@@ -97,6 +97,9 @@ def get_config() -> ConfigDict:
     # A channel that repeats the value before at so many of its steps or more (share)
     # does so when generated; 1: none does. Not of baselines
     config.sampling.repeats_from = 0.5
+    # A channel that has so many values in training, or fewer, has no others when
+    # generated; 0: any. Not of baselines
+    config.sampling.few_values = 32
     # Series per device and call: memory, not results. 0: 512 on CPU, 4,096 elsewhere
     config.sampling.batch_size = 0
 

@@ -31,5 +31,4 @@ def get_config(argument: str = ""):
     config.data_stage.num_steps = 20_000
     config.sampling.start_rounds = 3
     config.sampling.spacing = 1.5
-    config.sampling.repeats_from = 1.0  # its seven channels above one half: not tried
     return base.with_argument(config, argument)

@@ -16,6 +16,7 @@ from l2d_jax.data.normalizer import Normalizer
 from l2d_jax.data.own.arrays import from_user
 from l2d_jax.data.ragged import from_list, from_model_space, to_list, to_model_space
 from l2d_jax.types import (
+    ANY_DECIMALS,
     Examples,
     Form,
     InputError,
@@ -192,8 +193,10 @@ class Cascade:
             clip="clip" in settings and self.config.sampling.clip,
         )
         if layout.form is not None:
-            whole = np.array(layout.form.integers)
-            series[:, :, whole] = np.rint(series[:, :, whole])
+            for c, places in enumerate(layout.form.places):
+                if places < ANY_DECIMALS:
+                    exact = series[:, :, c].astype(np.float64)
+                    series[:, :, c] = np.round(exact, places)
         return Examples(series, lengths)
 
     def _examples(self, x) -> Examples:

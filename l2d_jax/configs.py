@@ -96,7 +96,7 @@ def resolve(config: ConfigDict) -> ConfigDict:
     if config.data.scaler == "auto":
         config.data.scaler = "min_max" if is_baseline else "equal_range"
     if is_baseline:
-        config.sampling.repeats_from = 1.0
+        config.sampling.update(repeats_from=1.0, few_values=0)
     check_choice(config.variant, METHODS, "--config.variant")
     without_latent = config.variant == "data_only"
     if not config.data_stage.noise_scale:
@@ -169,7 +169,7 @@ def is_ignored(config: ConfigDict, field: str) -> bool:
     takes = METHODS[config.variant].settings
     section, _, name = field.partition(".")
     if section == "sampling":
-        if name == "repeats_from":
+        if name in ("repeats_from", "few_values"):
             return config.variant in baselines.BASELINES
         return name not in takes and any(name in m.settings for m in METHODS.values())
     if config.equal_size:  # the sizes of all stages count
@@ -234,6 +234,7 @@ RANGES = {
     "sampling.repeats_from": UP_TO_1._replace(
         mend="use above 0, below 1, or 1 to have no repeats"
     ),
+    "sampling.few_values": NOT_NEGATIVE,
     "sampling.batch_size": NOT_NEGATIVE._replace(
         mend="use 1 or more, or 0 (by the device)"
     ),

@@ -22,7 +22,7 @@ from l2d_jax.cascade import Cascade, Layout
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model
 from l2d_jax.configs import SECTIONS, resolve
 from l2d_jax.data import load_splits, read_array, split
-from l2d_jax.data.repeats import Share, held_below
+from l2d_jax.data.repeats import held_below
 from l2d_jax.files import FilePath, same_file, to_path, write_text
 from l2d_jax.lock import locked
 from l2d_jax.logbook import Logbook, Silent
@@ -173,7 +173,7 @@ def train(task: Task, workdir: FilePath) -> Cascade:
         write_config(config, choice, workdir)
         before, model = model, replace(model, config=FrozenConfigDict(config))
         if before.config != model.config:  # in how it is sampled or scored
-            model = with_repeats(model, task.held_shares)
+            model = with_values_of(model, task)
             save(model, workdir, facts)
         return model
     for name in variant.stages:
@@ -181,22 +181,26 @@ def train(task: Task, workdir: FilePath) -> Cascade:
     params |= variant.extras(config, params, task.series)
     write_config(config, choice, workdir)
     model = Cascade(params, task.normalizer, FrozenConfigDict(config), task.layout)
-    model = with_repeats(model, task.held_shares)
+    model = with_values_of(model, task)
     save(model, workdir, facts)
     return model
 
 
-def with_repeats(model: Cascade, shares: Share) -> Cascade:
-    """The model whose samples repeat the value before at these shares of steps.
+def with_values_of(model: Cascade, task: Task) -> Cascade:
+    """The model whose samples stand still where the data does, and take its few values.
 
-    Sampled as its config says: with other steps the shares are nearly these.
+    The shares of repeats are those of samples as its config says: with other steps they
+    are nearly these.
     """
-    normalizer = replace(model.normalizer, held_below=np.zeros(len(shares), np.float32))
+    shares, levels = task.held_shares, task.levels
+    none = np.zeros(len(shares), np.float32)
+    normalizer = replace(model.normalizer, held_below=none, levels=levels)
     model = replace(model, normalizer=normalizer)
     if not shares.any():
         return model
     key = jax.random.fold_in(jax.random.key(model.config.seed), 1)
-    parts = [part.series for part in model.sample_batches(key, GENERATED)]
+    unrounded = replace(model, layout=model.layout._replace(form=None))
+    parts = [part.series for part in unrounded.sample_batches(key, GENERATED)]
     limits = held_below(np.concatenate(parts), shares)
     return replace(model, normalizer=replace(normalizer, held_below=limits))
 

@@ -9,12 +9,14 @@ from ml_collections import ConfigDict
 from l2d_jax.cascade import Layout
 from l2d_jax.configs import with_equal_size, with_sizes
 from l2d_jax.data import ModelSpace, Normalizer
+from l2d_jax.data.levels import Levels, few_values
 from l2d_jax.data.repeats import Share, repeat_shares
 from l2d_jax.files import absolute
 from l2d_jax.progress import say
 from l2d_jax.types import Examples, Splits, is_ragged
 
 LOOKED_AT = 2_000  # training series, in search of outliers and repeats
+SHOWN = 4  # values of a channel, in a note
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Task:
     layout: Layout
     series: ModelSpace  # [N, L, C] in model space, made when it is taken
     held_shares: Share  # of the steps of each channel that stand still
+    levels: Levels  # of channels that take few values
 
 
 def prepare(config: ConfigDict, splits: Splits) -> Task:
@@ -35,13 +38,16 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
     length = train_set.series.shape[1]
     notes, ragged = list(splits.notes), is_ragged(train_set)
     some = few_examples(train_set)
+    levels = few_values(train_set, config.sampling.few_values)
     shares = held_shares(some, splits, config.sampling.repeats_from)
+    shares[~np.isnan(levels[:, 0])] = 0.0  # few values repeat by themselves
     shape = length, len(channels) + ragged
     config, sizes = with_sizes(config, shape)
     config, equal = with_equal_size(config, shape)
     if config.data.path:  # the same from any working directory
         config.data.path = str(absolute(config.data.path))
     notes += sizes + equal + unlikely_shapes(splits) + standing(channels, shares)
+    notes += taken(channels, levels)
     normalizer = Normalizer.fit(train_set, config.data.scaler, channels)
     for note in [*notes, *outliers(some, channels, normalizer)]:
         say(f"data: {note}")
@@ -55,7 +61,7 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
         digest=series.digest(),
         form=splits.form,
     )
-    return Task(config, splits, normalizer, layout, series, shares)
+    return Task(config, splits, normalizer, layout, series, shares, levels)
 
 
 # --- what is looked for in some of the series -----------------------------------------
@@ -92,6 +98,23 @@ def standing(channels: Sequence[str], shares: Share) -> list[str]:
     return [
         "steps that repeat the value before, as those of samples will in "
         f"{', '.join(names)}: --config.sampling.repeats_from"
+    ]
+
+
+def taken(channels: Sequence[str], levels: Levels) -> list[str]:
+    """A note on the channels that take few values."""
+    names = []
+    for name, row in zip(channels, levels, strict=True):
+        values = [f"{value:g}" for value in row[~np.isnan(row)]]
+        if len(values) > SHOWN:
+            values[SHOWN - 1 : -1] = ["..."]
+        if values:
+            names.append(f"{name!r} ({', '.join(values)})")
+    if not names:
+        return []
+    return [
+        f"few values, that samples keep to, in {', '.join(names)}: "
+        "--config.sampling.few_values"
     ]
 
 

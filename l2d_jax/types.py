@@ -50,6 +50,9 @@ class Collection(NamedTuple):
 BUSINESS_DAY = "B"  # Monday to Friday, as pandas calls it
 
 
+ANY_DECIMALS = 7  # float32 has hardly more
+
+
 class Form(NamedTuple):
     """How a user's file is laid out, so that samples can be written the same way.
 
@@ -70,6 +73,17 @@ class Form(NamedTuple):
     time_dtype: str = ""  # of a column of whole numbers that are dates: "int64"
     separator: str = ","
     decimal: str = "."
+    # Of each channel of a table, how many hold all of its values; ANY_DECIMALS: more.
+    decimals: tuple[int, ...] = ()
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Decimals that values of each channel have, ANY_DECIMALS: any."""
+        decimals = self.decimals or (ANY_DECIMALS,) * len(self.dtypes)
+        return tuple(
+            0 if whole else places
+            for whole, places in zip(self.integers, decimals, strict=True)
+        )
 
     @property
     def integers(self) -> tuple[bool, ...]:

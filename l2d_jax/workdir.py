@@ -25,7 +25,8 @@ from l2d_jax.programs import keep_programs
 from l2d_jax.types import Form, InputError
 
 SHAPES_SAMPLES = ("encoder", "latent_stage", "data_stage", "sampling")
-ADDED_TO_SAMPLING = {"repeats_from": 1.0}  # since 0.2.0, with what that one did
+# Since 0.2.0, with what that one did:
+ADDED_TO_SAMPLING = {"repeats_from": 1.0, "few_values": 0}
 LIBRARIES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
 
 

@@ -19,12 +19,14 @@ from l2d_jax.data import (
     to_model_space,
     windows,
 )
+from l2d_jax.data.levels import few_values, snap
 from l2d_jax.data.repeats import held_below, hold, repeat_shares
 from l2d_jax.types import Examples, InputError, is_ragged
 
 NAN = np.nan
 normalizer_module = sys.modules["l2d_jax.data.normalizer"]
 ragged_module = sys.modules["l2d_jax.data.ragged"]
+levels_module = sys.modules["l2d_jax.data.levels"]
 
 
 def equal_length(series) -> Examples:
@@ -371,6 +373,54 @@ def test_generated_series_stand_still_up_to_their_end():
     np.testing.assert_allclose(series[0, :4, 0], [0, 0.1, 0.2, 0.3])
     np.testing.assert_allclose(series[0, :4, 1], [1.5, 1.5, 5.7, 5.7], rtol=1e-6)
     assert series[0, 2, 1] == series[0, 3, 1] and np.isnan(series[0, 4]).all()
+
+
+def test_channels_of_few_values(monkeypatch):
+    """In order, over all pieces; a series' end and missing values count for nothing."""
+    rng = np.random.default_rng(0)
+    series = [rng.choice([3.0, -1, 0.5], (20, 3)) for _ in range(9)]
+    series = [np.where(rng.uniform(size=x.shape) < 0.1, NAN, x) for x in series]
+    series[8][4, 1] = 7.0  # in the last piece only
+    for i, x in enumerate(series):
+        x[:, 2] = np.arange(20) + 20 * i
+    examples = from_list([*series, np.full((5, 3), 0.5)])
+    monkeypatch.setattr(levels_module, "CHUNK", 120)
+    expected = [[-1, 0.5, 3, NAN], [-1, 0.5, 3, 7], [NAN] * 4]
+    np.testing.assert_array_equal(few_values(examples, 4), np.float32(expected))
+    for most, shape in ((3, (3, 3)), (2, (3, 1)), (0, (3, 1))):
+        found = few_values(examples, most)
+        assert found.shape == shape and np.isnan(found[1:]).all()
+        assert np.isnan(found[0]).all() == (most < 3)
+
+
+def test_values_that_hardly_occur_twice_are_not_all_there_are():
+    series = np.tile(np.arange(5.0), 20)[:, None]
+    assert few_values(from_list([series]), 32).tolist() == [[0, 1, 2, 3, 4]]
+    assert np.isnan(few_values(from_list([series[:-1]]), 32)).all()
+
+
+def test_the_nearest_of_few_values():
+    levels = np.array([[-1, 0, 10], [NAN, NAN, NAN], [2, NAN, NAN]], np.float32)
+    x = np.array([-9, -0.51, -0.49, 4.9, 5.1, 99, NAN], np.float32)
+    series = np.repeat(x[None, :, None], 3, axis=2)
+    found = snap(series, levels)
+    np.testing.assert_array_equal(found[0, :, 0], [-1, -1, 0, 0, 10, 10, NAN])
+    np.testing.assert_array_equal(found[0, :, 1], x)
+    np.testing.assert_array_equal(found[0, :, 2], [2, 2, 2, 2, 2, 2, NAN])
+    assert found.dtype == np.float32
+
+
+def test_generated_series_take_few_values_up_to_their_end():
+    """After they were held: 2.2 and 1.0 make 1.6, which is nearer to 1 than to 3."""
+    normalizer = Normalizer(
+        *(np.array(x, np.float32) for x in ([0, 0], [1, 1], [-9, -9], [9, 9])),
+        held_below=np.array([0, 1.5], np.float32),
+        levels=np.array([[NAN, NAN], [1, 3]], np.float32),
+    )
+    z = np.array([[0.5, 2.2, 1], [0.6, 1.0, 1], [0.7, 9, 1], [0, 9, -1]])
+    series, _ = from_model_space(z[None], normalizer, ragged=True)
+    np.testing.assert_allclose(series[0, :3], [[0.5, 1], [0.6, 1], [0.7, 3]])
+    assert np.isnan(series[0, 3]).all()
 
 
 def test_model_of_fixed_length_refuses_ragged_series():

@@ -11,8 +11,9 @@ import pytest
 from ml_collections import ConfigDict
 
 from l2d_jax.data.own import read_array, read_file
+from l2d_jax.data.own.rows import decimals_of
 from l2d_jax.samples import write_samples
-from l2d_jax.types import Collection, Examples, Form, InputError
+from l2d_jax.types import ANY_DECIMALS, Collection, Examples, Form, InputError
 
 
 def file_config(path, **differences) -> ConfigDict:
@@ -643,6 +644,7 @@ def test_a_table_of_many_series(read):
         time_start="2020-01-01T00:00:00.000000",
         time_step="P1DT0H0M0S",
         time_format="%Y-%m-%d",
+        decimals=(1,),
     )
 
 
@@ -1002,6 +1004,40 @@ def test_times_that_are_numbers_are_exact(tmp_path, times, suffix):
 def test_types_are_kept(read, cells, dtype):
     found = read("b,a\n" + "".join(f"{i}.5,{cell}\n" for i, cell in enumerate(cells)))
     assert found.form.dtypes == ("float64", dtype)
+
+
+@pytest.mark.parametrize(
+    "cells, decimals",
+    [
+        (["1.25", "-3.5", ""], 2),
+        (["1.0", "2.00", "3"], 0),
+        (["100.001", "7", "1e2"], 3),
+        (["0.1", "0.3000", "123456.7"], 1),
+        (["3e-10", "1", "2"], ANY_DECIMALS),
+        (["0.123456", "1", "2"], 6),
+        (["0.1234567", "1", "2"], ANY_DECIMALS),
+    ],
+)
+def test_decimals_are_kept(read, monkeypatch, cells, decimals):
+    """Whatever the chunk and the row that has most of them."""
+    for chunk in (200_000, 2):
+        for module in ("rows", "csv_files"):
+            monkeypatch.setattr(f"l2d_jax.data.own.{module}.CHUNK", chunk)
+        for order in (cells, cells[::-1]):
+            rows = "".join(f"{i},{cell}\n" for i, cell in enumerate(order))
+            form = read("b,a\n" + rows).form
+            assert form.decimals == (0, decimals) and form.places == (0, decimals)
+
+
+def test_decimals_of_single_precision():
+    """0.1 is no decimal number in either precision."""
+    for dtype in ("float32", "float64"):
+        column = np.array([0.1, 16.7, -2.35], dtype)
+        assert decimals_of(column.astype(np.float64), dtype, least=0) == 2
+        assert decimals_of(column.astype(np.float64), dtype, least=3) == 3
+    third = np.array([1 / 3], np.float32).astype(np.float64)
+    assert decimals_of(third, "float32", least=0) == ANY_DECIMALS
+    assert decimals_of(np.array([np.nan]), "float64", least=0) == 0
 
 
 def test_chunks_change_nothing(read, monkeypatch):

@@ -147,12 +147,15 @@ def test_splits_that_can_not_be_are_named(given, fields, says):
 
 
 def test_channels_in_the_order_given():
-    form = Form(".csv", ("int64", "float64"), ("t", "a", "b"), time_column="t")
+    form = Form(
+        ".csv", ("int64", "float64"), ("t", "a", "b"), time_column="t", decimals=(0, 2)
+    )
     given = recording()._replace(form=form)
     splits = split(given, settings(window=10, channels="b, a"))
     assert splits.channels == ("b", "a")
     np.testing.assert_array_equal(splits.train.series[0, 0], [0.5, 0.0])
     assert splits.form.dtypes == ("float64", "int64")
+    assert splits.form.decimals == (2, 0) and splits.form.places == (2, 0)
     assert split(given, settings(window=10, channels="b,")).form.columns == ("t", "b")
 
 

@@ -101,10 +101,11 @@ def test_a_model_of_0_2_0_samples_as_it_did(tmp_path):
     model = l2d_jax.fit(waves(), workdir=tmp_path, config=tiny())
     facts = load_model(tmp_path / "checkpoints" / "cascade")[1]["stages"]
     config = ConfigDict(model.config.to_dict())
-    del config.sampling.repeats_from
+    del config.sampling.repeats_from, config.sampling.few_values
     run.save(replace(model, config=FrozenConfigDict(config)), tmp_path, facts)
     found = l2d_jax.load(tmp_path)
     assert found.config.sampling.repeats_from == 1.0
+    assert found.config.sampling.few_values == 0
     key = jax.random.key(1)
     np.testing.assert_array_equal(found.sample(key, 5), model.sample(key, 5))
 
@@ -473,6 +474,56 @@ def test_outliers_are_noted():
         assert len(found) == notes
     assert found[0].startswith("channel 'b': 99 % of its values lie between 0.00")
     assert "all between -9999 and 0.99" in found[0]
+
+
+def test_samples_have_the_decimals_of_the_table(tmp_path):
+    """Two, none, any; as the model gives them, and as they are written."""
+    path, workdir = tmp_path / "mine.csv", tmp_path / "w"
+    rows = 100 * np.random.default_rng(0).standard_normal((80, 3))
+    cells = (f"{a:.2f};{b:.0f}.0;{c:.9f}" for a, b, c in rows)
+    path.write_text("\n".join(["a;b;c", *cells]) + "\n")
+    config = tiny()
+    config.data.update(name="file", path=str(path), window=8)
+    config.sampling.num_samples = 40
+    config.evaluation.metrics = ()
+    run.run(config, workdir)
+    model = l2d_jax.load(workdir)
+    free = replace(model, layout=model.layout._replace(form=None))
+    key = jax.random.key(0)
+    x, exact = model.sample(key, 40), free.sample(key, 40).astype(np.float64)
+    np.testing.assert_array_equal(x[..., 0], np.float32(np.round(exact[..., 0], 2)))
+    np.testing.assert_array_equal(x[..., 1], np.rint(exact[..., 1]))
+    np.testing.assert_array_equal(x[..., 2], exact[..., 2])
+    lines = (workdir / "samples.csv").read_text().splitlines()
+    written = [line.split(";")[1:] for line in lines[1:]]
+    decimals = [[len(cell.partition(".")[2]) for cell in row] for row in written]
+    assert np.max(decimals, axis=0)[:2].tolist() == [2, 0] and len(written) == 320
+
+
+def test_samples_keep_to_few_values(tmp_path, capsys):
+    """A switch, also one of missing values, beside a channel of any value."""
+    rng = np.random.default_rng(0)
+    series = rng.uniform(size=(60, 24, 3)).astype(np.float32)
+    series[..., 1] = np.where(series[..., 1] < 0.5, -1.5, 0.1)
+    series[..., 2] = np.where(series[..., 2] < 0.5, 0.0, 6.25)
+    series[:, 3, 2] = np.nan
+    config = base.with_argument(configs.own.get_config(), "smoke")
+    config.sampling.repeats_from = 1.0
+    model = l2d_jax.fit(series, config=config, workdir=tmp_path)
+    said = capsys.readouterr().out
+    assert "samples keep to, in 'channel_1' (-1.5, 0.1), 'channel_2' (0, 6.25)" in said
+    key = jax.random.key(1)
+    x = model.sample(key, 100)
+    np.testing.assert_array_equal(np.unique(x[..., 1]), np.float32([-1.5, 0.1]))
+    np.testing.assert_array_equal(np.unique(x[..., 2]), np.float32([0, 6.25]))
+    assert len(np.unique(x[..., 0])) > 2_000
+    np.testing.assert_array_equal(l2d_jax.load(tmp_path).sample(key, 100), x)
+    config.sampling.few_values = 1
+    free = l2d_jax.fit(series, config=config, workdir=tmp_path)
+    y = free.sample(key, 100)
+    np.testing.assert_array_equal(y[..., 0], x[..., 0])
+    np.testing.assert_array_equal(y[..., 1] > -0.7, x[..., 1] == np.float32(0.1))
+    assert len(np.unique(y[..., 1])) > 1_000
 
 
 def test_samples_repeat_the_value_before_as_often_as_the_series_do(tmp_path):

@@ -31,6 +31,8 @@ class Normalizer:
     # Differences from step to step of generated series that are none; of all channels,
     # or [C].
     held_below: Any = 0.0
+    # All that generated series may take, NaN: any; of all channels, or [C, V].
+    levels: Any = np.nan
 
     @classmethod
     def fit(

@@ -104,7 +104,8 @@ def choose_channels(collection: Collection, names: tuple[str, ...]) -> Collectio
         dtypes = tuple(form.dtypes[i] for i in index)
         others = set(collection.channels) - set(names)
         columns = tuple(name for name in form.columns if name not in others)
-        form = form._replace(dtypes=dtypes, columns=columns)
+        decimals = tuple(form.decimals[i] for i in index if form.decimals)
+        form = form._replace(dtypes=dtypes, columns=columns, decimals=decimals)
     series = [one[:, index] for one in collection.series]
     return collection._replace(series=series, channels=names, form=form)
 

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from l2d_jax.data.levels import snap
 from l2d_jax.data.normalizer import Normalizer
 from l2d_jax.data.repeats import hold
 from l2d_jax.types import (
@@ -150,7 +151,8 @@ def from_model_space(
 ) -> tuple[SeriesBatch, Lengths]:
     """Series [N, L, C] in data units, NaN after the end, and their lengths.
 
-    Where the normaliser says so (`held_below`), they stand still.
+    Where the normaliser says so they stand still (`held_below`), or take few values
+    only (`levels`).
 
     Args:
       z: D = C, or C + 1 with the validity where ragged.
@@ -168,8 +170,11 @@ def from_model_space(
     if ragged:
         lengths = likeliest_lengths(z[:, :, -1], min_length=min_length)
         series[~inside(lengths, length)] = np.nan
-    limits = np.broadcast_to(host.held_below, series.shape[2:])
-    return hold(series, limits), lengths
+    channels = series.shape[2]
+    limits = np.broadcast_to(host.held_below, channels)
+    levels = np.atleast_2d(host.levels)
+    levels = np.broadcast_to(levels, (channels, levels.shape[1]))
+    return snap(hold(series, limits), levels), lengths
 
 
 def likeliest_lengths(

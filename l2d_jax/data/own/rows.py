@@ -23,7 +23,7 @@ from l2d_jax.data.own.columns import (
     to_times,
 )
 from l2d_jax.data.own.roles import ISNT_TIME, Frame, Roles, Table
-from l2d_jax.types import InputError
+from l2d_jax.types import ANY_DECIMALS, InputError
 
 CHUNK = 200_000  # rows that are held as pandas gives them
 
@@ -36,6 +36,7 @@ class Body(NamedTuple):
     lows: Float[np.ndarray, " C"]  # as the file has them, in float64
     highs: Float[np.ndarray, " C"]
     errors: Float[np.ndarray, " C"]  # the largest that float32 makes
+    decimals: tuple[int, ...]
     ids: Int[np.ndarray, " T"] | None
     id_names: tuple[str, ...]
     times: Int[np.ndarray, " T"] | Float[np.ndarray, " T"] | None
@@ -54,6 +55,7 @@ def read_body(table: Table, roles: Roles, chunks: Iterator[Frame]) -> Body:
     dtypes: list[set[str]] = [set() for _ in range(count)]
     lows, highs = np.full(count, np.inf), np.full(count, -np.inf)
     errors = np.zeros(count)
+    decimals = [0] * count
     id_codes: dict[str, int] = {}
     label_codes: dict[str, int] = {}
     first = end = 0  # of the chunk; after the last row that holds anything
@@ -65,6 +67,7 @@ def read_body(table: Table, roles: Roles, chunks: Iterator[Frame]) -> Body:
             if bad.any():
                 complain(table, roles, first, int(bad.argmax()), i, frame)
             dtypes[c] |= dtype_of(block[:, c], dtype, table.typed)
+            decimals[c] = decimals_of(block[:, c], dtype, least=decimals[c])
         rounded = block.astype(np.float32)
         lows = np.fmin(lows, np.fmin.reduce(block, axis=0))
         highs = np.fmax(highs, np.fmax.reduce(block, axis=0))
@@ -93,6 +96,7 @@ def read_body(table: Table, roles: Roles, chunks: Iterator[Frame]) -> Body:
         lows,
         highs,
         errors,
+        tuple(decimals),
         np.concatenate(ids)[:end] if ids else None,
         tuple(id_codes),
         np.concatenate(times)[:end] if times else None,
@@ -128,6 +132,19 @@ def dtype_of(numbers: Float[np.ndarray, " T"], dtype: str, typed: bool) -> set[s
     if dtype == "float64" and not given.all() and (numbers[given] % 1 == 0).all():
         return {"int64"}
     return {dtype}
+
+
+def decimals_of(numbers: Float[np.ndarray, " T"], dtype: str, *, least: int) -> int:
+    """How many decimals, `least` or more, hold all numbers; ANY_DECIMALS if none do."""
+    kind = np.dtype(dtype)
+    precision = np.finfo(kind if kind.kind == "f" else np.float64).eps
+    given = numbers[~np.isnan(numbers)]
+    for decimals in range(least, ANY_DECIMALS):
+        with np.errstate(over="ignore", invalid="ignore"):
+            errors = np.abs(given - np.round(given, decimals))
+        if (errors <= 8 * precision * np.abs(given)).all():
+            return decimals
+    return ANY_DECIMALS
 
 
 def common_dtype(names: set[str]) -> str:

@@ -82,6 +82,7 @@ def without_constants(
     body = body._replace(
         values=body.values[:, kept],
         dtypes=tuple(body.dtypes[c] for c in kept),
+        decimals=tuple(body.decimals[c] for c in kept),
         lows=body.lows[kept],
         highs=body.highs[kept],
         errors=body.errors[kept],
@@ -142,6 +143,7 @@ def to_collection(table: Table, roles: Roles, body: Body) -> Collection:
     form = Form(
         suffix=table.suffix,
         dtypes=body.dtypes,
+        decimals=body.decimals,
         columns=form_columns(roles),
         id_column="" if roles.id is None else roles.columns[roles.id],
         separator=table.separator,

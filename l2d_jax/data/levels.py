@@ -1,0 +1,56 @@
+"""Channels of few values: states that are on or off, meters of coarse steps.
+
+What diffusion makes lies beside them, a switch at .97 for one; samples of such channels
+take the nearest value that occurs in training.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from l2d_jax.data.normalizer import CHUNK
+from l2d_jax.types import Examples, inside
+
+Levels = Float[np.ndarray, "C V"]
+
+LEAST_OFTEN = 20  # steps for each value, or there are too few to say that it is one
+
+
+def few_values(examples: Examples, most: int) -> Levels:
+    """The values of each channel that has at most so many, in order; NaN behind them.
+
+    Channels that have more, or hardly a value twice, are NaN alone. V is at least 1.
+    """
+    length, channels = examples.series.shape[1:]
+    found = {c: np.array([], np.float32) for c in range(channels)} if most else {}
+    counts = np.zeros(channels, int)
+    rows = max(CHUNK // (length * channels), 1)
+    for start in range(0, len(examples.series), rows):
+        piece = slice(start, start + rows)
+        series = np.asarray(examples.series[piece], np.float32)
+        known = ~np.isnan(series) & inside(examples.lengths[piece], length)[..., None]
+        counts += known.sum(axis=(0, 1))
+        for c in list(found):
+            found[c] = np.union1d(found[c], series[..., c][known[..., c]])
+            if len(found[c]) > most:
+                del found[c]
+        if not found:
+            break
+    levels = {c: v for c, v in found.items() if counts[c] >= LEAST_OFTEN * len(v)}
+    result = np.full((channels, max(map(len, levels.values()), default=1)), np.nan)
+    for c, values in levels.items():
+        result[c, : len(values)] = values
+    return result.astype(np.float32)
+
+
+def snap(
+    series: Float[np.ndarray, "N L C"], levels: Levels
+) -> Float[np.ndarray, "N L C"]:
+    """Each value of a channel of few is the nearest of them; NaN stays."""
+    result = series.copy()
+    for c, row in enumerate(levels):
+        values = row[~np.isnan(row)]
+        if len(values):
+            between = (values[1:] + values[:-1]) / 2
+            nearest = values[np.searchsorted(between, series[..., c])]
+            result[..., c] = np.where(np.isnan(series[..., c]), np.nan, nearest)
+    return result
