@@ -2,11 +2,11 @@
 
     python main.py --config=configs/energy.py --workdir=runs/energy
 
-Expected: Context-FID .0114 (95 % interval .0101 to .0128; seed 0, five encoders) of all
-series, .0138 at half their number, where real against real has .0066; discriminative
-score at that size .041 beside .002: told from real by Context-FID. Time: some 60 min on
-one of two CPU cores with AMX, which other programs shared, with
---config.training.compute_dtype=bfloat16 and the scores that the file of results has.
+Expected: Context-FID .0119 (95 % interval .0102 to .0136; seed 0, five encoders) of all
+series, .0143 at half their number, where real against real has .0066; discriminative
+score at that size .040 beside .002: told from real by Context-FID. Time: 52 min of
+training on one of two CPU cores of an AMD EPYC, which other programs shared, with
+--config.training.compute_dtype=bfloat16; samples and all 22 scores 17 min more.
 
 Noise on r in training is about as large as the prior's own error: the latents of
 overlapping windows lie along curves, generated ones between them. With .3, which gives
