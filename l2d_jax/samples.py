@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from l2d_jax.files import FilePath, is_remote, to_path, whole_file
-from l2d_jax.types import BUSINESS_DAY, Examples, Form, InputError
+from l2d_jax.types import ANY_DECIMALS, BUSINESS_DAY, Examples, Form, InputError
 
 STAMP = "%Y-%m-%dT%H:%M:%S.%f"  # of times that a file holds as such, not as text
 
@@ -270,7 +270,10 @@ def write_parquet(path: Path, batches: Iterator[Examples], plan: Plan) -> None:
                 plan.time_column: np.tile(clock.cells(length), (count, 1))[inside],
             }
             for c, (name, dtype) in enumerate(plan.dtypes.items()):
-                cells[name] = batch.series[..., c][inside].astype(dtype)
+                values = batch.series[..., c][inside].astype(dtype)
+                if dtype == np.float64 and plan.form.places[c] < ANY_DECIMALS:
+                    values = np.round(values, plan.form.places[c])
+                cells[name] = values
             arrays = [pa.array(cells[field.name], field.type) for field in schema]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 

@@ -3,10 +3,11 @@ import json
 import tracemalloc
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from l2d_jax.samples import read_npz, write_samples
-from l2d_jax.types import Examples, Form, InputError
+from l2d_jax.types import ANY_DECIMALS, Examples, Form, InputError
 
 SERIES = np.arange(5 * 3 * 2, dtype=np.float32).reshape(5, 3, 2)
 LENGTHS = np.array([3, 2, 3, 1, 3])
@@ -202,6 +203,14 @@ def test_the_clock_goes_on_as_in_the_users_file(
     elif expected is None:
         expected = ["01 00:00:00.000000", "02 00:00:00.500000", "03 00:00:01.000000"]
     assert times == expected
+
+
+def test_decimals_in_double_precision(tmp_path):
+    """0.1 of float32 is 0.10000000149 in float64, where the file has 0.1."""
+    form = Form(".parquet", ("float64",) * 2, decimals=(1, ANY_DECIMALS))
+    path = write_form(tmp_path / "x.parquet", form, np.full((2, 2, 2), 0.1))
+    written = pd.read_parquet(path)[["a", "b"]].to_numpy()
+    np.testing.assert_array_equal(written, [[0.1, np.float32(0.1)]] * 4)
 
 
 @pytest.mark.parametrize(
