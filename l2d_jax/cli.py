@@ -128,9 +128,10 @@ def guarded() -> int:
         inner = error.args[0] if error.args else None
         if isinstance(inner, KeyError):  # of a flag for a field
             fail(f"--config: there is no field {inner.args[0]}")
-        if field := missing_field():
+        where, field = place(error), missing_field()
+        if field and not where and isinstance(error, KeyError | TypeError):
             fail(f"--config: there is no field {field!r}")
-        fail(f"--config: {error}{place(error)}")
+        fail(f"--config: {error}{where}")
     preemption.watch(goes_on=_MODE.value == "run")
     try:
         app.run(lambda _: dispatch(), argv=argv[:1])

@@ -114,17 +114,14 @@ def test_a_stage_that_chooses_the_latent_is_no_ignored_one(error_of):
         ("x = 1\nx = y\n", "name 'y' is not defined (NameError in {path}, line 2)"),
         ("def get_config():\n    return {}['a']\n", "'a' (KeyError in {path}, line 2)"),
         ("def get_config():\n    return int('a')\n", "ValueError: invalid literal"),
-        (
-            "def get_config():\n    return 3\n",
-            "returns a value of type int, and not a c",
-        ),
     ],
 )
 def test_errors_in_a_config_file(text, says, error_of, tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(text)
-    message = error_of(f"--config={path}", "--workdir=w")
-    assert message.startswith("--config: ") and says.format(path=path) in message
+    for flags in ([], ["--config.mine.width=1"]):  # a field that this file would have
+        message = error_of(f"--config={path}", "--workdir=w", *flags)
+        assert message.startswith("--config: ") and says.format(path=path) in message
 
 
 @pytest.mark.parametrize(
@@ -139,6 +136,13 @@ def test_errors_in_a_config_file(text, says, error_of, tmp_path):
 )
 def test_a_field_that_no_config_has(flag, says, error_of):
     assert error_of(*RUN, f"--config.{flag}") == f"--config: there is {says}"
+
+
+def test_a_config_file_that_returns_no_config(error_of, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("def get_config():\n    return 3\n")
+    says = "--config: get_config() returns a value of type int, and not a config: "
+    assert error_of(f"--config={path}", "--workdir=w").startswith(says)
 
 
 def test_what_can_be_no_config_file(error_of, tmp_path, monkeypatch):
