@@ -256,11 +256,16 @@ def entry_of(
     reach = (interval[1] - interval[0]) / 2 if interval else None
     costs = {"low": mean if ideal is None else max(mean, ideal), "high": -mean}
     if best == "real":
-        same_size = mean_over([score.get("at_floor_size") or score for score in scores])
-        if floor is None or same_size is None:
+        if floor is None:
             raise InputError(f"{where} has no floor: give --best=low or --best=high")
-        costs["real"] = abs(same_size - floor)
+        costs["real"] = float(np.mean([distance_from_floor(one) for one in scores]))
     return Entry(mean, reach, floor, costs[best], len(scores))
+
+
+def distance_from_floor(score: dict[str, Any]) -> float:
+    """Of one seed, so that a score too high and one too low don't cancel."""
+    same_size = score.get("at_floor_size") or score
+    return abs(same_size["mean"] - score["floor"]["mean"])
 
 
 def mean_over(scores: list[dict[str, Any]]) -> float | None:

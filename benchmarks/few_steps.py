@@ -92,8 +92,9 @@ def settings_of(variant: str, chain: str, solver: str, steps: int) -> dict[str, 
         "num_steps": data[1],
         "latent_solver": latent[0],
         "latent_num_steps": latent[1],
-        "eta": 0.0,
     }
+    if DDIM in (data[0], latent[0]):
+        settings["eta"] = 0.0
     known = METHODS[variant].settings
     return {name: value for name, value in settings.items() if name in known}
 

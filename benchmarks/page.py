@@ -91,19 +91,35 @@ def floor_of(cells: list[Cell], name: str) -> str:
     return written(float(np.mean(means))) if means else ""
 
 
-def share_of_training(cell: Cell, method: Method) -> str:
-    """The steps of the stage that most time goes to, as a share of the config's."""
-    options = Options(**cell["options"])
-    full = make_config(method, cell["set"], cell["seed"], options)
-    stages = METHODS[full.variant].stages
+def shares_of_training(cells: list[Cell], method: Method) -> str:
+    """Steps of the stage that most time goes to, as shares of the config's.
+
+    Of each seed, or once where all have the same.
+    """
+    full = [
+        make_config(method, cell["set"], cell["seed"], Options(**cell["options"]))
+        for cell in cells
+    ]
+    stages = METHODS[full[0].variant].stages
     if not stages:
         return ""
+
+    def seconds(stage: str) -> float:
+        return sum(cell["seconds of training"].get(stage, 0.0) for cell in cells)
+
+    stage = max(stages, key=seconds)
+    shares = [
+        share_of_training(cell, stage, config[SECTIONS[stage]].num_steps)
+        for cell, config in zip(cells, full, strict=True)
+    ]
+    return ", ".join(shares if len({*shares}) > 1 else shares[:1])
+
+
+def share_of_training(cell: Cell, stage: str, num_steps: int) -> str:
+    """The cell's steps of a stage, of `num_steps`."""
     if not cell["budget"]:
         return "all"
-    seconds = cell["seconds of training"]
-    stage = max(stages, key=lambda name: seconds.get(name, 0.0))
-    steps = cell["budget"][stage]["steps"]
-    share = steps / full[SECTIONS[stage]].num_steps
+    share = cell["budget"][stage]["steps"] / num_steps
     return f"{100 * share:.0f} %" if share < 2 else f"{share:.0f} times"
 
 
@@ -126,7 +142,7 @@ def costs(cells: list[Cell], method: Method) -> list[str]:
     training = [sum(cell["seconds of training"].values()) for cell in cells]
     counted = sum(first["parameters"].values())
     return [
-        ", ".join(dict.fromkeys(share_of_training(cell, method) for cell in cells)),
+        shares_of_training(cells, method),
         steps_of_chain(first),
         f"{counted:,}" if counted else "",
         f"{np.median(training):.0f}" if np.median(training) else "",

@@ -192,19 +192,17 @@ class Cascade:
             layout.min_length,
             clip="clip" in settings and self.config.sampling.clip,
         )
-        if layout.form is not None:
-            for c, places in enumerate(layout.form.places):
-                if places < ANY_DECIMALS:
-                    exact = series[:, :, c].astype(np.float64)
-                    series[:, :, c] = np.round(exact, places)
-        return Examples(series, lengths)
+        return Examples(with_decimals(series, layout.form), lengths)
 
     def _examples(self, x) -> Examples:
         length, channels = self.layout.length, len(self.layout.channels)
         is_list = isinstance(x, list | tuple)
         takes = f"this model takes [N, {length}, {channels}]"
-        if not is_list and np.ndim(x) != 3:
-            raise InputError(f"an array of shape {list(np.shape(x))}: {takes}")
+        if not is_list:
+            shape = np.shape(x)
+            unlike = shape[1:] != (length, channels) and not self.layout.ragged
+            if len(shape) != 3 or unlike:
+                raise InputError(f"an array of shape {list(shape)}: {takes}")
         series = from_user(x).series
         for i, one in enumerate(series):
             if len(one) > length or one.shape[1] != channels:
@@ -221,6 +219,17 @@ class Cascade:
             return examples
         # NaN at the end of an array is missing to a model of one length.
         return examples._replace(lengths=np.full(len(series), length))
+
+
+def with_decimals(series: SeriesBatch, form: Form | None) -> SeriesBatch:
+    """Values with as many decimals as the channel has in the user's file."""
+    if form is None:
+        return series
+    result = series.copy()
+    for c, places in enumerate(form.places):
+        if places < ANY_DECIMALS:
+            result[:, :, c] = np.round(series[:, :, c].astype(np.float64), places)
+    return result
 
 
 def check_key(key: Any) -> None:

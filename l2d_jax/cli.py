@@ -201,7 +201,9 @@ def check_flags(argv: list[str]) -> None:
                 f"leave it out (there are {known})"
             )
         out = files.absolute(_OUT.value or "")
-        if out.parent == files.absolute(_WORKDIR.value or "") and out.stem == "samples":
+        workdir = files.absolute(_WORKDIR.value or "")
+        beside = out.parent == workdir or files.same_file(out.parent, workdir)
+        if beside and out.stem == "samples":
             raise InputError(
                 f"--out={_OUT.value}: the name is for what the run itself wrote and "
                 f"scored, use another, as more{out.suffix}"

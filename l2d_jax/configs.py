@@ -24,10 +24,10 @@ from l2d_jax.metrics.sets import MIN_SAMPLES
 from l2d_jax.models import CONDITION_NETWORKS, CONDITIONS, MIXERS
 from l2d_jax.networks import stage_schedule
 from l2d_jax.schedules import SCHEDULES
-from l2d_jax.stages import STAGES
+from l2d_jax.stages import STAGES, is_given_latent
 from l2d_jax.train import DECAY_FIELDS
 from l2d_jax.types import InputError, tree_size
-from l2d_jax.variants import METHODS, choose_solver, with_sampling
+from l2d_jax.variants import METHODS, check_sampling, choose_solver
 
 MAX_GROWTH = 100.0  # paper: 13
 SECTIONS = {
@@ -98,9 +98,8 @@ def resolve(config: ConfigDict) -> ConfigDict:
     if is_baseline:
         config.sampling.update(repeats_from=1.0, few_values=0)
     check_choice(config.variant, METHODS, "--config.variant")
-    without_latent = config.variant == "data_only"
     if not config.data_stage.noise_scale:
-        config.data_stage.noise_scale = 2.0 if without_latent else 0.5
+        config.data_stage.noise_scale = 0.5 if is_given_latent(config) else 2.0
     choose_solver(config)
     data, training = config.data_stage, config.training
     choices: dict[str, tuple[str, Iterable[str]]] = {
@@ -136,7 +135,7 @@ def resolve(config: ConfigDict) -> ConfigDict:
             f"--config.equal_size is for data_only, and the variant is "
             f"{config.variant!r}: leave it out"
         )
-    with_sampling(config)
+    check_sampling(config)
     return config
 
 
@@ -175,7 +174,7 @@ def is_ignored(config: ConfigDict, field: str) -> bool:
     if config.equal_size:  # the sizes of all stages count
         return False
     if section == "data_stage" and name.startswith("condition"):
-        return config.variant == "data_only"
+        return not is_given_latent(config)
     return section in SECTIONS.values() and section not in trained_sections(config)
 
 

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from l2d_jax import parallel
 from l2d_jax.cascade import Cascade
+from l2d_jax.checkpoints import checksum
 from l2d_jax.configs import SECTIONS
 from l2d_jax.data import load_splits, to_list
 from l2d_jax.data.protocols import take
@@ -121,7 +122,6 @@ def write_batches(
 
 def sample_settings(model: Cascade, *, n: int, seed: int) -> dict[str, Any]:
     """What the samples are a function of."""
-    leaves = [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(model.params)]
     settings = model.config.sampling.to_dict()
     del settings["batch_size"]  # memory, not results
     return {
@@ -129,7 +129,8 @@ def sample_settings(model: Cascade, *, n: int, seed: int) -> dict[str, Any]:
         "num_samples": n,  # the config's may be 0: as many as there are real ones
         "seed": seed,
         "variant": model.config.variant,
-        "digest of the weights": zlib.crc32(b"".join(leaves)),
+        "digest of the model": checksum((model.params, model.normalizer)),
+        "layout": json.loads(json.dumps(model.layout)),
     }
 
 

@@ -9,6 +9,7 @@ import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import configs, memory, parallel
 from l2d_jax.adaptive import with_latent
-from l2d_jax.cascade import Cascade, Layout
+from l2d_jax.cascade import Cascade, Layout, with_decimals
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model
 from l2d_jax.configs import SECTIONS, resolve
 from l2d_jax.data import load_splits, read_array, split
@@ -30,6 +31,7 @@ from l2d_jax.metrics.sets import MIN_SAMPLES
 from l2d_jax.programs import keep_programs
 from l2d_jax.progress import say, silence
 from l2d_jax.results import generate, read_json, report, score
+from l2d_jax.stages import is_given_latent
 from l2d_jax.task import Task, prepare
 from l2d_jax.train import fit as fit_stage
 from l2d_jax.train import smaller_batch, too_large
@@ -171,26 +173,44 @@ def train(task: Task, workdir: FilePath) -> Cascade:
     facts = facts or {config.variant: of_data}
     if model := finished(workdir, {"variant": config.variant, **of_data}, facts):
         write_config(config, choice, workdir)
-        before, model = model, replace(model, config=FrozenConfigDict(config))
-        if before.config != model.config:  # in how it is sampled or scored
-            model = with_values_of(model, task)
-            save(model, workdir, facts)
+        before, model = model, model_of(task, model.params)
+        if same_samples(before, model):
+            return before
+        model = with_values_of(model, task)
+        save(model, workdir, facts)
         return model
     for name in variant.stages:
         params |= train_stage(name, task, params, facts[name], choice, workdir)
     params |= variant.extras(config, params, task.series)
     write_config(config, choice, workdir)
-    model = Cascade(params, task.normalizer, FrozenConfigDict(config), task.layout)
-    model = with_values_of(model, task)
+    model = with_values_of(model_of(task, params), task)
     save(model, workdir, facts)
     return model
+
+
+def model_of(task: Task, params: Params) -> Cascade:
+    """These weights, in the units of the task and sampled as its config says."""
+    return Cascade(params, task.normalizer, FrozenConfigDict(task.config), task.layout)
+
+
+def same_samples(one: Cascade, other: Cascade) -> bool:
+    """Whether two models of the same weights make the same samples.
+
+    They don't where the config changed in how it is sampled, or the data in what the
+    weights don't see: its units, the names of its columns, its times.
+    """
+    units = ("shift", "scale", "low", "high")
+    return (one.config, one.layout) == (other.config, other.layout) and all(
+        np.array_equal(getattr(one.normalizer, name), getattr(other.normalizer, name))
+        for name in units
+    )
 
 
 def with_values_of(model: Cascade, task: Task) -> Cascade:
     """The model whose samples stand still where the data does, and take its few values.
 
-    The shares of repeats are those of samples as its config says: with other steps they
-    are nearly these.
+    The shares of repeats are those of samples as its config says, after they are
+    rounded to the decimals of the data: with other steps they are nearly these.
     """
     shares, levels = task.held_shares, task.levels
     none = np.zeros(len(shares), np.float32)
@@ -201,7 +221,11 @@ def with_values_of(model: Cascade, task: Task) -> Cascade:
     key = jax.random.fold_in(jax.random.key(model.config.seed), 1)
     unrounded = replace(model, layout=model.layout._replace(form=None))
     parts = [part.series for part in unrounded.sample_batches(key, GENERATED)]
-    limits = held_below(np.concatenate(parts), shares)
+    limits = held_below(
+        np.concatenate(parts),
+        shares,
+        rounded=lambda series: with_decimals(series, model.layout.form),
+    )
     return replace(model, normalizer=replace(normalizer, held_below=limits))
 
 
@@ -239,11 +263,11 @@ def train_stage(
 
     folder = workdir / "checkpoints" / name
     with Checkpoints(folder, facts, versions()) as checkpoints:
-        examples = stage.prepare(params, task.series)
+        make_examples = partial(stage.prepare, params, task.series)
         try:
             ema_params = fit_stage(
                 stage,
-                examples,
+                make_examples,
                 c,
                 seed=config.seed,
                 steps_per_call=steps_per_call,
@@ -256,7 +280,11 @@ def train_stage(
                 raise
             memory.release(error)
             fitting = smaller_batch(
-                stage, examples, c, seed=config.seed, steps_per_call=steps_per_call
+                stage,
+                make_examples(),
+                c,
+                seed=config.seed,
+                steps_per_call=steps_per_call,
             )
             raise too_large(SECTIONS[name], c.batch_size, fitting) from None
     return stage.export(jax.tree.map(np.asarray, ema_params), task.series)
@@ -367,7 +395,7 @@ def stage_facts(
     sections = [SECTIONS[one] for one in before if one != "latent"] + [SECTIONS[name]]
     facts = {**fields_of(config, sections), **of_data}
     if name == "data":
-        facts["with a latent"] = config.variant != "data_only"
+        facts["with a latent"] = is_given_latent(config)
     return facts
 
 

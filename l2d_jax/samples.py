@@ -150,7 +150,10 @@ def write_npy(path: Path, batches: Iterator[Examples], plan: Plan) -> None:
             return
         whole = np.load(floats, mmap_mode="r")
         step = max(1, (1 << 20) // max(1, whole[:1].size))
-        parts = (whole[i : i + step].astype(dtype) for i in range(0, plan.n, step))
+        parts = (
+            rounded(whole[i : i + step], dtype).astype(dtype)  # uint64 beside int8
+            for i in range(0, plan.n, step)
+        )
         write_series(path, parts, plan.n)
 
 

@@ -170,11 +170,16 @@ def latent_stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
 # --- stage 3: data diffusion ----------------------------------------------------------
 
 
+def is_given_latent(config: ConfigDict | FrozenConfigDict) -> bool:
+    """Whether the variant's data stage is conditioned on r."""
+    return config.variant != "data_only"
+
+
 def data_stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
     """F and x_theta: diffusion of the series, given r (or alone, for `data_only`)."""
     c, dim = config.data_stage, config.encoder.latent_dim
     denoiser, network = make_series_denoiser(config), make_condition(config, shape)
-    schedule, conditional = stage_schedule(c), config.variant != "data_only"
+    schedule, conditional = stage_schedule(c), is_given_latent(config)
 
     def init(key):
         key_denoiser, key_network = jax.random.split(key)

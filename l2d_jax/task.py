@@ -39,7 +39,7 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
     notes, ragged = list(splits.notes), is_ragged(train_set)
     some = few_examples(train_set)
     levels = few_values(train_set, config.sampling.few_values)
-    shares = held_shares(some, splits, config.sampling.repeats_from)
+    shares = held_shares(some, config.sampling.repeats_from)
     shares[~np.isnan(levels[:, 0])] = 0.0  # few values repeat by themselves
     shape = length, len(channels) + ragged
     config, sizes = with_sizes(config, shape)
@@ -74,15 +74,13 @@ def few_examples(examples: Examples) -> Examples:
     return Examples(examples.series[index], examples.lengths[index])
 
 
-def held_shares(some: Examples, splits: Splits, least: float) -> Share:
+def held_shares(some: Examples, least: float) -> Share:
     """Shares of steps that repeat the value before; 0 where they are below `least`.
 
-    And where values are whole numbers, that repeat by being rounded; 1: all are 0.
+    1: all are 0.
     """
     shares = repeat_shares(some)
     shares[shares < least] = 0.0
-    if splits.form is not None:
-        shares[list(splits.form.integers)] = 0.0
     return shares if least < 1.0 else np.zeros_like(shares)
 
 

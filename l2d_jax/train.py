@@ -153,7 +153,7 @@ def make_train_step(stage: Stage, c: ConfigDict, *, seed: int) -> Callable:
         ema_params = optax.incremental_update(params, state.ema_params, 1.0 - decay)
         metrics = {
             **metrics,
-            "learning_rate": plateau_factor(state.opt_state) * rate(state.step),
+            "learning_rate": plateau_factor(opt_state) * rate(state.step),
         }
         return TrainState(state.step + 1, params, ema_params, opt_state), metrics
 
@@ -208,7 +208,7 @@ class TrainingDiverged(InputError):
 
 def fit(
     stage: Stage,
-    examples: Example,
+    make_examples: Callable[[], Example],
     c: ConfigDict,
     *,
     seed: int,
@@ -224,7 +224,8 @@ def fit(
 
     Args:
       stage: what to train.
-      examples: pytree of arrays, a row per example, as `stage.prepare` returned it.
+      make_examples: a pytree of arrays, a row per example; not called where the stage
+        is finished.
       c: the stage's section of the config.
       seed: of weights, batches and noise.
       steps_per_call: optimizer steps in one call of the compiled program.
@@ -241,7 +242,7 @@ def fit(
     first_step = int(state.step)
     if first_step >= c.num_steps:
         return state.ema_params
-    program = make_program(stage, c, seed=seed)
+    examples, program = make_examples(), make_program(stage, c, seed=seed)
     every = -(-checkpoint_every // steps_per_call) * steps_per_call
 
     with open_logbook(first_step) as logbook, preemption.deferred():

@@ -1,7 +1,7 @@
 """The variants of the cascade as fillings: a prior and a decoder each.
 
-`METHODS`, the variants and the baselines, is the one place where one is chosen. A
-generator is a pair of pure functions of one key.
+`METHODS` holds the variants and the baselines; whether the data chain is given a latent
+says `stages.is_given_latent`. A generator is a pair of pure functions of one key.
 """
 
 from collections.abc import Callable
@@ -239,15 +239,29 @@ def with_sampling(
         if "latent_num_steps" in others:
             others["latent_num_steps"] = min(others["latent_num_steps"], latent_steps)
         s.update(others)
+    check_sampling(config)
+    solvers = {s[name] for name in ("solver", "latent_solver") if name in takes}
+    if "eta" in given and "ddim" not in solvers:
+        raise InputError(f"eta={s.eta} is a setting of solver='ddim': say both")
+    return FrozenConfigDict(config)
+
+
+def check_sampling(config: ConfigDict) -> None:
+    """Raises `InputError` for fields of `config.sampling` out of range."""
+    settings, s = METHODS[config.variant].settings, config.sampling
     for solver, steps, longest in (
         ("solver", "num_steps", num_diffusion_steps(config)),
-        ("latent_solver", "latent_num_steps", latent_steps),
+        (
+            "latent_solver",
+            "latent_num_steps",
+            config.latent_stage.num_diffusion_steps,
+        ),
     ):
-        if solver in variant.settings:
+        if solver in settings:
             check_choice(s[solver], sampling.SOLVERS, solver)
-        if steps in variant.settings and s[steps]:  # 0: all steps
+        if steps in settings and s[steps]:  # 0: all steps
             sampling.timesteps(longest, s[steps], field=steps)
-    has_guidance = "guidance" in variant.settings and s.guidance != 1.0
+    has_guidance = "guidance" in settings and s.guidance != 1.0
     if has_guidance and not config.data_stage.condition_dropout:
         raise InputError(
             f"guidance={s.guidance} needs a model that was also trained without the "
@@ -263,10 +277,6 @@ def with_sampling(
         )
     if not 0.0 <= s.eta <= 1.0:
         raise InputError(f"eta={s.eta}: use 0 (no noise) to 1 (as ancestral)")
-    solvers = {s[name] for name in ("solver", "latent_solver") if name in takes}
-    if "eta" in given and "ddim" not in solvers:
-        raise InputError(f"eta={s.eta} is a setting of solver='ddim': say both")
-    return FrozenConfigDict(config)
 
 
 def num_diffusion_steps(config: ConfigDict | FrozenConfigDict) -> int:

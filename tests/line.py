@@ -60,7 +60,7 @@ def fit(folder: Path, num_steps: int = 12, every: int = 4) -> np.ndarray:
     with Checkpoints(folder / "line", {"seed": 0}) as checkpoints:
         params = train.fit(
             STAGE,
-            ROWS,
+            lambda: ROWS,
             c,
             seed=0,
             steps_per_call=2,

@@ -23,6 +23,7 @@ from l2d_jax.baselines import (
 )
 from l2d_jax.configs import base, load, resolve
 from l2d_jax.schedules import cosine
+from l2d_jax.stages import Stage
 from l2d_jax.types import InputError
 
 SHAPE = (8, 2)
@@ -575,6 +576,7 @@ def test_each_turn_takes_the_optimizer_of_its_section():
         ("fourier_diffusion", "dropout", 1.5, "dropout=1.5: use 0 or more, and less"),
         ("fourier_flow", "hidden", 0, "hidden=0: use 1 or more"),
         ("diffusion_ts", "decay", "linear", "decay='linear': use one of cosine"),
+        ("diffusion_ts", "width", 2, "width=2: use a multiple of 2, .* and 4 or more"),
         ("fourier_flow", "decay", "plateau", "='plateau': use one of .*exponential$"),
     ],
 )
@@ -729,3 +731,29 @@ def test_plateau_halves_the_rate_when_the_loss_stays(monkeypatch):
         factors.append(float(train.plateau_factor(state)))
     # A tenth less than the best starts anew; three steps without, and it halves.
     assert factors == [1.0] * 3 + [0.5] * 4 + [0.25] * 5
+
+
+def test_the_rate_that_is_logged_is_that_of_the_step():
+    """Of a loss that stays, so that it falls from .4 to .1. Adam moves by the rate."""
+    c = base.get_config().diffusion_ts
+    c.update(patience=1, warmup_steps=0, learning_rate=0.4, least_rate=0.1, factor=0.5)
+    c.weight_decay = 0.0
+
+    def loss(params, key, x):
+        del key, x
+        total = params["w"].sum()
+        return 1.0 + total - jax.lax.stop_gradient(total), {}
+
+    stage = Stage(
+        "flat", lambda key: {"w": jnp.zeros(3)}, lambda _, x: x, loss, lambda p, _: p
+    )
+    state = parallel.place(train.init_state(stage, c, seed=0))
+    program, moved, logged = train.make_program(stage, c, seed=0), [], []
+    for _ in range(5):
+        before = np.array(state.params["w"])
+        state, metrics = program(state, np.zeros((1, 24, 1), np.float32))
+        moved.append((before - np.array(state.params["w"])).max())
+        logged.append(float(metrics["learning_rate"][0]))
+    np.testing.assert_allclose(logged, moved, rtol=1e-4)
+    assert moved[0] == pytest.approx(0.4, rel=1e-4)
+    assert moved[-1] == pytest.approx(0.1, rel=1e-4)

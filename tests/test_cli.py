@@ -52,6 +52,7 @@ def error_of(monkeypatch, capsys):
         ([*RUN, "--num_samples=5"], "a run takes --config.sampling.num_samples"),
         ([*RUN, "--mode=report", "--out=x"], "--out is for --mode=sample"),
         ([*SAMPLE, "--config=ar1"], "--config is not for --mode=sample"),
+        ([*SAMPLE, "--out=w/../w/samples.npz"], "samples.npz: the name is for what"),
         ([*SAMPLE, "--out=w/samples.csv"], "--out=w/samples.csv: the name is for what"),
         ([*SAMPLE, "--out=./w/samples.npz"], "use another, as more.npz"),
         ([*SAMPLE, "--seed=-1"], "--seed=-1: -1 is not an integer in the range"),

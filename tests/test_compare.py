@@ -102,6 +102,15 @@ def test_below_its_ideal_no_score_is_better(run):
     assert "| noise | 0.900 | 0.510 | 3.00 |" in printed
 
 
+def test_errors_of_opposite_sign_do_not_cancel_over_seeds():
+    def score(mean):
+        return {"mean": mean, "floor": {"mean": 0.5}}
+
+    wide = compare.entry_of([score(0.6), score(0.4)], "real", "here")
+    near = compare.entry_of([score(0.51), score(0.51)], "real", "here")
+    assert (wide.cost, near.cost) == pytest.approx((0.1, 0.01))
+
+
 def test_nearest_to_the_floor_is_best_at_its_number_of_series(run):
     """At half the series: ours is .02 off, theirs .1, noise .4, whatever the means."""
     rows = [

@@ -344,6 +344,29 @@ def test_the_smallest_differences_are_as_many_as_there_are_repeats():
     )
 
 
+@pytest.mark.parametrize("share", [0.3, 0.62, 0.9])
+def test_rounded_steps_count_among_those_that_stand_still(share):
+    """Of a random walk, rounded to .5 after it is held; 0: rounding alone does."""
+    walk = np.random.default_rng(0).normal(0, 0.3, (200, 40, 1)).cumsum(axis=1)
+    walk = walk.astype(np.float32)
+
+    def rounded(series):
+        return np.round(2 * series) / 2
+
+    def repeats(series):
+        return (np.diff(series, axis=1) == 0).mean()
+
+    limits = held_below(walk, np.array([share]), rounded=rounded)
+    found = repeats(rounded(hold(walk, limits)))
+    alone = repeats(rounded(walk))
+    assert 0.53 < alone < 0.55
+    assert (limits[0] == 0) == (share < alone)
+    assert found == pytest.approx(max(share, alone), abs=0.01)
+    exact = held_below(walk, np.array([share]))
+    assert limits[0] < exact[0]
+    assert repeats(hold(walk, exact)) == pytest.approx(share, abs=0.001)
+
+
 def test_held_values_by_hand():
     """Means of runs, in each series and channel alone; a step that just fits is in."""
     first = np.array([[1.0, 10], [2, 20], [6, 40], [8, 85]])

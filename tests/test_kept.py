@@ -14,7 +14,9 @@ import metrics_memory
 import numpy as np
 import pytest
 
+from l2d_jax import configs
 from l2d_jax.types import Examples, InputError, Splits
+from l2d_jax.variants import with_sampling
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -88,6 +90,19 @@ def quick_steps(monkeypatch):
 
 
 ZERO = {"mean": 0.0}
+
+
+@pytest.mark.parametrize("variant", few_steps.VARIANTS)
+def test_all_rows_of_few_steps_can_be_sampled(variant):
+    config = configs.load("stock").get_config("" if variant == "full" else variant)
+    config = configs.resolve(config)
+    for chain, solver, steps in few_steps.VARIANTS[variant]:
+        settings = few_steps.settings_of(variant, chain, solver, steps)
+        found = with_sampling(config, **settings).sampling
+        prefix = "latent_" if chain == "latent" else ""
+        assert found[f"{prefix}solver"] == solver
+        assert found[f"{prefix}num_steps"] == steps
+        assert found.eta == 0.0 or solver != "ddim"
 
 
 def few(out, *more):

@@ -236,6 +236,9 @@ def test_autocorrelation_by_hand():
     sums = np.stack([(x[: 40 - lag] * x[lag:]).sum(axis=0) for lag in range(21)])
     expected = (sums / sums[:1]).mean(axis=1)
     np.testing.assert_allclose(autocorrelation(rows, max_lag=20), expected, atol=1e-12)
+    rows[:, 1] = NAN  # without a warning
+    half = (sums[:, 0] / sums[0, 0]) / 2
+    np.testing.assert_allclose(autocorrelation(rows, max_lag=20), half, atol=1e-12)
 
 
 def test_the_period_is_no_ripple_and_no_multiple():

@@ -13,6 +13,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from ml_collections import ConfigDict, FrozenConfigDict
 from pandas import DataFrame
@@ -24,7 +25,7 @@ from l2d_jax.configs import base, resolve
 from l2d_jax.data import Normalizer, load_splits, read_array
 from l2d_jax.logbook import rows
 from l2d_jax.samples import read_npz
-from l2d_jax.types import Examples, Form, InputError, Splits
+from l2d_jax.types import Examples, InputError, Splits
 from l2d_jax.variants import VARIANTS
 from l2d_jax.workdir import make_workdir
 
@@ -198,6 +199,39 @@ def test_a_finished_model_is_not_replaced_by_another(variant, series, says, fini
     with pytest.raises(InputError, match=rf"{says}.* or take another --workdir"):
         run.fit(series, workdir=finished, config=tiny(variant))
     assert {p: p.read_bytes() for p in finished.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize("variant", ["full", "gaussian"])
+def test_a_finished_workdir_takes_the_units_and_columns_of_today(tmp_path, variant):
+    """Which the weights don't see: channels times 8, other names, later days."""
+    config, path = tiny(variant), tmp_path / "x.csv"
+    config.data.update(
+        name="file", path=str(path), window=8, stride=1, time_column="day"
+    )
+    config.evaluation.metrics = ()
+    config.sampling.num_samples = 20
+
+    def samples(names, factor, first):
+        rng = np.random.default_rng(0)
+        values = factor * (1 + rng.integers(0, 4096, (40, 2)) / 4096)
+        days = np.datetime64(first) + np.arange(40)
+        rows = [f"{d},{a},{b}" for d, (a, b) in zip(days, values, strict=True)]
+        path.write_text("\n".join([f"day,{names}", *rows]))
+        run.run(config, tmp_path / "w")
+        return pd.read_csv(tmp_path / "w" / "samples.csv")
+
+    before = samples("a,b", 1.0, "2020-01-01")
+    after = samples("a,c", 8.0, "2021-01-01")
+    assert [*before] == ["sample_id", "day", "a", "b"]
+    assert [*after] == ["sample_id", "day", "a", "c"]
+    assert (before.day[0], after.day[0]) == ("2020-01-01", "2021-01-01")
+    for one, other in (("a", "a"), ("b", "c")):
+        np.testing.assert_allclose(8 * before[one], after[other], atol=1e-3)
+    assert l2d_jax.load(tmp_path / "w").layout.channels == ("a", "c")
+    assert run.read_json(tmp_path / "w" / "config.json", "")  # whole
+    written = (tmp_path / "w" / "samples.csv").stat().st_mtime_ns
+    run.run(config, tmp_path / "w")
+    assert (tmp_path / "w" / "samples.csv").stat().st_mtime_ns == written
 
 
 @pytest.fixture(scope="module")
@@ -558,13 +592,9 @@ def test_which_channels_stand_still():
     series[:, 1:4, 1:] = 7.0  # at 2 of 4 steps
     splits = splits_of(series)
     for least, expected in ((0.5, [0, 0.5, 0.5]), (0.51, [0, 0, 0]), (1.0, [0, 0, 0])):
-        np.testing.assert_array_equal(
-            task.held_shares(splits.train, splits, least), expected
-        )
-    whole = splits._replace(form=Form(".csv", ("int64", "float64", "int64")))
-    found = task.held_shares(whole.train, whole, 0.5)
-    np.testing.assert_array_equal(found, [0, 0.5, 0])
-    (note,) = task.standing(("a", "b", "c"), found)
+        found = task.held_shares(splits.train, least)
+        np.testing.assert_array_equal(found, expected)
+    (note,) = task.standing(("a", "b", "c"), np.array([0, 0.5, 0]))
     assert note.startswith("steps that repeat the value before") and "'b' (50%)" in note
     assert "'a'" not in note and "'c'" not in note
 

@@ -238,6 +238,13 @@ def test_whole_numbers_stay_whole(tmp_path, suffix, dtypes, expected):
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
+def test_whole_numbers_that_the_common_type_lacks(tmp_path):
+    form = Form(".npy", ("uint64", "int8"))
+    path = write_form(tmp_path / "x.npy", form, np.full((1, 2, 2), 1.5e19))
+    largest = np.iinfo(np.int64).max
+    np.testing.assert_allclose(np.load(path), [[[largest, 127]] * 2], rtol=1e-6)
+
+
 def test_whole_numbers_of_shorter_series_need_nan(tmp_path):
     form = Form(".npz", ("int64", "int64"))
     path = write_form(tmp_path / "x.npz", form, WHOLE, np.array([2, 1]))

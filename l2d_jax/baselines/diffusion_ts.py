@@ -47,6 +47,7 @@ from l2d_jax.types import (
 )
 
 TREND_DEGREE = 3
+LEAST_WIDTH = 4  # sinusoids of the step need two rates
 
 Tokens = Float[Array, "L width"]
 
@@ -287,10 +288,10 @@ def params_from_torch(state: Mapping[str, np.ndarray]) -> Params:
 def network(config: ConfigDict | FrozenConfigDict) -> DiffusionTS:
     """As `config.diffusion_ts` says."""
     c = config.diffusion_ts
-    if c.width % (2 * c.num_heads):
+    if c.width % (2 * c.num_heads) or c.width < LEAST_WIDTH:
         raise InputError(
             f"--config.diffusion_ts.width={c.width}: use a multiple of "
-            f"{2 * c.num_heads}, twice its heads"
+            f"{2 * c.num_heads}, twice its heads, and {LEAST_WIDTH} or more"
         )
     return DiffusionTS(
         c.encoder_layers,

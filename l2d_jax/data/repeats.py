@@ -6,12 +6,15 @@ sees it at once. So where the training series stand still, the smallest differen
 generated ones are taken to be none: as many of them as there are repeats.
 """
 
-import numpy as np
-from jaxtyping import Float
+from collections.abc import Callable
 
-from l2d_jax.types import Examples, inside
+import numpy as np
+from jaxtyping import Bool, Float
+
+from l2d_jax.types import Examples, SeriesBatch, inside
 
 Share = Float[np.ndarray, " C"]
+BISECTIONS = 16  # to 1 / 65,536 of the largest limit
 
 
 def repeat_shares(examples: Examples) -> Share:
@@ -27,18 +30,39 @@ def repeat_shares(examples: Examples) -> Share:
 
 
 def held_below(
-    series: Float[np.ndarray, "N L C"], shares: Share
+    series: Float[np.ndarray, "N L C"],
+    shares: Share,
+    *,
+    rounded: Callable[[SeriesBatch], SeriesBatch] = lambda series: series,
 ) -> Float[np.ndarray, " C"]:
     """Up to which difference steps of these series stand still, to reach the shares.
 
-    0 where a channel's share is 0. What comes after a series' end is NaN.
+    0 where a channel's share is 0, or where rounding reaches it alone. What comes after
+    a series' end is NaN.
+
+    Args:
+      rounded: what is done to series once they are held, which makes more steps equal.
     """
     differences = np.abs(np.diff(series.astype(np.float64), axis=1))
     limits = [
         np.nanquantile(differences[:, :, c], share) if share else 0.0
         for c, share in enumerate(shares)
     ]
-    return np.array(limits, np.float32)
+    low, high = np.zeros(len(shares), np.float32), np.array(limits, np.float32)
+    if np.array_equal(rounded(series), series, equal_nan=True):
+        return high
+    lengths = np.full(len(series), series.shape[1])
+
+    def reached(tried: Float[np.ndarray, " C"]) -> Bool[np.ndarray, " C"]:
+        held = rounded(hold(series, tried))
+        return repeat_shares(Examples(held, lengths)) >= shares
+
+    high = np.where(reached(low), low, high)
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        enough = reached(middle)
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    return high
 
 
 def hold(

@@ -116,8 +116,8 @@ def autocorrelation(
     rows: Float[np.ndarray, "T C"], *, max_lag: int
 ) -> Float[np.ndarray, " lags"]:
     """Mean over channels at lags 0..max_lag; NaN counts as the channel's mean."""
-    centred = rows - np.nanmean(rows, axis=0, keepdims=True)
-    centred = np.nan_to_num(centred)
+    count = np.maximum((~np.isnan(rows)).sum(axis=0, keepdims=True), 1)
+    centred = np.nan_to_num(rows - np.nansum(rows, axis=0, keepdims=True) / count)
     size = 2 * len(rows)
     power = np.abs(np.fft.rfft(centred, size, axis=0)) ** 2
     covariance = np.fft.irfft(power, size, axis=0)[: max_lag + 1]

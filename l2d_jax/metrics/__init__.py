@@ -6,6 +6,7 @@ and is at best stands in `about.SCORES`.
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,9 +55,7 @@ METRICS: dict[str, Callable[..., dict[str, Any]]] = {
     "marginal_distribution_difference": with_floor(
         moments.marginal_distribution_difference
     ),
-    "value_distribution_distance": with_floor(
-        lambda real, x: distances.value_distribution_distance(real, x)["mean"]
-    ),
+    "value_distribution_distance": with_floor(distances.value_distribution_distance),
     "autocorrelation_difference": with_floor(moments.autocorrelation_difference),
     "spectral_distance": with_floor(distances.spectral_distance),
     "correlational_score": with_floor(
@@ -65,18 +64,16 @@ METRICS: dict[str, Callable[..., dict[str, Any]]] = {
     ),
     "skewness_difference": with_floor(moments.skewness_difference),
     "kurtosis_difference": with_floor(moments.kurtosis_difference),
-    "sliced_wasserstein": with_floor(
-        lambda real, x: distances.sliced_wasserstein(real, x)["time"]
-    ),
+    "sliced_wasserstein": with_floor(distances.sliced_wasserstein),
     "sliced_wasserstein_frequency": with_floor(
-        lambda real, x: distances.sliced_wasserstein(real, x)["frequency"]
+        partial(distances.sliced_wasserstein, frequency=True)
     ),
     "mmd_series": with_floor(
-        lambda real, x: distances.maximum_mean_discrepancy(real, x)["series"],
+        distances.maximum_mean_discrepancy,
         undefined="half of the pairs of real series are equal",
     ),
     "mmd_increments": with_floor(
-        lambda real, x: distances.maximum_mean_discrepancy(real, x)["increments"],
+        partial(distances.maximum_mean_discrepancy, increments=True),
         undefined="half of the pairs of real series have equal increments",
     ),
 }

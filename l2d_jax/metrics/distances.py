@@ -7,8 +7,6 @@ well. All are deterministic in `seed`, work in float64 and in blocks: beside the
 they need some hundred MB, up to 100,000 series of 24 x 28.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 from jaxtyping import Float
 
@@ -29,9 +27,7 @@ Directions = Float[np.ndarray, "D L C"]
 # --- Wasserstein distances ------------------------------------------------------------
 
 
-def value_distribution_distance(
-    real: SeriesBatch, generated: Generated
-) -> dict[str, float]:
+def value_distribution_distance(real: SeriesBatch, generated: Generated) -> float:
     """1-Wasserstein distance between all values of a channel, pooled over steps.
 
     The area between the two distribution functions, or the mean distance that a value
@@ -39,17 +35,14 @@ def value_distribution_distance(
 
     Units: those of the series, the range of the real ones being 1. 0 and up; 0: the
     same values. Symmetric; blind to the order of steps and to dependence between them
-    or between channels. Of a constant channel, the mean distance to the constant. NaN
-    is left out; NaN for a channel without values.
-
-    Returns:
-      "mean" and "max", over channels.
+    or between channels, whose mean it is. Of a constant channel, the mean distance to
+    the constant. NaN is left out; NaN if a channel has no values.
     """
     distances = [
         wasserstein(values_of(real, channel), values_of(generated, channel)).item()
         for channel in range(real.shape[2])
     ]
-    return {"mean": float(np.mean(distances)), "max": float(np.max(distances))}
+    return float(np.mean(distances))
 
 
 def sliced_wasserstein(
@@ -57,8 +50,9 @@ def sliced_wasserstein(
     generated: Generated,
     *,
     num_directions: int = 1000,
+    frequency: bool = False,
     seed: int = 0,
-) -> dict[str, float]:
+) -> float:
     """Mean 1-Wasserstein distance of projections on random directions.
 
     A series is a point x of d = L C coordinates. The mean is over unit vectors v, drawn
@@ -66,40 +60,30 @@ def sliced_wasserstein(
     generated series (as FourierDiffusion, Crabbe et al., ICML 2024), which is exact for
     any N and M.
 
-    In frequency, the coordinates are the real and imaginary parts of the orthonormal
-    transform, np.fft.rfft(x, norm="ortho"), without imaginary parts that are always 0;
-    again L per channel. This is nearly a rotation, which uniform directions can't tell:
-    it only halves the squares of all but the mean and, for even L, the highest
-    frequency. So "frequency" is about "time" where levels differ, "time" / sqrt(2)
-    where shapes do, and says little that "time" doesn't.
+    With `frequency`, the coordinates are the real and imaginary parts of the
+    orthonormal transform, np.fft.rfft(x, norm="ortho"), without imaginary parts that
+    are always 0; again L per channel. This is nearly a rotation, which uniform
+    directions can't tell: it only halves the squares of all but the mean and, for even
+    L, the highest frequency. So this distance is about the one in time where levels
+    differ, that one / sqrt(2) where shapes do, and says little more.
 
     Units: those of the series, the range of the real ones being 1. 0 and up; 0: the
     same distribution, but two samples of one have some sqrt(1 / n) of their spread. A
     shift by s has about |s| sqrt(2 / (pi d)): values of one d only compare. Symmetric.
     NaN counts as 0; constant channels are no trouble.
-
-    Returns:
-      "time" and "frequency".
     """
     largest = max(len(real) + len(generated), real[0].size)
     at_a_time = max(PROJECTION_SIZE // largest, 1)
-
-    def mean_distance(in_time: Callable[[Directions], Directions]) -> float:
-        rng, total = np.random.default_rng(seed), 0.0
-        for first in range(0, num_directions, at_a_time):
-            count = min(at_a_time, num_directions - first)
-            unit = rng.standard_normal((count, *real.shape[1:]))
-            unit /= np.sqrt((unit**2).sum(axis=(1, 2), keepdims=True))
-            directions = in_time(unit)
-            total += wasserstein(
-                project(real, directions), project(generated, directions)
-            ).sum()
-        return float(total / num_directions)
-
-    return {
-        "time": mean_distance(lambda directions: directions),
-        "frequency": mean_distance(from_frequency),
-    }
+    rng, total = np.random.default_rng(seed), 0.0
+    for first in range(0, num_directions, at_a_time):
+        count = min(at_a_time, num_directions - first)
+        unit = rng.standard_normal((count, *real.shape[1:]))
+        unit /= np.sqrt((unit**2).sum(axis=(1, 2), keepdims=True))
+        directions = from_frequency(unit) if frequency else unit
+        total += wasserstein(
+            project(real, directions), project(generated, directions)
+        ).sum()
+    return float(total / num_directions)
 
 
 def wasserstein(
@@ -158,42 +142,40 @@ def from_frequency(directions: Directions) -> Directions:
 
 
 def maximum_mean_discrepancy(
-    real: SeriesBatch, generated: Generated, *, max_series: int = 4096, seed: int = 0
-) -> dict[str, float]:
+    real: SeriesBatch,
+    generated: Generated,
+    *,
+    increments: bool = False,
+    max_series: int = 4096,
+    seed: int = 0,
+) -> float:
     """Squared MMD with Gaussian kernels, unbiased (Gretton et al. 2012, eq. 3).
 
     E k(x, x') + E k(y, y') - 2 E k(x, y), over pairs of different series x, x' real and
     y, y' generated. k is the mean of exp(-|x - y|^2 / (2 s^2)) over five widths s, 1/4,
     1/2, 1, 2 and 4 times the median distance between two real series (of 2,000 at
-    most).
+    most). A series is a point of L C coordinates, with `increments` x_{t+1} - x_t.
 
     No units, up to 2. 0: the same distribution; being unbiased, it is below 0 for many
     a pair of samples of one. Not symmetric, by the median alone: the real ones choose
     the kernel, so that generators compare. NaN counts as 0, also in increments. NaN is
-    returned where the median is 0, half the pairs of real series being equal, and as
-    "increments" of L = 1.
+    returned where the median is 0, half the pairs of real series being equal, and with
+    `increments` for L = 1.
 
     Sets of more than `max_series` are cut to so many, chosen at random.
-
-    Returns:
-      "series", of x as L C coordinates, and "increments", of x_{t+1} - x_t.
     """
     rng = np.random.default_rng(seed)
     real, generated = choose(rng, real, max_series), choose(rng, generated, max_series)
     subset = choose(rng, real, MEDIAN_SERIES)
-
-    def discrepancy(points_of: Callable[[SeriesBatch], Points]) -> float:
-        x, y, z = points_of(real), points_of(generated), points_of(subset)
-        origin = x.mean(axis=0, keepdims=True)
-        for points in (x, y, z):
-            points -= origin  # small distances are more precise near 0
-        median = median_distance(z)
-        return unbiased_mmd(x, y, median) if median else float("nan")
-
-    return {
-        "series": discrepancy(flattened),
-        "increments": discrepancy(lambda series: flattened(np.diff(series, axis=1))),
-    }
+    sets = real, generated, subset
+    if increments:
+        sets = tuple(np.diff(series, axis=1) for series in sets)
+    x, y, z = map(flattened, sets)
+    origin = x.mean(axis=0, keepdims=True)
+    for points in (x, y, z):
+        points -= origin  # small distances are more precise near 0
+    median = median_distance(z)
+    return unbiased_mmd(x, y, median) if median else float("nan")
 
 
 def unbiased_mmd(x: Points, y: Float[np.ndarray, "M d"], median: float) -> float:

@@ -185,7 +185,7 @@ def to_times(column: Column, time_format: str) -> Int[np.ndarray, " T"]:
 
     if column.dtype.kind != "M":
         if column.dtype.kind == "f":  # 20200131 with gaps
-            column = column.astype("Int64")
+            column = column.where(column % 1 == 0).astype("Int64")
         given, texts = column.notna(), column.astype(str).str.strip()
         known = "ISO8601" if ISO.fullmatch(time_format) else time_format
         column = pd.to_datetime(
