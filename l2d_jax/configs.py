@@ -17,7 +17,7 @@ from l2d_jax import baselines, parallel
 from l2d_jax.data.normalizer import SCALERS
 from l2d_jax.data.protocols import PROTOCOLS
 from l2d_jax.diffusion import PREDICTIONS, WEIGHTINGS
-from l2d_jax.errors import check_choice
+from l2d_jax.errors import check_choice, did_you_mean
 from l2d_jax.layers import NUM_HEADS
 from l2d_jax.metrics import ALL, GROUPS, METRICS
 from l2d_jax.metrics.sets import MIN_SAMPLES
@@ -90,6 +90,7 @@ def resolve(config: ConfigDict) -> ConfigDict:
       InputError: naming the field and what it can be.
     """
     config = ConfigDict(config).copy_and_resolve_references()
+    check_known(config, base.get_config())
     if config.training.compute_dtype == "auto":
         config.training.compute_dtype = parallel.default_compute_dtype()
     is_baseline = config.variant in baselines.BASELINES
@@ -121,6 +122,8 @@ def resolve(config: ConfigDict) -> ConfigDict:
         del choices["data_stage.prediction"]
     for field, (value, known) in choices.items():
         check_choice(value, known, f"--config.{field}")
+    named = ",".join(config.evaluation.metrics).split(",")  # "a,b" is two of them
+    config.evaluation.metrics = tuple(name.strip() for name in named if name.strip())
     for metric in config.evaluation.metrics:
         check_choice(metric, (ALL, *METRICS, *GROUPS), "--config.evaluation.metrics")
     for section in trained_sections(config):
@@ -137,6 +140,19 @@ def resolve(config: ConfigDict) -> ConfigDict:
         )
     check_sampling(config)
     return config
+
+
+def check_known(config: ConfigDict, known: ConfigDict, section: str = "") -> None:
+    """Raises `InputError` for a field that nothing reads: a slip of the pen."""
+    for name, value in config.items():
+        field = f"--config.{section}{name}"
+        if name not in known:
+            hint = did_you_mean(name, known) or "leave it out"
+            raise InputError(f"{field}: there is no such field, {hint}")
+        if isinstance(known[name], ConfigDict):
+            if not isinstance(value, ConfigDict):
+                raise InputError(f"{field}={value!r}: it is a section of fields")
+            check_known(value, known[name], f"{section}{name}.")
 
 
 def trained_sections(config: ConfigDict) -> list[str]:

@@ -23,7 +23,7 @@ from l2d_jax.configs import SECTIONS
 from l2d_jax.data import load_splits, to_list
 from l2d_jax.data.protocols import take
 from l2d_jax.data.ragged import ModelSpace
-from l2d_jax.files import FilePath, same_file, write_text
+from l2d_jax.files import FilePath, same_file, to_path, write_text
 from l2d_jax.lock import locked
 from l2d_jax.logbook import read_losses, read_seconds
 from l2d_jax.metrics import evaluate
@@ -84,7 +84,7 @@ def sample_to_file(
     Raises:
       InputError: n below 1, settings out of range, or a path that can't be written.
     """
-    own = model.config.data.path
+    path, own = to_path(path), model.config.data.path
     if own and same_file(Path(own), path):
         raise InputError(f"--out={path}: it is what the model was trained on: keep it")
     model = model.with_sampling(**settings)

@@ -49,6 +49,8 @@ from l2d_jax.workdir import (
 log = logging.getLogger(__name__)
 
 Choice = Mapping[str, Any]  # of latent dimension and mask rate: latent.json
+OWN = ("file", "array")  # data sets of the user
+LONG = 200  # steps of a series that may be cut into windows
 GENERATED = 1_000  # series, to find which of their differences are none
 
 # --- the whole program ----------------------------------------------------------------
@@ -89,10 +91,13 @@ def check_scorable(config: ConfigDict, splits: Splits) -> None:
     parts = {"training": splits.train, "held-out": splits.test}
     for name, part in parts.items():
         if part is not None and len(part.lengths) < MIN_SAMPLES:
+            longer = ""
+            if config.data.name in OWN and part.series.shape[1] >= LONG:
+                longer = "cut them into windows, --config.data.window=24, "
             raise InputError(
                 f"there are {len(part.lengths)} {name} series, and scores take "
-                f"{MIN_SAMPLES} or more, better thousands: add some, or do without "
-                "scores, --config.evaluation.metrics='()'"
+                f"{MIN_SAMPLES} or more, better thousands: {longer}add some, or do "
+                "without scores, --config.evaluation.metrics='()'"
             )
 
 

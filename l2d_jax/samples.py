@@ -237,11 +237,16 @@ def to_texts(
     x: Float[np.ndarray, "B L"], dtype: np.dtype, decimal: str
 ) -> list[list[str]]:
     """Cells of a channel: 7 digits, or whole; True and False. "" for NaN."""
-    write = WORDS[dtype.kind] if dtype.kind in WORDS else "{:.7g}".format
+    write = WORDS.get(dtype.kind, in_digits)
     rows = [["" if v != v else write(v) for v in row] for row in x.tolist()]
     if decimal == ".":
         return rows
     return [[text.replace(".", decimal) for text in row] for row in rows]
+
+
+def in_digits(value: float) -> str:
+    """Seven digits, or all of those before the point."""
+    return f"{value:.0f}" if 1e7 <= abs(value) < 1e15 else f"{value:.7g}"
 
 
 WORDS: dict[str, Callable[[float], str]] = {

@@ -58,16 +58,32 @@ def test_tables_lists_and_labels(folder, capsys):
     assert "WARNING" in out and "down" in out
 
 
-def test_what_the_reader_leaves_out_is_said(folder, capsys):
-    for name, second in (("real", REAL[:40, :, 1]), ("made", np.ones((40, 5)))):
+def test_a_channel_that_is_dead_in_samples_alone_is_scored(folder, capsys):
+    """Not left out: it is what scores must see. Nor is one that real series lack."""
+    dead = np.ones((40, 5))
+    for name, second in (("real", REAL[:40, :, 1]), ("made", dead)):
         columns = zip(REAL[:40, :, 0].ravel(), second.ravel(), strict=True)
-        rows = [f"{i // 5},{a:.6f},{b:.6f}" for i, (a, b) in enumerate(columns)]
-        (folder / f"{name}.csv").write_text("\n".join(["id,a,b", *rows]))
+        rows = [f"{i // 5},{a:.6f},{b:.6f},7" for i, (a, b) in enumerate(columns)]
+        (folder / f"{name}.csv").write_text("\n".join(["id,a,b,c", *rows]))
+    only = "--metrics=marginal_distribution_difference"
+    assert main(["real.csv", "made.csv", only, "--out=scores.json"]) == 0
+    left_out = [x for x in capsys.readouterr().err.splitlines() if "left out" in x]
+    assert left_out == [
+        f"{name}.csv: left out 'c': the same value in every row"
+        for name in ("real", "made")
+    ]
+    assert main(["real.csv", "real.csv", only, "--out=same.json"]) == 0
+    found, same = (
+        json.loads((folder / name).read_text())[only.split("=")[1]]["mean"]
+        for name in ("scores.json", "same.json")
+    )
+    assert found > 0.1 > same == 0
+
+
+def test_a_folder_is_no_file_for_scores(folder, capsys):
     with pytest.raises(SystemExit):
-        main(["real.csv", "made.csv", CHEAP])
-    first, last = capsys.readouterr().err.splitlines()
-    assert first == "made.csv: left out 'b': the same value in every row"
-    assert "real has 2 channels and generated 1" in last
+        main(["real.npy", "other.npy", CHEAP, "--out=."])
+    assert "--out=. is a folder: name a file in it" in capsys.readouterr().err
 
 
 def test_series_that_end_in_nan_are_told(folder, capsys):

@@ -387,7 +387,8 @@ FAILS = {
     "times unsorted": (
         "x.csv",
         "date,b\n2020-01-01,2\n2020-01-03,3\n2020-01-02,4\n",
-        "line 4, column 'date': earlier than the row above; sort the rows by time",
+        "line 4, column 'date': earlier than the row above; name the column that .* if "
+        "there are several; if it is one recording, sort the rows by time",
     ),
     "clocks of two halves unsorted": (
         "x.csv",
@@ -585,6 +586,21 @@ FAILS = {
         lambda p: np.savez(p, x=np.ones((2, 3)), y=[1, 4]),
         "leave out 'labels'",
     ),
+    "units below the names": (
+        "x.csv",
+        "a,b\nkW,degrees\n" + "".join(f"{i},{i % 3}\n" for i in range(9)),
+        "line 2, column 'a': 'kW' is not a number; .* or remove the line if it holds",
+    ),
+    "a series in each line": (
+        "x.csv",
+        "\n".join(",".join(f"{i + c / 7:.3f}" for c in range(24)) for i in range(9)),
+        r"line 1 holds numbers: .*; if each line is a series, save them as .npz",
+    ),
+    "comments of one cell": (
+        "x.csv",
+        "# station 5\n# kW\na\n1\n2\n",
+        "line 1 is a comment: remove all above the column names",
+    ),
     "npy with a time": (
         "x.npy",
         lambda p: np.save(p, np.ones(3)),
@@ -701,6 +717,50 @@ def test_a_label_of_a_recording_is_left_out(read):
     assert read("a,y\n1,0\n2,0\n3,1\n").channels == ("a", "y")
 
 
+@pytest.mark.parametrize(
+    "name", ["Unnamed: 0", "index", "No", "step", "row", "#", "row_no", "frame"]
+)
+def test_columns_that_count_the_rows_are_left_out(read, name):
+    found = read(f"{name},a\n" + "".join(f"{i},{i % 3}\n" for i in range(20)))
+    assert found.channels == ("a",)
+    assert found.notes == (f"left out column {name!r}: it counts the rows",)
+    varying = read(f"{name},a\n" + "".join(f"{i % 7},{i % 3}\n" for i in range(20)))
+    assert varying.channels == (name, "a")
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "is_time"),
+    [
+        ("Time (s)", 0.25, True),
+        ("unix", 60, True),
+        ("year", 1, True),
+        ("elapsed", 2, True),
+        ("uptime", 0, False),  # stays
+        ("pressure", 1, False),
+    ],
+)
+def test_numbers_that_rise_evenly_are_time_by_name(read, name, step, is_time):
+    rows = [f"{1900 + step * i},{i % 3}\n" for i in range(20)]
+    if not step:
+        rows[3] = "1800,1\n"
+    found = read(f"{name},a\n" + "".join(rows))
+    assert found.channels == (("a",) if is_time else (name, "a"))
+    if is_time:
+        assert (found.form.time_column, float(found.form.time_step)) == (name, step)
+
+
+def test_a_code_along_one_time_is_no_id(read):
+    """Weather 1, 2, 1, ... of one recording; of a panel the same is an id."""
+
+    def rows(time):
+        return "".join(f"2020-01-{time(i):02d},{i},{1 + i % 2}\n" for i in range(20))
+
+    found = read("time,load,weather_id\n" + rows(lambda i: i + 1))
+    assert (len(found.series), found.channels) == (1, ("load", "weather_id"))
+    found = read("time,load,weather_id\n" + rows(lambda i: i // 2 + 1))
+    assert (len(found.series), found.channels) == (2, ("load",))
+
+
 def test_ids_and_labels_of_a_csv_are_text(read, monkeypatch):
     """0399 isn't 399, nor 1.1 1.10, though a chunk has nothing but numbers."""
     monkeypatch.setattr("l2d_jax.data.own.csv_files.CHUNK", 3)
@@ -712,6 +772,14 @@ def test_ids_and_labels_of_a_csv_are_text(read, monkeypatch):
     assert [len(one) for one in found.series] == [4, 2, 1, 1, 1, 1]
     assert found.classes == ("2.5", "2.50", "none")
     assert found.labels.tolist() == [2, 1, 0, 0, 0, 0]
+
+
+def test_a_cell_that_is_no_date_in_a_later_chunk(read, monkeypatch):
+    monkeypatch.setattr("l2d_jax.data.own.csv_files.CHUNK", 4)
+    days = [f"2020010{i}" for i in range(1, 8)] + ["20200108.5"]
+    content = "date,a\n" + "".join(f"{day},{i % 3}\n" for i, day in enumerate(days))
+    with pytest.raises(InputError, match=r"line 9, column 'date'.*20200108.5"):
+        read(content)
 
 
 def test_what_varies_within_an_id_is_no_label(read):

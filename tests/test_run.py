@@ -242,6 +242,41 @@ def finished(tmp_path_factory):
     return workdir
 
 
+@pytest.mark.parametrize(
+    ("section", "field", "says"),
+    [
+        ("data_stage", "widht", "data_stage.widht: .* did you mean 'width'"),
+        ("", "sede", "--config.sede: .* did you mean 'seed'"),
+        ("sampling", "xyz", "sampling.xyz: there is no such field, leave it out"),
+    ],
+)
+def test_fields_that_nothing_reads_are_refused_from_python(section, field, says):
+    config = tiny()
+    (config[section] if section else config)[field] = 7
+    with pytest.raises(InputError, match=says):
+        l2d_jax.fit(waves(), config=config)
+
+
+def test_long_series_may_be_cut(tmp_path):
+    config = tiny()
+    with pytest.raises(InputError, match="there are 2 training series") as error:
+        run.check_scorable(resolve(config), splits_of(np.zeros((2, 300, 2))))
+    assert "window" not in str(error.value)  # of a known set
+    config.data.name = "file"
+    with pytest.raises(InputError, match=r"cut them into .*window=24, add some, or"):
+        run.check_scorable(resolve(config), splits_of(np.zeros((2, 300, 2))))
+
+
+def test_metrics_may_be_joined_by_commas():
+    config = tiny()
+    config.evaluation.metrics = ("spectral_distance,pca_fid", "mmd_series")
+    assert resolve(config).evaluation.metrics == (
+        "spectral_distance",
+        "pca_fid",
+        "mmd_series",
+    )
+
+
 def test_samples_are_made_again_when_their_number_changes(tmp_path):
     config = tiny("gaussian")
     config.sampling.num_samples = 0  # as many as there are real ones, here 30

@@ -205,6 +205,14 @@ def test_the_clock_goes_on_as_in_the_users_file(
     assert times == expected
 
 
+def test_large_numbers_have_all_digits_before_the_point(tmp_path):
+    form = Form(".csv", ("float64",) * 2)
+    values = np.array([[[109506240.0, 0.1], [12345678.0, 1e-9]]])
+    path = write_form(tmp_path / "x.csv", form, values)
+    cells = [line.split(",")[2:] for line in path.read_text().splitlines()[1:]]
+    assert cells == [["109506240", "0.1"], ["12345678", "1e-09"]]
+
+
 def test_decimals_in_double_precision(tmp_path):
     """0.1 of float32 is 0.10000000149 in float64, where the file has 0.1."""
     form = Form(".parquet", ("float64",) * 2, decimals=(1, ANY_DECIMALS))

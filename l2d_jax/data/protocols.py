@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 
-from l2d_jax.data.own.roles import asked_of
+from l2d_jax.data.own.roles import asked_of, listed
 from l2d_jax.data.ragged import from_list
 from l2d_jax.data.sampler import permutation
 from l2d_jax.data.windows import (
@@ -56,6 +56,9 @@ def split(collection: Collection, config: ConfigDict) -> Splits:
                 f"{collection.name} leaves no {what} example: {mend}, or set "
                 "--config.data.protocol=published"
             )
+    if collection.form is not None and collection.form.columns:
+        names = listed(collection.channels)
+        notes.append(f"channels {names}: --config.data.channels")
     notes.append(sizes(train, test))
     return Splits(
         train,

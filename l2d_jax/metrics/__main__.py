@@ -51,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         if options.out and not Path(options.out).absolute().parent.is_dir():
             raise InputError(f"--out={options.out}: there is no such folder, make it")
+        if options.out and Path(options.out).is_dir():
+            raise InputError(f"--out={options.out} is a folder: name a file in it")
         paths = [options.real, options.generated, options.test]
         real, generated, *tests = read([*filter(None, paths)], options.window)
         test = tests[0] if tests else None
@@ -103,7 +105,10 @@ def read(paths: Sequence[str], window: int) -> list[Read]:
     series of another file, or what suits the first of them.
     """
     configs = [data_config(path) for path in paths]
-    files = [read_file(config) for config in configs]
+    files = [read_file(configs[0])]
+    for config in configs[1:]:  # a channel that is dead there is what scores must see
+        config.constants = files[0].channels
+        files.append(read_file(config))
     found = []
     for path, config, file in zip(paths, configs, files, strict=True):
         config.window = window
@@ -140,6 +145,7 @@ def data_config(path: str) -> ConfigDict:
             "window": 0,
             "stride": 0,
             "length": 0,
+            "constants": (),
             **roles,
         }
     )

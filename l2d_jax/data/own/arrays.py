@@ -81,7 +81,7 @@ def read_npz(path: Path, asked: Asked) -> Collection:
 
 def check_not_asked(path: Path, asked: Asked) -> None:
     """Raises InputError where a role is given to a column of what has none."""
-    for role, name in zip(("id", "time", "label"), asked[1:], strict=True):
+    for role, name in asked.roles.items():
         if name and (role, name) != ("time", NO_TIME):
             raise InputError(
                 f"{path} has no columns: leave --config.data.{role}_column empty"

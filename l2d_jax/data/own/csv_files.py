@@ -23,6 +23,7 @@ from l2d_jax.errors import one_line
 from l2d_jax.types import Collection, InputError
 
 SEPARATORS = (",", ";", "\t", "|")
+WIDE = 20  # columns of numbers without names, that may be the steps of a series
 SAMPLE = 1 << 18  # characters that the dialect is recognised from
 SEP_LINE = re.compile(r'"?sep=([,;\t|])"?\s*', re.IGNORECASE)  # Excel's
 WITH_COMMA = re.compile(r"[+-]?[\d.]*,\d+([eE][+-]?\d+)?")
@@ -84,7 +85,8 @@ def open_table(path: Path) -> Table:
         header = next(rows, [])
         below = next(rows, [])
     where = f"{path}, line {dialect.header}"
-    if header and header[0].startswith("#") and below and len(below) != len(header):
+    comment = header and header[0].startswith("#")
+    if comment and below and (len(below) != len(header) or below[0].startswith("#")):
         raise InputError(f"{where} is a comment: remove all above the column names")
     names = header_names(where, header, below)
 
@@ -247,10 +249,13 @@ def header_names(where: str, header: list[str], below: list[str]) -> tuple[str, 
         for is_kind in (is_number, lambda text: bool(formats(text)))
     )
     if numbers and (values or fractions or row) and not is_count(names):
-        raise InputError(
-            f"{where} holds numbers: put a line with the column names above "
-            f"them, or rename {numbers[0]!r}"
-        )
+        mend = f"put a line with the column names above them, or rename {numbers[0]!r}"
+        if len(names) >= WIDE:
+            mend += (
+                "; if each line is a series, save them as .npz, `series` [N, L, 1] and "
+                "`labels` [N]"
+            )
+        raise InputError(f"{where} holds numbers: {mend}")
     if len(names) > 1 and not names[-1]:
         raise InputError(
             f"{where}, column {len(names)} has no name: name it, or remove it"

@@ -27,12 +27,21 @@ from l2d_jax.types import InputError
 Frame: TypeAlias = Any  # a pandas DataFrame, whose columns are called 0, 1, ...
 
 TIME_NAMES = ("date", "time", "timestamp", "datetime", "ds")
-SAYS_TIME = re.compile("date|time|stamp|day|when|^ds$")  # within a name
+SAYS_TIME = re.compile("date|datum|time|stamp|day|when|^ds$")  # within a name
+# Names of columns that count rows, and of numbers that count time.
+COUNTS_ROWS = re.compile(
+    r"(unnamed: \d+|index|idx|id|#|no\.?|nr\.?|n|row|rows|row[_ ]?(id|no|nr|number)"
+    r"|steps?|time_?idx|frame)"
+)
+COUNTS_TIME = re.compile("date|time|stamp|second|unix|epoch|elapsed|^(ds|ts|sec|year)$")
+MOSTLY = 0.9  # of the steps of a clock are equal
 NO_TIME = "none"  # asked for as the time column: there is none
 ISNT_TIME = f"set --config.data.time_column={NO_TIME} if the column isn't the time"
 ID_NAMES = ("id", "series", "subject", "sample")  # and whatever ends in _id
 LABEL_NAMES = ("label", "class", "target", "y")
+MIN_ROWS = 10  # to tell what a column does along them
 MOST_CLASSES = 100  # of a label column that is recognised
+LONGEST = 60  # characters of a name, in a message
 MEANING = {"id": "the id of a series", "time": "time", "label": "labels"}
 
 
@@ -43,6 +52,16 @@ class Asked(NamedTuple):
     id_column: str = ""
     time_column: str = ""  # NO_TIME: the table has none
     label_column: str = ""
+    constants: tuple[str, ...] = ()  # channels that may have one value alone
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """Role -> name of the column."""
+        return {
+            "id": self.id_column,
+            "time": self.time_column,
+            "label": self.label_column,
+        }
 
 
 class Table(NamedTuple):
@@ -85,8 +104,11 @@ def asked_of(config: ConfigDict) -> Asked:
     """The fields of `config.data` that speak of columns; channels joined by commas."""
     names = config.get("channels", "").split(",")
     return Asked(
-        tuple(name.strip() for name in names if name.strip()),
-        *(config.get(f"{role}_column", "") for role in ("id", "time", "label")),
+        channels=tuple(name.strip() for name in names if name.strip()),
+        id_column=config.get("id_column", ""),
+        time_column=config.get("time_column", ""),
+        label_column=config.get("label_column", ""),
+        constants=tuple(config.get("constants", ())),
     )
 
 
@@ -100,7 +122,7 @@ def find_roles(table: Table, head: Frame, asked: Asked) -> Roles:
     columns = named(table, head, kinds)
     given = {
         role: position(name, f"{role}_column", columns, table.name)
-        for role, name in zip(("id", "time", "label"), asked[1:], strict=True)
+        for role, name in asked.roles.items()
         if name and (role, name) != ("time", NO_TIME)
     }
     channels = [position(c, "channels", columns, table.name) for c in asked.channels]
@@ -195,7 +217,10 @@ def position(name: str, field: str, columns: tuple[str, ...], where: str) -> int
 
 def listed(names: tuple[str, ...] | list[str]) -> str:
     """The first names, quoted."""
-    shown = ", ".join(repr(name) for name in names[:8])
+    shown = ", ".join(
+        repr(name if len(name) <= LONGEST else f"{name[:LONGEST]}...")
+        for name in names[:8]
+    )
     return f"{shown} and {len(names) - 8} more" if len(names) > 8 else shown
 
 
@@ -218,8 +243,24 @@ def find_id(columns, head: Frame, kinds: list[str], free: list[int]) -> int | No
         name = columns[i].lower()
         if (name in ID_NAMES or name.endswith("_id")) and head[i].duplicated().any():
             if kinds[i] != "time" and not has_fractions(head[i]):
-                return i
+                if not is_code(head, i, kinds):
+                    return i
     return None
+
+
+def is_code(head: Frame, i: int, kinds: list[str]) -> bool:
+    """True for what comes and goes along one time: the state of a recording, no id."""
+    if len(head) < MIN_ROWS:
+        return False
+    changes = int((head[i] != head[i].shift()).sum())
+    if changes == head[i].nunique(dropna=False):  # a block of rows each
+        return False
+    for j in range(len(kinds)):
+        if kinds[j] == "time":
+            times = to_times(head[j], format_of(head[j]) or STAMP)
+            if (times > NOT_A_TIME).all() and (np.diff(times) > 0).all():
+                return True
+    return False
 
 
 def find_time(
@@ -227,7 +268,11 @@ def find_time(
 ) -> int | None:
     """The first column of dates, or of numbers with the name of a time."""
     for i in free:
-        by_name = kinds[i] == "number" and columns[i].lower() in TIME_NAMES
+        name = columns[i].lower()
+        by_name = kinds[i] == "number" and (
+            name in TIME_NAMES
+            or (COUNTS_TIME.search(name) is not None and ticks(head, i, ids))
+        )
         # "t" is also what a temperature is called.
         by_name = by_name or (columns[i] == "t" and counts(head, i, ids))
         if kinds[i] == "time" or by_name:
@@ -292,6 +337,17 @@ def counts(head: Frame, i: int, ids: int | None) -> bool:
     return bool((head[i] - nth).isin((0, 1)).all())
 
 
+def ticks(head: Frame, i: int, ids: int | None) -> bool:
+    """True for numbers that rise within each series, mostly by the same step."""
+    if head[i].dtype.kind not in "iuf" or len(head) < MIN_ROWS:
+        return False
+    steps = head[i].diff() if ids is None else head.groupby(ids)[i].diff()
+    steps = steps.dropna().to_numpy(np.float64)
+    if not len(steps) or not (steps > 0).all():
+        return False
+    return bool(np.isclose(steps, np.median(steps), rtol=0.01).mean() >= MOSTLY)
+
+
 def counts_rows(column: Column) -> bool:
     """True for 0, 1, 2, ... or 1, 2, 3, ..."""
     if column.dtype.kind not in "iu":
@@ -312,7 +368,8 @@ def numeric_channels(
     channels, texts = [], []
     for i in free:
         name = columns[i].lower()
-        if kinds[i] == "text" and name in TIME_NAMES and not timed:
+        says_time = name in TIME_NAMES or SAYS_TIME.search(name)
+        if kinds[i] == "text" and says_time and not timed:
             notes.append(
                 f"left out {columns[i]!r}: no time that can be read; the rows count in "
                 "the order of the file"
@@ -325,7 +382,7 @@ def numeric_channels(
                 if counts_rows(head[i])
                 else "left out the index, which has no name: name it to use it"
             )
-        elif name in ID_NAMES[:1] and counts_rows(head[i]):
+        elif COUNTS_ROWS.fullmatch(name) and counts_rows(head[i]):
             notes.append(f"left out column {columns[i]!r}: it counts the rows")
         else:
             channels.append(i)

@@ -233,6 +233,8 @@ def complain(
     """Raises InputError on a cell that is no number; `first`: of its chunk."""
     text = cell_text(table, first, row, i, frame)
     mend = mend_of(text.strip(), table.decimal)
+    if first + row == 0 and not LIKE_A_NUMBER.fullmatch(text.strip()):
+        mend += ", or remove the line if it holds units"
     raise InputError(f"{cell_place(table, roles, first + row, i)}: {text!r} {mend}")
 
 

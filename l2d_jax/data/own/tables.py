@@ -67,10 +67,12 @@ def without_constants(
     """
     if len(body.values) == 1:
         raise InputError(f"{table.name} has 1 row: add rows")
-    varies, constant = body.lows < body.highs, body.lows == body.highs
+    names = np.array(channel_names(roles), dtype=object)
+    constant = body.lows == body.highs
+    varies = (body.lows < body.highs) | (constant & np.isin(names, asked.constants))
+    constant &= ~varies
     if varies.all():
         return body, roles
-    names = np.array(channel_names(roles), dtype=object)
     if asked.channels or not varies.any():
         i = int(varies.argmin())
         what = "has no value in any row"
@@ -196,15 +198,20 @@ def check_order(
     if times[i] == times[i - 1]:
         mend = (
             "remove one of the rows, or name the column that tells series apart in "
-            f"--config.data.id_column{ways}"
+            "--config.data.id_column, or, if a column names what the row is a value "
+            f"of, make a column of each such name{ways}"
         )
         if other := second_time(roles):
             mend = f"join {roles.columns[roles.time]!r} and {other!r} into one column"
         what = "microsecond" if roles.time_format.endswith("%f") else "time"
         raise InputError(f"{where}: the same {what} as in {table.place(above)}; {mend}")
-    raise InputError(
-        f"{where}: earlier than the row above; sort the rows by time{ways}"
-    )
+    mend = "sort the rows by time"
+    if roles.id is None and late.mean() >= 0.5:
+        mend = (
+            "name the column that tells series apart in --config.data.id_column if "
+            f"there are several; if it is one recording, {mend}"
+        )
+    raise InputError(f"{where}: earlier than the row above; {mend}{ways}")
 
 
 def if_set_back(time_format: str, above: int, here: int) -> str:
