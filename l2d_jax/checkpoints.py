@@ -1,9 +1,10 @@
 """Saving and restoring: the only file that says orbax.
 
 Resume order of a stage: (1) its latest checkpoint, (2) the one before it, if the
-latest can't be read, (3) from the start. Every checkpoint carries the fields of the
-config that made it; a run whose config differs is refused. It also carries a seal, by
-which a single flipped bit shows, and the versions of the libraries that wrote it.
+latest can't be read; from the start where none was saved, an error where none can be
+read. Every checkpoint carries the fields of the config that made it; a run whose config
+differs is refused. It also carries a seal, by which a single flipped bit shows, and the
+versions of the libraries that wrote it.
 
 Of several processes all save and restore together; the first one writes, since the
 state is the same on all. `load_model` may be called by any of them alone.

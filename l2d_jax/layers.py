@@ -35,7 +35,7 @@ def torch_uniform(fan_in: int | float) -> jax.nn.initializers.Initializer:
 def product(
     x: Float[Array, "*T K"], kernel: Float[Array, "K N"], dtype: DTypeLike
 ) -> Float[Array, "*T N"]:
-    """x @ kernel in float32; its factors, and those of its gradients, as `dtype`.
+    """x @ kernel, summed in float32; its factors, and those of gradients, as `dtype`.
 
     In bfloat16 differentiate a batch, `grad` of `vmap`: there is no gradient of a
     single example.

@@ -55,7 +55,10 @@ def make_series_denoiser(config: ConfigDict) -> SeriesDenoiser:
 
 
 def dtype_of(config: ConfigDict) -> jnp.dtype:
-    """Precision of the factors of products; all else is float32."""
+    """Precision of the factors of products; all else is float32.
+
+    float32 products are as the device makes them: TF32 on newer GPUs, bfloat16 on TPUs.
+    """
     return jnp.dtype(config.training.compute_dtype)
 
 

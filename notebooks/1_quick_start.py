@@ -205,7 +205,7 @@ figure, axes = plt.subplots(1, len(channels), figsize=(8, 2.6), squeeze=False)
 for ax, name, c in zip(axes[0], channels, range(len(channels)), strict=True):
     parts = (
         (real, REAL, "real"),
-        (made, GENERATED, "all steps"),
+        (made, GENERATED, "20 steps"),
         (fast, "k", "5 steps"),
     )
     edges = np.histogram_bin_edges(real[..., c][np.isfinite(real[..., c])], 30)

@@ -3,7 +3,7 @@
 A baseline fills the same `Variant` as the cascade does: stages to train, and a
 generator. It is chosen as a variant is, by the argument of a config:
 `--config=configs/stock.py:diffusion_ts`. Settings, those of the references, are in
-`settings.py`. TimeGAN and FourierFlow compute in float32 on any device.
+`settings.py`. TimeGAN and FourierFlow have no lower precision on any device.
 """
 
 from collections.abc import Callable

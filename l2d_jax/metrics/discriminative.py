@@ -151,7 +151,8 @@ def described(logits: Float[np.ndarray, "R asked"], n: int) -> dict[str, Any]:
 def chance(n: int) -> float:
     """E|accuracy - .5| of one who guesses on n series of each side.
 
-    C(2 n, n) / 2^(2 n + 1): half the mean absolute deviation of a binomial variable.
+    C(2 n, n) / 2^(2 n + 1): the mean absolute deviation of a binomial variable of 2 n
+    draws, over 2 n.
     About 1 / sqrt(4 pi n): .0104 for the 733 of the Stock windows.
     """
     logarithm = math.lgamma(2 * n + 1) - 2 * math.lgamma(n + 1) - 2 * n * math.log(2)
