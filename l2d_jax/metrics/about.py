@@ -300,7 +300,8 @@ def verdict(score: Mapping[str, Any], best: str) -> Verdict:
     s^2 / n: it is taken as s^2 (1 / n + `SHARED`), the corrected resampled t-test of
     Nadeau & Bengio. Of two samples of 300 random walks (100 pairs, 15 of today's 16
     scores), .9 % of scores seem to differ with 5 repeats, 1.5 % with 20 and with 50;
-    without `SHARED` 3, 20 and 42 %. With heavy-tailed steps (60 pairs) it is 1.3, 1.8 and 2.1 %.
+    without `SHARED` 3, 20 and 42 %. With heavy-tailed steps (60 pairs) it is 1.3, 1.8
+    and 2.1 %.
     Density has more, 3, 12 and 13 % (2, 7 and 8 %), and with heavy tails kurtosis, 2,
     10 and 12 %, and beta-recall, 2, 7 and 5 % (`benchmarks/false_alarms.py`).
 
