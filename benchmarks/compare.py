@@ -256,7 +256,7 @@ def entry_of(
     reach = (interval[1] - interval[0]) / 2 if interval else None
     costs = {"low": mean if ideal is None else max(mean, ideal), "high": -mean}
     if best == "real":
-        if floor is None:
+        if floor is None or None in map(at_same_size, scores):
             raise InputError(f"{where} has no floor: give --best=low or --best=high")
         costs["real"] = float(np.mean([distance_from_floor(one) for one in scores]))
     return Entry(mean, reach, floor, costs[best], len(scores))
@@ -264,8 +264,12 @@ def entry_of(
 
 def distance_from_floor(score: dict[str, Any]) -> float:
     """Of one seed, so that a score too high and one too low don't cancel."""
-    same_size = score.get("at_floor_size") or score
-    return abs(same_size["mean"] - score["floor"]["mean"])
+    return abs(at_same_size(score) - score["floor"]["mean"])
+
+
+def at_same_size(score: dict[str, Any]) -> float | None:
+    """Of as many series as the floor is of."""
+    return (score.get("at_floor_size") or score).get("mean")
 
 
 def mean_over(scores: list[dict[str, Any]]) -> float | None:

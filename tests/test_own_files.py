@@ -749,6 +749,53 @@ def test_numbers_that_rise_evenly_are_time_by_name(read, name, step, is_time):
         assert (found.form.time_column, float(found.form.time_step)) == (name, step)
 
 
+@pytest.mark.parametrize(
+    ("texts", "time_format", "step", "column"),
+    [
+        (
+            [f"2024-01-01 {i:02d}:00:00 UTC" for i in range(4)],
+            "%Y-%m-%d %H:%M:%S UTC",
+            "P0DT1H0M0S",
+            "when",
+        ),
+        (["20240101 0000", "20240101 0030"], "%Y%m%d %H%M", "P0DT0H30M0S", "when"),
+        (["Jan-90", "Feb-90", "Mar-90"], "%b-%y", "P1M", "when"),
+        (["2024010100", "2024010101", "2024010102"], "%Y%m%d%H", "P0DT1H0M0S", "when"),
+        (["202401010000", "202401010010"], "%Y%m%d%H%M", "P0DT0H10M0S", "time"),
+        (["20240101235959", "20240102000000"], "%Y%m%d%H%M%S", "P0DT0H0M1S", "stamp"),
+    ],
+)
+def test_ways_to_write_a_time(read, tmp_path, texts, time_format, step, column):
+    """And the same in samples."""
+    rows = "".join(f"{text},{i}\n" for i, text in enumerate(texts))
+    found = read(f"{column},a\n{rows}")
+    assert found.channels == ("a",)
+    assert (found.form.time_format, found.form.time_step) == (time_format, step)
+    series = found.series[0][None]
+    path = tmp_path / "samples.csv"
+    lengths = np.array([len(texts)])
+    write_samples(
+        path,
+        iter([Examples(series, lengths)]),
+        n=1,
+        channels=("a",),
+        settings={},
+        form=found.form,
+    )
+    lines = path.read_text().splitlines()[1:]
+    assert [line.split(",")[1] for line in lines] == texts
+
+
+def test_text_without_a_time_is_said_by_name(read):
+    rows = "".join(f"day {i},x,{i % 3}\n" for i in range(5))
+    found = read(f"obs_time,holiday,a\n{rows}")
+    assert found.notes == (
+        "left out 'obs_time': no time that can be read; the rows count in the order of "
+        "the file",
+        "left out 'holiday': not numbers",
+    )
+
+
 def test_a_code_along_one_time_is_no_id(read):
     """Weather 1, 2, 1, ... of one recording; of a panel the same is an id."""
 

@@ -16,15 +16,19 @@ DATES = (
     *("%Y-%m-%d", "%Y/%m/%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y"),
     *("%m-%d-%Y", "%Y.%m.%d", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%b %d, %Y"),
     *("%b %d %Y", "%d %B %Y", "%B %d, %Y", "%m/%d/%y", "%d/%m/%y", "%d.%m.%y"),
-    *("%Y-%m", "%Y%m%d"),
+    *("%Y-%m", "%Y%m%d", "%b-%y", "%b-%Y"),
 )
-CLOCKS = ("", "%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p")
-ZONES = ("", "Z", "%z", " %z")
+CLOCKS = ("", "%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p", "%H%M")
+ZONES = ("", "Z", "%z", " %z", " UTC")
+WHOLE = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}  # digits
 STAMP = "%Y-%m-%dT%H:%M:%S.%f"  # of a column that holds times, not their text
 ISO = re.compile(r"%Y-%m-%d([T ]%H:%M(:%S(\.%f)?)?(Z| ?%z)?)?")  # of such formats
 OFFSET = re.compile(r"[+-]\d\d(:?\d\d)?$")
 HOURS = re.compile(r"(:\d\d(\.\d+)?) ?[+-]\d\d$")  # an offset without its minutes
-LIKE_A_DATE = re.compile(r"\d{1,4}[-/. ](\d|[A-Za-z]{3})|\d{8}|[A-Za-z]{3,9} \d\d?,? ")
+LIKE_A_DATE = re.compile(
+    r"\d{1,4}[-/. ](\d|[A-Za-z]{3})|\d{8}"
+    r"|[A-Za-z]{3,9} \d\d?,? |[A-Za-z]{3}-\d\d"
+)
 FRACTION = re.compile(r"[+-]?\d*[.,]\d+([eE][+-]?\d+)?")
 EITHER = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")  # a fraction, or thousands apart
 LIKE_A_NUMBER = re.compile(
@@ -111,9 +115,14 @@ def format_of(column: Column, ids: Int[np.ndarray, " T"] | None = None) -> str |
     if column.dtype.kind in "bf":
         return None
     if column.dtype.kind in "iu":
-        if not column.between(19_000_101, 22_000_100).all():
+        digits = len(str(column.max()))
+        if digits not in WHOLE:
             return None
-        return "%Y%m%d" if (to_times(column, "%Y%m%d") > NOT_A_TIME).all() else None
+        power = 10 ** (digits - 8)
+        if not column.between(19_000_101 * power, 22_000_100 * power).all():
+            return None
+        times = to_times(column, WHOLE[digits])
+        return WHOLE[digits] if (times > NOT_A_TIME).all() else None
     texts = [text for text in to_texts(column) if text.lower() not in MISSING]
     fits = []
     for time_format in formats(texts[0]) if texts else ():

@@ -28,6 +28,7 @@ Frame: TypeAlias = Any  # a pandas DataFrame, whose columns are called 0, 1, ...
 
 TIME_NAMES = ("date", "time", "timestamp", "datetime", "ds")
 SAYS_TIME = re.compile("date|datum|time|stamp|day|when|^ds$")  # within a name
+NAMES_TIME = re.compile("date|datum|time|stamp|^when$|^ds$")  # and hardly a holiday
 # Names of columns that count rows, and of numbers that count time.
 COUNTS_ROWS = re.compile(
     r"(unnamed: \d+|index|idx|id|#|no\.?|nr\.?|n|row|rows|row[_ ]?(id|no|nr|number)"
@@ -272,6 +273,7 @@ def find_time(
         by_name = kinds[i] == "number" and (
             name in TIME_NAMES
             or (COUNTS_TIME.search(name) is not None and ticks(head, i, ids))
+            or (SAYS_TIME.search(name) is not None and format_of(head[i]) is not None)
         )
         # "t" is also what a temperature is called.
         by_name = by_name or (columns[i] == "t" and counts(head, i, ids))
@@ -368,8 +370,7 @@ def numeric_channels(
     channels, texts = [], []
     for i in free:
         name = columns[i].lower()
-        says_time = name in TIME_NAMES or SAYS_TIME.search(name)
-        if kinds[i] == "text" and says_time and not timed:
+        if kinds[i] == "text" and NAMES_TIME.search(name) and not timed:
             notes.append(
                 f"left out {columns[i]!r}: no time that can be read; the rows count in "
                 "the order of the file"
