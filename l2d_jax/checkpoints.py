@@ -14,7 +14,7 @@ import json
 import logging
 import sys
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,6 +28,8 @@ from l2d_jax.files import FilePath, absolute
 from l2d_jax.types import InputError, Params
 
 log = logging.getLogger(__name__)
+
+DIGEST = "digest of the training series"  # among the facts of a checkpoint
 
 
 class Checkpoints:
@@ -143,17 +145,25 @@ class Checkpoints:
         return self._manager.restore(step, args=ocp.args.Composite(**args))
 
     def _check(self, saved: Mapping[str, Any]) -> None:
-        differing = [
-            f"{name} was {saved.get(name)!r} and is {self._facts.get(name)!r}"
-            for name in sorted({*saved, *self._facts})
-            if saved.get(name) != self._facts.get(name)
-        ]
-        if differing:
+        names = sorted({*saved, *self._facts})
+        if differing := differences(names, saved, self._facts):
             raise InputError(
                 f"the checkpoints in {self.directory} were made with another config or "
-                f"data: {'; '.join(differing)}. Put them back, or take another "
-                "--workdir"
+                f"data: {differing}. Put them back, or take another --workdir"
             )
+
+
+def differences(
+    names: Iterable[str], was: Mapping[str, Any], now: Mapping[str, Any]
+) -> str:
+    """What of these facts isn't as it was, in words; "": nothing."""
+    differing = [name for name in names if was.get(name) != now.get(name)]
+    return "; ".join(
+        "the training series are others"
+        if name == DIGEST
+        else f"{name} was {was.get(name)!r} and is {now.get(name)!r}"
+        for name in differing
+    )
 
 
 def _placed_as(array: np.ndarray, template: Any) -> Any:

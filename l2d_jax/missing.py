@@ -2,9 +2,11 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool
 
-from l2d_jax.types import Series
+from l2d_jax import parallel
+from l2d_jax.types import Examples, Series, inside
 
 
 def fill_missing(x: Series) -> tuple[Series, Bool[Array, "L C"]]:
@@ -42,3 +44,13 @@ def without_hidden(
 def interpolated(_: tuple[()], x: Series) -> Series:
     """Without missing values: for `parallel.map_all`, that has nothing to share."""
     return fill_missing(x)[0]
+
+
+def filled(examples: Examples) -> Examples:
+    """The same without missing values, or itself where none is missing."""
+    within = inside(examples.lengths, examples.series.shape[1])
+    if not np.isnan(examples.series[within]).any():
+        return examples
+    series = parallel.map_all(interpolated, (), examples.series)
+    series[~within] = np.nan
+    return examples._replace(series=series)

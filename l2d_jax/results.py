@@ -30,11 +30,11 @@ from l2d_jax.metrics import evaluate
 from l2d_jax.metrics.about import SCORES
 from l2d_jax.metrics.sets import Rows, rows_of
 from l2d_jax.metrics.table import table
-from l2d_jax.missing import interpolated
+from l2d_jax.missing import filled
 from l2d_jax.progress import say
 from l2d_jax.report import write_report
 from l2d_jax.samples import check_out, read_npz, read_settings, write_samples
-from l2d_jax.types import Examples, InputError, Splits, inside, is_ragged, tree_size
+from l2d_jax.types import Examples, InputError, Splits, is_ragged, tree_size
 from l2d_jax.variants import METHODS
 from l2d_jax.workdir import as_json, load, made_by, make_workdir
 
@@ -207,16 +207,6 @@ def searched_rows(examples: Examples, c: ConfigDict) -> Rows:
 def most_searched(c: ConfigDict) -> int:
     """How many at most; 0: all, where all are compared."""
     return max(c.num_series, MAX_SEARCHED) if c.num_series else 0
-
-
-def filled(examples: Examples) -> Examples:
-    """With missing values interpolated along time."""
-    within = inside(examples.lengths, examples.series.shape[1])
-    if not np.isnan(examples.series[within]).any():
-        return examples
-    series = parallel.map_all(interpolated, (), examples.series)
-    series[~within] = np.nan
-    return examples._replace(series=series)
 
 
 def some(examples: Examples, c: ConfigDict) -> Examples:

@@ -20,7 +20,13 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from l2d_jax import configs, memory, parallel
 from l2d_jax.adaptive import with_latent
 from l2d_jax.cascade import Cascade, Layout, with_decimals
-from l2d_jax.checkpoints import Checkpoints, load_model, save_model
+from l2d_jax.checkpoints import (
+    DIGEST,
+    Checkpoints,
+    differences,
+    load_model,
+    save_model,
+)
 from l2d_jax.configs import SECTIONS, resolve
 from l2d_jax.data import load_splits, read_array, split
 from l2d_jax.data.repeats import held_below
@@ -371,15 +377,10 @@ def finished(
             log.warning("made again from the finished stages: %s", error)
     if stages := saved.get("stages"):
         was = {**next(iter(stages.values())), "variant": saved["config"]["variant"]}
-        differing = [
-            f"{name} was {was.get(name)!r} and is {value!r}"
-            for name, value in made_of.items()
-            if was.get(name) != value
-        ]
-        if differing:
+        if differing := differences(made_of, was, made_of):
             raise InputError(
                 f"the model in {directory} was made with another config or data: "
-                f"{'; '.join(differing)}. Put it back, or take another --workdir"
+                f"{differing}. Put it back, or take another --workdir"
             )
     if not parallel.agree(saved.get("stages") == json.loads(json.dumps(facts))):
         return None
@@ -421,5 +422,5 @@ def data_facts(task: Task) -> dict[str, Any]:
         "training.compute_dtype": config.training.compute_dtype,
         "data.scaler": config.data.scaler,
         "training series": list(task.series.shape),
-        "digest of the training series": task.layout.digest,
+        DIGEST: task.layout.digest,
     }

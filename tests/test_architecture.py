@@ -51,7 +51,18 @@ ORDER = (
 # Parts beside the order, with all that they may import,
 BESIDE = {
     "data": {"types", "errors", "files", "layers", "models"},
-    "metrics": {"types", "errors", "files", "layers", "models", "parallel", "data"},
+    "metrics": {
+        *(
+            "types",
+            "errors",
+            "files",
+            "layers",
+            "models",
+            "parallel",
+            "missing",
+            "data",
+        ),
+    },
     "plots": {"types", "layers", "models", "metrics"},
     "report": {"types", "files", "plots", "metrics"},
     "samples": {"types", "files"},

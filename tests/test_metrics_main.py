@@ -80,6 +80,27 @@ def test_a_channel_that_is_dead_in_samples_alone_is_scored(folder, capsys):
     assert found > 0.1 > same == 0
 
 
+def test_gaps_of_real_series_are_filled_as_a_run_does(folder, capsys):
+    """Between two neighbours the mean; samples with gaps are refused all the same."""
+    gaps, whole = REAL.copy(), REAL.copy()
+    gaps[3, 2, 0] = np.nan
+    whole[3, 2, 0] = (REAL[3, 1, 0] + REAL[3, 3, 0]) / 2
+    np.save(folder / "gaps.npy", gaps)
+    np.save(folder / "whole.npy", whole)
+    only = "--metrics=marginal_distribution_difference"
+    for name in ("gaps", "whole"):
+        assert main([f"{name}.npy", "other.npy", only, f"--out={name}.json"]) == 0
+    assert "gaps.npy: interpolated what is missing" in capsys.readouterr().err
+    found, same = (
+        json.loads((folder / f"{name}.json").read_text())[only.split("=")[1]]["mean"]
+        for name in ("gaps", "whole")
+    )
+    assert found == pytest.approx(same, rel=1e-6)
+    with pytest.raises(SystemExit):
+        main(["real.npy", "gaps.npy", only])
+    assert "generated[3] is nan at step 2, channel 0" in capsys.readouterr().err
+
+
 def test_a_folder_is_no_file_for_scores(folder, capsys):
     with pytest.raises(SystemExit):
         main(["real.npy", "other.npy", CHEAP, "--out=."])

@@ -16,8 +16,10 @@ from l2d_jax.files import write_text
 from l2d_jax.metrics import ALL, GROUPS, METRICS, check_names, evaluate
 from l2d_jax.metrics.sets import SeriesSet
 from l2d_jax.metrics.table import table
+from l2d_jax.missing import filled
 from l2d_jax.types import Collection, InputError, Splits, is_ragged
 
+GENERATED = 1  # place among the files
 USAGE = """python -m l2d_jax.metrics REAL GENERATED [--test=FILE] [--out=scores.json]
 
 Files: .npy or .npz of [N, L, C]; .csv or .parquet with a column of ids; .ts. A file of
@@ -78,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             announce=lambda what: print(f"scores: {what}", file=sys.stderr),
         )
     except InputError as error:
-        parser.error(str(error))
+        parser.error(str(error).replace("--config.data.window", "--window"))
     print(table(scores))
     if options.out:
         try:
@@ -110,7 +112,7 @@ def read(paths: Sequence[str], window: int) -> list[Read]:
         config.constants = files[0].channels
         files.append(read_file(config))
     found = []
-    for path, config, file in zip(paths, configs, files, strict=True):
+    for i, (path, config, file) in enumerate(zip(paths, configs, files, strict=True)):
         config.window = window
         if not window and len(file.series) == 1:
             config.window = common_length(files)
@@ -118,7 +120,13 @@ def read(paths: Sequence[str], window: int) -> list[Read]:
                 f"{path}: cut into windows of {config.window} steps: --window",
                 file=sys.stderr,
             )
-        found.append(as_read(path, split(file, config)))
+        splits = split(file, config)
+        if i != GENERATED:  # as a run fills what it scores samples against
+            train = filled(splits.train)
+            if train is not splits.train:
+                print(f"{path}: interpolated what is missing", file=sys.stderr)
+            splits = splits._replace(train=train)
+        found.append(as_read(path, splits))
     return found
 
 

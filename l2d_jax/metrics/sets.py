@@ -341,8 +341,8 @@ def class_indices(
             i = unknown[0]
             known = ", ".join(map(str, values[:10].tolist()))
             raise InputError(
-                f"{name}[{i}] is {array[i]!r}, which is no class of real (those are "
-                f"{known}{', ...' if len(values) > 10 else ''}): correct it"
+                f"{name}[{i}] is {array[i].item()!r}, which is no class of real (those "
+                f"are {known}{', ...' if len(values) > 10 else ''}): correct it"
             )
     if len(values) < 2:
         raise InputError(
