@@ -20,6 +20,7 @@ from l2d_jax.types import (
     Examples,
     Form,
     InputError,
+    Latent,
     Params,
     RandomKey,
     Series,
@@ -78,7 +79,8 @@ class Cascade:
         A function of the arguments alone: the number of devices does not matter, and
         the first m of n series are those of `sample(key, m)` up to rounding. Where
         several processes run together, all of them must call this, and all get all.
-        Inside jit or vmap use `sampler(config, layout.shape)`, of one series.
+        Inside jit or vmap use `l2d_jax.cascade.sampler(config, layout.shape)`, which
+        makes one series in model space: `normalizer.denormalize` has its units.
 
         Args:
           key: a typed key, `jax.random.key(0)`.
@@ -156,12 +158,57 @@ class Cascade:
           x: as `encode` takes them, and with its errors.
         """
         check_key(key)
-        r_0 = self.encode(x)
+        return self.decode(key, self.encode(x))
+
+    def sample_latents(self, key: RandomKey, n: int) -> Float[np.ndarray, "n d"]:
+        """n latents from the latent chain: those that `sample(key, n)` decodes.
+
+        Args:
+          key: a typed key, `jax.random.key(0)`.
+          n: how many, 1 or more.
+
+        Raises:
+          InputError: n below 1, or a variant without a latent.
+        """
+        check_key(key)
+        check_count(n)
+        self._check_latent()
+        program = latent_sampler(self.config, self.layout.shape)
+        inputs = {"params": self.params, "key": key}
+        return np.concatenate([*self._mapped(parallel.map_rows, program, inputs, n)])
+
+    def decode(
+        self, key: RandomKey, r: Any
+    ) -> SeriesBatch | list[Float[np.ndarray, "_ C"]]:
+        """Series drawn given latents, in data units; as `sample` returns them.
+
+        Between two latents, say: `model.decode(key, (r[:1] + r[1:]) / 2)`. With the
+        latents of `sample_latents(key, n)` and the same key these are the series of
+        `sample(key, n)`.
+
+        Args:
+          key: a typed key, `jax.random.key(0)`.
+          r: latents [n, d], as `encode` and `sample_latents` return them.
+
+        Raises:
+          InputError: latents of another shape, or a variant without a latent.
+        """
+        check_key(key)
+        self._check_latent()
+        r, dim = np.asarray(r, np.float32), self.config.encoder.latent_dim
+        if r.ndim != 2 or r.shape[1] != dim or not len(r):
+            raise InputError(f"latents of shape {list(r.shape)}: give [n, {dim}]")
+        if not np.isfinite(r).all():
+            raise InputError("a latent is nan or inf: give numbers")
         program = reconstructor(self.config, self.layout.shape)
-        inputs = {"params": self.params, "key": key, "latents": r_0}
-        z = [*self._mapped(parallel.map_rows, program, inputs, len(r_0))]
+        inputs = {"params": self.params, "key": key, "latents": r}
+        z = [*self._mapped(parallel.map_rows, program, inputs, len(r))]
         examples = self._in_data_units(np.concatenate(z))
         return to_list(*examples[:2]) if self.layout.ragged else examples.series
+
+    def _check_latent(self) -> None:
+        if "encoder" not in self.params:
+            raise InputError(f"variant {self.config.variant!r} has no latent")
 
     def __repr__(self) -> str:
         length, channels = self.layout.length, len(self.layout.channels)
@@ -256,10 +303,27 @@ def sampler(config: FrozenConfigDict, shape: tuple[int, int]) -> Callable:
     generator = make_generator(config, shape)
 
     def one(inputs: Params, index: Array) -> Series:
-        key = jax.random.fold_in(inputs["key"], index)
-        key_prior, key_decode = jax.random.split(key)
+        key_prior, key_decode = keys_of(inputs["key"], index)
         r_0 = generator.prior(inputs["params"], key_prior)
         return generator.decode(inputs["params"], key_decode, r_0)
+
+    return one
+
+
+def keys_of(key: RandomKey, index: Array) -> tuple[RandomKey, RandomKey]:
+    """Of the two chains of one series."""
+    key_prior, key_decode = jax.random.split(jax.random.fold_in(key, index))
+    return key_prior, key_decode
+
+
+@lru_cache(maxsize=16)
+def latent_sampler(config: FrozenConfigDict, shape: tuple[int, int]) -> Callable:
+    """({params, key}, index) -> the latent of the series that `sampler` makes."""
+    generator = make_generator(config, shape)
+
+    def one(inputs: Params, index: Array) -> Latent | None:
+        key_prior, _ = keys_of(inputs["key"], index)
+        return generator.prior(inputs["params"], key_prior)
 
     return one
 
@@ -270,7 +334,7 @@ def reconstructor(config: FrozenConfigDict, shape: tuple[int, int]) -> Callable:
     generator = make_generator(config, shape)
 
     def one(inputs: Params, index: Array) -> Series:
-        key = jax.random.fold_in(inputs["key"], index)
-        return generator.decode(inputs["params"], key, inputs["latents"][index])
+        _, key_decode = keys_of(inputs["key"], index)
+        return generator.decode(inputs["params"], key_decode, inputs["latents"][index])
 
     return one

@@ -54,6 +54,7 @@ def training_target(
         return x_0
     if prediction == "eps":
         return eps
+    check_is_v(prediction)
     return jnp.sqrt(schedule.at(t)) * eps - jnp.sqrt(schedule.noise(t)) * x_0
 
 
@@ -66,7 +67,14 @@ def predict_x_0(
     signal, noise = jnp.sqrt(schedule.at(t)), jnp.sqrt(schedule.noise(t))
     if prediction == "eps":
         return (x_t - noise * output) / signal
+    check_is_v(prediction)
     return signal * x_t - noise * output
+
+
+def check_is_v(prediction: str) -> None:
+    """Raises `NotImplementedError` for a new target that has no formula as yet."""
+    if prediction != "v":
+        raise NotImplementedError(f"no formula for prediction={prediction!r}")
 
 
 PREDICTIONS = ("x_0", "eps", "v")

@@ -225,6 +225,8 @@ class SeriesDenoiser(nn.Module):
         if signal is not None and self.condition == "concat":
             both = jnp.concatenate([x, signal], axis=-1)
             x = Dense(self.width, dtype=self.dtype)(both)
+        if self.condition not in ("add", "concat", "film"):
+            raise NotImplementedError(f"no layer for condition={self.condition!r}")
         for _ in range(self.num_blocks):
             if signal is not None and self.condition == "film":
                 film = Dense(2 * self.width, dtype=self.dtype)(signal)

@@ -279,9 +279,8 @@ def facts_of(
     for stage in METHODS[config.variant].stages:
         c = config[SECTIONS[stage]]
         facts[f"stage {stage}"] = (
-            f"{counts[stage]:,} parameters, {c.num_steps:,} steps of {c.batch_size}, "
-            f"{seconds.get(stage, 0.0):.0f} s"
-        )
+            f"{counts[stage]:,} parameters, " if stage in counts else ""
+        ) + f"{c.num_steps:,} steps of {c.batch_size}, {seconds.get(stage, 0.0):.0f} s"
     facts["samples"] = f"{settings['num_samples']:,}, seed {settings['seed']}"
     variant = METHODS[config.variant]
     if variant.chain:

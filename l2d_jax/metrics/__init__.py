@@ -220,6 +220,11 @@ def evaluate(
                 seed=seed,
                 **told.get(name, {}),
             )
+            if not isinstance(score, dict):
+                raise InputError(
+                    f"METRICS[{name!r}] gives {type(score).__name__}, no dict: wrap it "
+                    "in l2d_jax.metrics.floors.with_floor"
+                )
             found = {name: score}
         seconds = (time.perf_counter() - start) / max(len(found), 1)
         for key, score in found.items():
