@@ -576,7 +576,6 @@ def test_each_turn_takes_the_optimizer_of_its_section():
         ("fourier_diffusion", "dropout", 1.5, "dropout=1.5: use 0 or more, and less"),
         ("fourier_flow", "hidden", 0, "hidden=0: use 1 or more"),
         ("diffusion_ts", "decay", "linear", "decay='linear': use one of cosine"),
-        ("diffusion_ts", "width", 2, "width=2: use a multiple of 2, .* and 4 or more"),
         ("fourier_flow", "decay", "plateau", "='plateau': use one of .*exponential$"),
     ],
 )
@@ -717,6 +716,20 @@ def test_learning_rates_after_warm_up():
     np.testing.assert_allclose(
         train.learning_rate(c)(700), 1e-3 * 0.999**700, rtol=1e-4
     )
+
+
+@pytest.mark.parametrize(
+    ("width", "heads", "says"),
+    [
+        (2, 1, "width=2: use a multiple of 2, twice its heads, and 4 or more"),
+        (12, 4, "width=12: use a multiple of 8, twice its heads"),
+    ],
+)
+def test_widths_that_heads_can_not_share(width, heads, says):
+    config = resolve(tiny("diffusion_ts"))
+    config.diffusion_ts.update(width=width, num_heads=heads)
+    with pytest.raises(InputError, match=f"--config.diffusion_ts.{says}"):
+        diffusion_ts.network(config)
 
 
 def test_plateau_halves_the_rate_when_the_loss_stays(monkeypatch):

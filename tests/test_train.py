@@ -49,7 +49,7 @@ def fit(workdir, stage=None, c=None, rows=ROWS, steps_per_call=2, every=4, seed=
     with Checkpoints(workdir / "line", {"seed": seed}) as checkpoints:
         return train.fit(
             stage or line_stage(),
-            rows,
+            lambda: rows,
             c,
             seed=seed,
             steps_per_call=steps_per_call,
