@@ -14,7 +14,7 @@
 : "${WAIT:=6h}"                     # how long the request may stand in the queue
 # The run
 : "${CONFIG:=configs/stock.py}"
-: "${WORKDIR:=gs://${BUCKET}/runs/$(basename "${CONFIG%.py}")}"
+: "${WORKDIR:=gs://${BUCKET}/runs/$(basename "${CONFIG/.py/}" | tr ':,' '__')}"
 : "${PYTHON:=3.12}"                 # installed on the TPU VMs, whose own is too old
 : "${EVERY:=60}"                    # seconds between two looks of watch_tpu.sh
 

@@ -70,6 +70,11 @@ def own_path(given: str) -> Path:
     """The path to a file that exists."""
     if not given:
         raise InputError("no file was named: set --config.data.path=FILE")
+    if "://" in given:
+        raise InputError(
+            f"{given} is no file on this machine, which own data are read from: copy "
+            "it to each machine, and name the copy in --config.data.path"
+        )
     path = Path(given).expanduser()
     if path.is_dir():
         raise InputError(f"{path} is a folder: name one file in --config.data.path")
