@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+from absl import flags
 from absl.testing import flagsaver
 
 from l2d_jax import cli, preemption
@@ -120,8 +121,8 @@ def test_a_stage_that_chooses_the_latent_is_no_ignored_one(error_of):
 def test_errors_in_a_config_file(text, says, error_of, tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(text)
-    for flags in ([], ["--config.mine.width=1"]):  # a field that this file would have
-        message = error_of(f"--config={path}", "--workdir=w", *flags)
+    for more in ([], ["--config.mine.width=1"]):  # a field that this file would have
+        message = error_of(f"--config={path}", "--workdir=w", *more)
         assert message.startswith("--config: ") and says.format(path=path) in message
 
 
@@ -173,6 +174,7 @@ def test_words_become_flags(tmp_path, monkeypatch):
 @pytest.mark.parametrize("mode", cli.MODES)
 def test_what_the_same_command_does_next_time(mode):
     with flagsaver.flagsaver(mode=mode):
+        flags.FLAGS.mark_as_parsed()
         assert cli.next_time() == (
             "goes on where it was" if mode == "run" else "starts anew"
         )
