@@ -15,6 +15,7 @@ always of a scalar: batches are made by `vmap`.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -46,38 +47,47 @@ def q_posterior(
     return from_x_t * x_t + from_x_0 * x_0, variance
 
 
+class Prediction(NamedTuple):
+    """What a network can give; signal and noise: sqrt(ab_t) and sqrt(1 - ab_t)."""
+
+    target: Callable[[Scalar, Scalar, Data, Data], Data]  # (.., x_0, eps), eq. (3)
+    x_0: Callable[[Scalar, Scalar, Data, Data], Data]  # (.., output, x_t): its inverse
+    in_x_0_errors: Callable[[Scalar], Scalar]  # SNR -> its squared error over x_0's
+
+
+PREDICTIONS: dict[str, Prediction] = {
+    "x_0": Prediction(
+        target=lambda signal, noise, x_0, eps: x_0,
+        x_0=lambda signal, noise, output, x_t: output,
+        in_x_0_errors=jnp.ones_like,
+    ),
+    "eps": Prediction(
+        target=lambda signal, noise, x_0, eps: eps,
+        x_0=lambda signal, noise, output, x_t: (x_t - noise * output) / signal,
+        in_x_0_errors=lambda snr: snr,
+    ),
+    "v": Prediction(
+        target=lambda signal, noise, x_0, eps: signal * eps - noise * x_0,
+        x_0=lambda signal, noise, output, x_t: signal * x_t - noise * output,
+        in_x_0_errors=lambda snr: snr + 1.0,
+    ),
+}
+
+
 def training_target(
     prediction: str, schedule: NoiseSchedule, *, x_0: Data, t: Step, eps: Data
 ) -> Data:
     """What a network that predicts x_0, eps or v must give, eq. (3)."""
-    if prediction == "x_0":
-        return x_0
-    if prediction == "eps":
-        return eps
-    check_is_v(prediction)
-    return jnp.sqrt(schedule.at(t)) * eps - jnp.sqrt(schedule.noise(t)) * x_0
+    signal, noise = jnp.sqrt(schedule.at(t)), jnp.sqrt(schedule.noise(t))
+    return PREDICTIONS[prediction].target(signal, noise, x_0, eps)
 
 
 def predict_x_0(
     prediction: str, schedule: NoiseSchedule, *, output: Data, x_t: Data, t: Step
 ) -> Data:
     """x_0 from a network's output at x_t: the inverse of `training_target`."""
-    if prediction == "x_0":
-        return output
     signal, noise = jnp.sqrt(schedule.at(t)), jnp.sqrt(schedule.noise(t))
-    if prediction == "eps":
-        return (x_t - noise * output) / signal
-    check_is_v(prediction)
-    return signal * x_t - noise * output
-
-
-def check_is_v(prediction: str) -> None:
-    """Raises `NotImplementedError` for a new target that has no formula as yet."""
-    if prediction != "v":
-        raise NotImplementedError(f"no formula for prediction={prediction!r}")
-
-
-PREDICTIONS = ("x_0", "eps", "v")
+    return PREDICTIONS[prediction].x_0(signal, noise, output, x_t)
 
 
 def uniform_weight(prediction: str, snr: Scalar) -> Scalar:
@@ -93,8 +103,7 @@ def min_snr_weight(prediction: str, snr: Scalar) -> Scalar:
 
 def in_x_0_errors(prediction: str, snr: Scalar) -> Scalar:
     """|| target - prediction ||^2 over || x_0 - x_0_hat ||^2: 1, SNR or SNR + 1."""
-    ones = jnp.ones_like(snr)
-    return {"x_0": ones, "eps": snr, "v": snr + 1.0}[prediction]
+    return PREDICTIONS[prediction].in_x_0_errors(snr)
 
 
 def sigmoid_weight(prediction: str, snr: Scalar) -> Scalar:

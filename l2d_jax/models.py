@@ -4,7 +4,7 @@ Linen appears only here and in layers.py; everything else sees `init` and `apply
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -220,18 +220,12 @@ class SeriesDenoiser(nn.Module):
         x = Dense(self.width, dtype=self.dtype)(tokens)
         position = nn.initializers.normal(0.02)
         x = x + self.param("position", position, x.shape)
-        if signal is not None and self.condition == "add":
-            x = x + Dense(self.width, dtype=self.dtype)(signal)
-        if signal is not None and self.condition == "concat":
-            both = jnp.concatenate([x, signal], axis=-1)
-            x = Dense(self.width, dtype=self.dtype)(both)
-        if self.condition not in ("add", "concat", "film"):
-            raise NotImplementedError(f"no layer for condition={self.condition!r}")
+        enter = CONDITIONS[self.condition]
+        if signal is not None and enter not in BEFORE_EACH_BLOCK:
+            x = enter(x, signal, self.dtype)
         for _ in range(self.num_blocks):
-            if signal is not None and self.condition == "film":
-                film = Dense(2 * self.width, dtype=self.dtype)(signal)
-                scale, offset = jnp.split(film, 2, axis=-1)
-                x = x * (1.0 + scale) + offset
+            if signal is not None and enter in BEFORE_EACH_BLOCK:
+                x = enter(x, signal, self.dtype)
             x = Residual(MIXERS[self.mixing](dtype=self.dtype), self.dtype)(x, step)
             x = Residual(MLP(4, dtype=self.dtype), self.dtype)(x, step)
         x = nn.LayerNorm()(x)
@@ -243,7 +237,34 @@ class SeriesDenoiser(nn.Module):
 
 
 MIXERS = {"mlp": TimeMixing, "attention": SelfAttention}
-CONDITIONS: Sequence[str] = ("add", "concat", "film")
+
+Tokens = Float[Array, "T features"]
+
+
+def added(x: Tokens, signal: Signal, dtype: DTypeLike) -> Tokens:
+    """F(r), through a dense layer, added to the tokens."""
+    return x + Dense(x.shape[-1], dtype=dtype)(signal)
+
+
+def concatenated(x: Tokens, signal: Signal, dtype: DTypeLike) -> Tokens:
+    """A dense layer of tokens and F(r) side by side."""
+    return Dense(x.shape[-1], dtype=dtype)(jnp.concatenate([x, signal], axis=-1))
+
+
+def modulated(x: Tokens, signal: Signal, dtype: DTypeLike) -> Tokens:
+    """Scale and shift of the tokens, read off F(r) (FiLM, Perez et al. 2018)."""
+    film = Dense(2 * x.shape[-1], dtype=dtype)(signal)
+    scale, offset = jnp.split(film, 2, axis=-1)
+    return x * (1.0 + scale) + offset
+
+
+# (tokens, F(r), dtype) -> tokens, inside the denoiser, whose the layers are.
+CONDITIONS: dict[str, Callable[[Tokens, Signal, DTypeLike], Tokens]] = {
+    "add": added,
+    "concat": concatenated,
+    "film": modulated,
+}
+BEFORE_EACH_BLOCK = (modulated,)  # the others enter once, before the first
 
 
 def to_patches(x: Float[Array, "L C"], patch: int) -> Float[Array, "T features"]:

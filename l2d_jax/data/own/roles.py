@@ -27,14 +27,15 @@ from l2d_jax.types import InputError
 Frame: TypeAlias = Any  # a pandas DataFrame, whose columns are called 0, 1, ...
 
 TIME_NAMES = ("date", "time", "timestamp", "datetime", "ds")
-SAYS_TIME = re.compile("date|datum|time|stamp|day|when|^ds$")  # within a name
-NAMES_TIME = re.compile("date|datum|time|stamp|^when$|^ds$")  # and hardly a holiday
+TIME_WORDS = "date|datum|time|stamp|^when$|^ds$"
+NAMES_TIME = re.compile(TIME_WORDS)  # within a name
+SAYS_TIME = re.compile(f"{TIME_WORDS}|day|when")  # of dates: as text it may be holidays
 # Names of columns that count rows, and of numbers that count time.
 COUNTS_ROWS = re.compile(
     r"(unnamed: \d+|index|idx|id|#|no\.?|nr\.?|n|row|rows|row[_ ]?(id|no|nr|number)"
     r"|steps?|time_?idx|frame)"
 )
-COUNTS_TIME = re.compile("date|time|stamp|second|unix|epoch|elapsed|^(ds|ts|sec|year)$")
+COUNTS_TIME = re.compile(f"{TIME_WORDS}|second|unix|epoch|elapsed|^(ts|sec|year)$")
 MOSTLY = 0.9  # of the steps of a clock are equal
 NO_TIME = "none"  # asked for as the time column: there is none
 ISNT_TIME = f"set --config.data.time_column={NO_TIME} if the column isn't the time"
