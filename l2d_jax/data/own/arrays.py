@@ -138,7 +138,7 @@ def from_user(series: Any) -> Collection:
             )
         dtypes.add(check_kind(array, where))
         arrays.append(to_floats(array, where))
-    name = "the list"
+    name, count = "the list", arrays[0].shape[1]
     check_values(arrays, name, channels_of(count))
     dtype = next(iter(dtypes)) if len(dtypes) == 1 else "float64"
     return Collection(
