@@ -64,8 +64,10 @@ def test_folders_that_tests_read_are_in_the_sdist():
     assert {name for name in read if (ROOT / name).is_dir()} - {"l2d_jax"} <= grafted
 
 
-def test_dependencies_have_no_upper_bounds(metadata):
-    assert not [r for r in requirements(metadata) if re.search("<|==|~=|!=", r)]
+def test_only_linters_have_upper_bounds(metadata):
+    bounded = [r for r in requirements(metadata) if re.search("<|==|~=|!=", r)]
+    assert {distribution(r) for r in bounded} == {"pyrefly", "ruff"}
+    assert set(bounded) <= set(metadata["extras_require"]["dev"])
 
 
 def test_every_import_is_declared(metadata):
