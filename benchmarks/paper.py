@@ -27,7 +27,7 @@ import ast
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -224,7 +224,7 @@ def seconds(stage: Stage, examples: Any, c: ConfigDict) -> tuple[float, float]:
 
 
 @contextmanager
-def no_kept_programs() -> Iterator[None]:
+def no_kept_programs() -> Generator[None, None, None]:
     """Compiles what a cell will have to: its own programs are never in the cache."""
     before = jax.config.jax_enable_compilation_cache
     for kept in (False, before):

@@ -14,7 +14,7 @@ import json
 import logging
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -307,7 +307,7 @@ def _hush() -> None:
 
 
 @contextmanager
-def _writing(directory: FilePath) -> Iterator[None]:
+def _writing(directory: FilePath) -> Generator[None, None, None]:
     """A failure, now or of an earlier save in the background, in one line."""
     try:
         yield

@@ -11,7 +11,7 @@ import os
 import re
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -41,10 +41,10 @@ def to_path(name: str | FilePath) -> FilePath:
         raise InputError(
             f"{name} needs gcsfs: pip install -e '.[gcs]', in the checkout"
         )
-    import fsspec
+    from fsspec.config import conf
 
     # Other processes write there too: what was listed a minute ago says nothing.
-    fsspec.config.conf.setdefault("gcs", {})["use_listings_cache"] = False
+    conf.setdefault("gcs", {})["use_listings_cache"] = False
     return epath.Path(name)
 
 
@@ -79,7 +79,7 @@ def write_text(path: FilePath, text: str) -> None:
 
 
 @contextmanager
-def whole_file(path: FilePath) -> Iterator[Path]:
+def whole_file(path: FilePath) -> Generator[Path, None, None]:
     """A file on this machine that becomes `path` at the end; none after an error.
 
     Its folder is made where it is missing.

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -42,7 +42,7 @@ LENGTH = 512  # characters of a lock, so that a beat replaces all of the one bef
 
 
 @contextmanager
-def locked(workdir: FilePath) -> Iterator[None]:
+def locked(workdir: FilePath) -> Generator[None, None, None]:
     """The workdir is this run's alone, until the block ends or the process dies.
 
     Of several processes the first one locks.
@@ -88,7 +88,7 @@ def is_being_written(path: Path) -> bool:
 
 
 @contextmanager
-def only_here(path: Path) -> Iterator[bool]:
+def only_here(path: Path) -> Generator[bool, None, None]:
     """No other process of this host has the lock; False where it can't be known."""
     file, sure = open_locked(path)
     with file:
@@ -144,7 +144,7 @@ def check_dead(path: FilePath, sure: bool) -> None:
 
 
 @contextmanager
-def held(path: FilePath) -> Iterator[None]:
+def held(path: FilePath) -> Generator[None, None, None]:
     """The lock names this run, and counts, until the block ends."""
     holder = {
         "host": socket.gethostname(),

@@ -12,7 +12,7 @@ import importlib.util
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, wraps
 from pathlib import Path
@@ -156,7 +156,7 @@ def wait(reason: str) -> None:
 
 
 @contextmanager
-def first_before_others(reason: str) -> Iterator[None]:
+def first_before_others(reason: str) -> Generator[None, None, None]:
     """What is inside is done by the first process, then by the others. All processes.
 
     For what only the first one finds undone, as files that are made once.

@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 GRACE_SECONDS = 17.0
@@ -95,7 +95,7 @@ def status() -> int:
 
 
 @contextmanager
-def deferred() -> Iterator[None]:
+def deferred() -> Generator[None, None, None]:
     """Inside, the program stops only where it looks at `asked`; else at the end."""
     _notice.deferred = True
     try:

@@ -1,7 +1,7 @@
 """What is said on the way, once for all processes, and how to have nothing said."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -28,7 +28,7 @@ def shows_bar() -> bool:
 
 
 @contextmanager
-def silence(silent: bool = True) -> Iterator[None]:
+def silence(silent: bool = True) -> Generator[None, None, None]:
     """Inside nothing is said, in this thread; warnings are still logged."""
     token = _SILENT.set(silent)
     try:

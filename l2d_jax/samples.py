@@ -7,7 +7,7 @@ import csv
 import json
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -158,7 +158,7 @@ def write_npy(path: Path, batches: Iterator[Examples], plan: Plan) -> None:
 
 
 @contextmanager
-def scratch(path: Path) -> Iterator[Path]:
+def scratch(path: Path) -> Generator[Path, None, None]:
     """A name beside `path`, gone at the end."""
     temporary = path.with_name(f"{path.name}.part")
     try:
@@ -430,7 +430,7 @@ def read_settings(path: FilePath) -> dict[str, Any]:
 
 
 @contextmanager
-def opened(path: FilePath) -> Iterator[Any]:
+def opened(path: FilePath) -> Generator[Any, None, None]:
     """A file that `write_samples` wrote; errors inside are those of reading it."""
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:

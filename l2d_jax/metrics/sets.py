@@ -153,8 +153,9 @@ def of_one_shape(**sets: SeriesSet) -> list[Float[np.ndarray, "_ L C"]]:
 def as_array(given: SeriesSet, name: str) -> Float[np.ndarray, "N L C"]:
     """One array, checked; NaN after the end of the shorter series of a list."""
     if isinstance(given, str | os.PathLike):
+        path = os.fspath(given)
         raise InputError(
-            f"{name} is a path: give what is in the file, as np.load({str(given)!r}), "
+            f"{name} is a path: give what is in the file, as np.load({path!r}), "
             "or score files by python -m l2d_jax.metrics REAL GENERATED"
         )
     if hasattr(given, "columns"):

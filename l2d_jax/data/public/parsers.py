@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
@@ -157,7 +157,7 @@ def tsf_recording(path: Path, *, name: str, stem: str, channel: str) -> Collecti
 
 
 @contextmanager
-def members(path: Path) -> Iterator[Member]:
+def members(path: Path) -> Generator[Member, None, None]:
     """A function that gives, for a bare name, the file in the zip or the folder.
 
     Folders inside the zip don't matter. A member is copied out under its bare name,
