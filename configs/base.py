@@ -185,6 +185,27 @@ def smoke(config: ConfigDict) -> None:
     )
 
 
+def paper(config: ConfigDict) -> None:
+    """What is public of the paper's settings, where ours are others.
+
+    Both chains as DDPM (Ho et al. 2020): from pure noise, all K steps, ancestral, the
+    networks predict the clean r_0 and x_0. Sizes and training lengths aren't public.
+    """
+    config.data.scaler = "min_max"  # -1 to 1: our reading
+    config.encoder.whiten = False
+    for stage in (config.latent_stage, config.data_stage):
+        stage.prediction = "x_0"
+        stage.noise_scale = 1.0
+    config.latent_stage.num_octaves = 0
+    config.data_stage.condition_noise = 0.0
+    config.sampling.solver = config.sampling.latent_solver = "ancestral"
+    config.sampling.num_steps = config.sampling.latent_num_steps = 0  # all K
+    config.sampling.start_rounds = 0
+    config.sampling.clip = False
+    config.sampling.repeats_from = 1.0
+    config.sampling.few_values = 0
+
+
 def single_stage(config: ConfigDict) -> None:
     """One stage of the size of all three."""
     variant("data_only", config)
@@ -200,6 +221,7 @@ def variant(name: str, config: ConfigDict) -> None:
 
 ARGUMENTS = {
     "smoke": smoke,
+    "paper": paper,
     "single_stage": single_stage,
     **{
         name: partial(variant, name)

@@ -1,5 +1,6 @@
 import re
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from l2d_jax import cascade, diffusion, latents, networks, parallel
+from l2d_jax import cascade, configs, diffusion, latents, networks, parallel
 from l2d_jax.cascade import (
     Cascade,
     Layout,
@@ -56,8 +57,12 @@ def make_config(variant="full", **settings):
 
 def make_model(variant="full", ragged=False, **settings):
     """An untrained cascade, its weights moved away from their zeros."""
-    config = make_config(variant, **settings)
-    layout = Layout(7, ("a", "b"), ragged, 3, 20)
+    return model_of(make_config(variant, **settings), ragged)
+
+
+def model_of(config, ragged=False):
+    """Of random weights."""
+    variant, layout = config.variant, Layout(7, ("a", "b"), ragged, 3, 20)
     series = np.asarray(jax.random.normal(jax.random.key(1), (20, *layout.shape)))
     params = {}
     for name in VARIANTS[variant].stages:
@@ -255,6 +260,60 @@ def test_each_chain_has_the_settings_of_its_own_section(one, other):
         noise = jax.random.normal(jax.random.fold_in(key, 0), found.shape)
         gain = {"x_0": 0.0, "eps": 1 / np.sqrt(ab), "v": np.sqrt(ab)}
         np.testing.assert_allclose(found, gain[section.prediction] * noise, rtol=1e-4)
+
+
+def ddpm(x_0_of, key, shape):
+    """Algorithm 2 of Ho et al. 2020, where the network gives x_0 (their equation 7)."""
+    beta = np.linspace(1e-4, 0.1, 100)
+    ab = np.cumprod(1 - beta)
+    x = jax.random.normal(jax.random.fold_in(key, 0), shape)
+    for i, t in enumerate(range(99, 0, -1), start=1):
+        of_x_0 = np.sqrt(ab[t - 1]) * beta[t] / (1 - ab[t])
+        of_x = np.sqrt(1 - beta[t]) * (1 - ab[t - 1]) / (1 - ab[t])
+        deviation = np.sqrt((1 - ab[t - 1]) / (1 - ab[t]) * beta[t])
+        noise = jax.random.normal(jax.random.fold_in(key, i), shape)
+        x = of_x_0 * x_0_of(x, jnp.int32(t)) + of_x * x + deviation * noise
+    return x_0_of(x, jnp.int32(0))
+
+
+def test_paper_takes_back_what_the_config_of_a_set_changes():
+    """Of Energy: octaves, noise on r, rounds; all steps are taken."""
+    config = configs.load("energy").get_config("paper")
+    changed = configs.load("energy").get_config()
+    for field, papers in (
+        ("latent_stage.num_octaves", 0),
+        ("data_stage.condition_noise", 0.0),
+        ("sampling.start_rounds", 0),
+        ("sampling.num_steps", 0),
+    ):
+        section, name = field.split(".")
+        assert config[section][name] == papers
+    assert changed.latent_stage.num_octaves and changed.data_stage.condition_noise
+    assert changed.sampling.start_rounds
+
+
+def test_the_chains_of_paper_are_ddpm():
+    config = resolve(base.with_argument(base.get_config(), "smoke,paper"))
+    model, key = model_of(config), jax.random.key(5)
+    prior = diffusion_prior(model.config)
+    decode = diffusion_decode(model.config, model.layout.shape)
+    denoiser = networks.make_latent_denoiser(model.config)
+    params = model.params["latent_denoiser"]
+    r_0 = prior(model.params, key)
+    expected = ddpm(jax.jit(partial(denoiser.apply, params)), key, r_0.shape)
+    np.testing.assert_allclose(r_0, expected, rtol=1e-3, atol=1e-3)
+    denoiser = networks.make_series_denoiser(model.config)
+    params = model.params["series_denoiser"]
+    condition = networks.make_condition(model.config, model.layout.shape)
+    signal = condition.apply(params["condition"], r_0)
+
+    @jax.jit
+    def x_0_of(x, t):
+        return denoiser.apply(params["denoiser"], x, t, signal)
+
+    found = decode(model.params, key, r_0)
+    expected = ddpm(x_0_of, key, model.layout.shape)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("eta", [0.0, 1.0])
