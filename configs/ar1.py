@@ -7,7 +7,7 @@ Its mean and covariance are known (l2d_jax.data.public.synthetic).
 Expected: Context-FID .0043 of 2,000 series (seed 0; two encoders: .0043, .0044), at
 half of these .0102, where real against real has .0092; with
 --config.evaluation.num_series=2000, .num_repeats=2 and
---config.training.compute_dtype=bfloat16. All series with five encoders: not measured.
+--config.training.compute_dtype=bfloat16. Not measured: all series, five encoders.
 Time: 6 min on one of two cores of an AMD EPYC without AMX, with five of the scores.
 """
 

@@ -4,16 +4,16 @@
 
 Expected: Context-FID .0009 (95 % interval .0008 to .0010; seed 0, five encoders) of all
 series, .0010 at half their number, where real against real has .0005; random
-convolutions .119 beside .005; classes learned from samples are right for .75 of real
-series, from real ones .84. Time: 39 min on one of two cores of an AMD EPYC without AMX,
-which other programs shared, with --config.training.compute_dtype=bfloat16: 22 of them
-for the training.
+convolutions .119 beside .005; a classifier trained on samples is right for .75 of real
+series, one trained on real series for .84. Time: 39 min on one of two cores of an AMD
+EPYC without AMX, which other programs shared, with
+--config.training.compute_dtype=bfloat16; 22 of them for the training.
 
-60 % of its steps repeat the value before, and so do those of samples
-(config.sampling.repeats_from).
+60 % of its steps repeat the previous value, and so does the same share of the steps of
+samples (config.sampling.repeats_from).
 
-Sampled with 100 ancestral steps: with 20 of DPM-Solver++, as other sets are, it is
-.0016 (.0014 to .0017), .0017 at half the number, by a run that was not kept.
+It is sampled with 100 ancestral steps: with 20 of DPM-Solver++, as for other sets,
+Context-FID is .0016 (.0014 to .0017), .0017 at half the number (file not kept).
 """
 
 from l2d_jax.configs import base

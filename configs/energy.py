@@ -3,17 +3,17 @@
     python main.py --config=configs/energy.py --workdir=runs/energy
 
 Expected: Context-FID .0119 (95 % interval .0102 to .0136; seed 0, five encoders) of all
-series, .0143 at half their number, where real against real has .0066; discriminative
-score at that size .040 beside .002: told from real by Context-FID. Time: 52 min of
-training on one of two CPU cores of an AMD EPYC, which other programs shared, with
---config.training.compute_dtype=bfloat16; samples and all 22 scores 17 min more.
+series, .0143 at half their number, where real against real has .0066: distinguishable
+from real by Context-FID; discriminative score at that size .040 beside .002. Time: 52
+min of training on one of two CPU cores of an AMD EPYC, which other programs shared,
+with --config.training.compute_dtype=bfloat16; samples and all 22 scores 17 min more.
 
-Noise on r in training is about as large as the prior's own error: the latents of
-overlapping windows lie along curves, generated ones between them. With .3, which gives
-the same distance to the curves as the prior's, Context-FID of 2,000 series was .041
-with 10 steps, with .2 it was .038 (by a draft of the rounds). Three rounds before the
-data chain: see the ablations. Latents that are only scaled, as this config once had,
-were not run with rounds.
+Noise on the latent r in training is about as large as the prior's own error: the
+latents of overlapping windows lie along curves, generated ones between them. With .3,
+which gives the same distance to the curves as the prior's, Context-FID of 2,000 series
+was .041 with 10 steps; with .2 it was .038 (by a draft of `start_rounds`). Why three
+rounds find the start of the data chain: see the ablations. Latents that are only
+scaled, as in an older version of this config, were not run with rounds.
 """
 
 from l2d_jax.configs import base

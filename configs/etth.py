@@ -3,13 +3,14 @@
     python main.py --config=configs/etth.py --workdir=runs/etth
 
 Expected: Context-FID .0048 (95 % interval .0043 to .0052; seed 0, five encoders) of all
-series, .0064 at half their number, where real against real has .0049: as real by a
-permutation test; discriminative score at that size .003 beside .009, predictive score
-.122, of real series .124. Time: 30 min on one of two CPU cores with AMX, which other
+series, .0064 at half their number, where real against real has .0049; a permutation
+test finds no difference; discriminative score at that size .003 beside .009, predictive
+score .122 beside .124. Time: 30 min on one of two CPU cores with AMX, which other
 programs shared, with --config.training.compute_dtype=bfloat16: encoder 1, latent 1.5,
 data 21.
 
-Noise on r in training was chosen by random convolutions, against the series trained on.
+Noise on the latent r in training was chosen by the random-convolution FID to the series
+trained on.
 """
 
 from l2d_jax.configs import base

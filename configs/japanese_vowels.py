@@ -3,10 +3,10 @@
     python main.py --config=configs/japanese_vowels.py --workdir=runs/japanese_vowels
 
 Expected: Context-FID .0713 (95 % interval .0701 to .0725; seed 0, five encoders); at
-half the number of series .144, where real against real has .158: as real, as by every
-score that was computed. Time: 10 min on one of two CPU cores with AMX, which other
-programs shared, with --config.training.compute_dtype=bfloat16, half of them for some of
-the scores.
+half the number of series .144, where real against real has .158: as real, by this and
+every other score that was computed. Time: 10 min on one of two CPU cores with AMX,
+which other programs shared, with --config.training.compute_dtype=bfloat16; half of it
+went into some of the scores.
 """
 
 from l2d_jax.configs import base

@@ -7,7 +7,7 @@ One channel. Modes that a model drops can be counted (l2d_jax.data.public.synthe
 Expected: Context-FID .0021 of 2,000 series (seed 0; two encoders: .0024, .0018), at
 half of these .0045, where real against real has .0030, no mode dropped; with
 --config.evaluation.num_series=2000, .num_repeats=2 and
---config.training.compute_dtype=bfloat16. All series with five encoders: not measured.
+--config.training.compute_dtype=bfloat16. Not measured: all series, five encoders.
 Time: 7 min on one of two CPU cores with AMX, which other programs shared.
 """
 

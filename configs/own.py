@@ -4,13 +4,12 @@
 
 A table without an id column is one recording and is cut into windows; with an id
 column, or from a file of many series, each series is an example. Which columns are
-time, id and label is recognised, or said by --config.data.time_column (none if the
-table has no time) and so on;
-window, stride and the networks' patches and depth are chosen from the data, or
-given. What was recognised and chosen is printed.
+time, id and label is detected, or set by --config.data.time_column (none if the table
+has no time), id_column and label_column. Window, stride and the networks' patches and
+depth are chosen from the data, or set. What was detected and chosen is printed.
 
 Expected: depends on the data; compare with the floor that the report shows beside each
-score. Scores are of up to 10,000 series. Time: on two CPU cores about that of
+score. Up to 10,000 series are scored. Time: on two CPU cores about that of
 configs/stock.py for windows of 24 steps; it grows with the window and hardly with the
 number of rows.
 """

@@ -5,11 +5,12 @@
 Expected: Context-FID .083 of 2,000 series (seed 0; two encoders: .076, .089), at half
 of these .131, where real against real has .086; with
 --config.evaluation.num_series=2000, .num_repeats=2 and
---config.training.compute_dtype=bfloat16. All series with five encoders: not measured.
-Time: 16 min on one of two CPU cores with AMX, which other programs shared.
+--config.training.compute_dtype=bfloat16. Not measured: all series, five encoders. Time:
+16 min on one of two CPU cores with AMX, which other programs shared.
 
-Sampled with 100 ancestral steps: with 20 of DPM-Solver++, as other sets are, it is .107
-instead of .087, with 5 it is .174 (two seeds, two encoders, of which no file was kept).
+It is sampled with 100 ancestral steps: with 20 of DPM-Solver++, as for other sets,
+Context-FID is .107 instead of .087, with 5 it is .174 (two seeds, two encoders, file
+not kept).
 """
 
 from l2d_jax.configs import base

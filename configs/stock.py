@@ -4,14 +4,15 @@
 
 Expected: Context-FID .0046 (95 % interval .0039 to .0054; seed 0, five encoders), over
 five seeds of sampling .0020 to .0046 (docs/results.md); at half the number of series
-.0061, where real against real has .0060 (-.0012 to .0133): as real by a permutation
-test. Discriminative score .014 beside a floor of .017. Time: 28 min on one of two cores
-of an AMD EPYC without AMX, that two other programs shared, with
+.0061, where real against real has .0060 (-.0012 to .0133); a permutation test finds no
+difference. Discriminative score .014 beside a floor of .017. Time: 28 min on one of two
+cores of an AMD EPYC without AMX, that two other programs shared, with
 --config.training.compute_dtype=bfloat16: encoder 3, latent 2, data 16; samples, all
 scores and report the rest.
 
 The latent chain's solver and the noise levels of all sets were chosen with an eye on
-this one's score: not held out. v by random convolutions of 2,000 of its series.
+this set's score, so the score is not independent of them. That the data chain predicts
+v was chosen by the random-convolution FID of 2,000 of its series.
 """
 
 from l2d_jax.configs import base

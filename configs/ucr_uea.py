@@ -7,8 +7,8 @@ L2D_DATA_DIR, then downloaded from timeseriesclassification.com. Series are used
 or cut into windows by --config.data.window.
 
 Expected: depends on the set; compare with the floor that the report shows beside each
-score. Time: not measured; it grows with the length of the series for the encoder, and
-hardly for the data stage, whose patches grow too.
+score. Time: not measured. With the length of the series the encoder's grows, the data
+stage's hardly, as its patches grow too.
 """
 
 from l2d_jax.configs import base

@@ -205,8 +205,8 @@ def check_flags(argv: list[str]) -> None:
         beside = out.parent == workdir or files.same_file(out.parent, workdir)
         if beside and out.stem == "samples":
             raise InputError(
-                f"--out={_OUT.value}: the name is for what the run itself wrote and "
-                f"scored, use another, as more{out.suffix}"
+                f"--out={_OUT.value}: this name is kept for the samples that the run "
+                f"itself wrote and scored; use another, as more{out.suffix}"
             )
         return
     for name, instead in OF_SAMPLE.items():

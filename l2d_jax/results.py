@@ -399,5 +399,5 @@ def read_json(path: FilePath, mend: str) -> dict[str, Any]:
     except (ValueError, OSError) as error:
         raise InputError(f"{path} can't be read ({error}): {mend}") from error
     if not isinstance(found, dict):
-        raise InputError(f"{path} holds something else: {mend}")
+        raise InputError(f"{path} is not what a run writes there: {mend}")
     return found

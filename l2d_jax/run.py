@@ -374,7 +374,7 @@ def finished(
         saved = load_model(directory)[1]
     except InputError as error:
         if any(directory.glob("[0-9]*")):
-            log.warning("made again from the finished stages: %s", error)
+            log.warning("the model is made again from the finished stages: %s", error)
     if stages := saved.get("stages"):
         was = {**next(iter(stages.values())), "variant": saved["config"]["variant"]}
         if differing := differences(made_of, was, made_of):
@@ -387,7 +387,7 @@ def finished(
     try:
         return load(workdir)
     except InputError as error:  # of another version
-        log.warning("made again from the finished stages: %s", error)
+        log.warning("the model is made again from the finished stages: %s", error)
         return None
 
 

@@ -15,12 +15,12 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/l2d_jax/blob/main/notebooks/1_quick_start.ipynb)
 #
-# You give a table, you get as many new series as you like that look as if they came from the
-# same source. Here: a shop that counts its visitors. Put your own file in its place.
+# From a table you get as many new series as you like that look as if they came from the same
+# source. The example is a shop that counts its visitors. To use your own file, save it as
+# `mine.csv` before you run the next cells.
 #
-# The first cell installs l2d_jax where it is missing. It holds whatever JAX is there,
-# with its GPU or TPU plugin, at its version: if that is too old, pip says so and changes
-# nothing.
+# The first cell installs l2d_jax where it is missing. It keeps the installed version of JAX,
+# with its GPU or TPU plugin: if that is too old, pip says so and changes nothing.
 
 # %%
 import importlib.metadata
@@ -72,8 +72,8 @@ print(jax.devices())
 # %% [markdown]
 # ## A table
 #
-# A time column, one column a channel. Missing values may stay missing: they are left out of
-# every loss. (In Colab, upload yours with the folder symbol on the left.)
+# It has a time column and one column for each channel. Missing values may stay missing: they are
+# left out of every loss. (In Colab, upload yours with the folder symbol on the left.)
 
 # %%
 path = Path("mine.csv")
@@ -110,12 +110,12 @@ plt.show()
 # %% [markdown]
 # ## Train
 #
-# `fit` says what it recognised and what it chose; each of these can be set. The workdir
-# keeps checkpoints: run the cell again after an interruption and it goes on.
+# `fit` prints what it detected and what it chose; each of these can be set. The workdir
+# keeps checkpoints: run the cell again after an interruption and it resumes.
 #
-# Three stages follow each other. The first learns what kinds of windows there are, and
-# writes each as 8 numbers; the second learns to invent such numbers; the third learns to
-# draw a window, given them.
+# Three stages are trained one after the other. The first learns what kinds of windows there
+# are, and describes each by 8 numbers; the second learns to generate such numbers; the third
+# learns to draw a window, given them.
 
 # %%
 config = configs.own.get_config("smoke" if QUICK else "")
@@ -143,7 +143,8 @@ plt.show()
 # %% [markdown]
 # ## Sample
 #
-# In the units of your table. The same key gives the same series, on any number of devices.
+# Samples are in the units of your table. The same key gives the same series, on any number of
+# devices.
 
 # %%
 config.data.update(name="file", path=str(path))
@@ -171,8 +172,8 @@ plt.show()
 # %% [markdown]
 # ## Are they any good?
 #
-# A score alone says little. So each stands beside its *floor*: what real series score
-# against other real ones, which is what a perfect generator would get.
+# A score alone says little. So each comes with its *floor*: what real series score against
+# other real ones, which is what a perfect generator would get. A bar of 1 is as good as real.
 
 # %%
 metrics = ("pca_fid", "spectral_distance", "marginal_distribution_difference")
@@ -189,15 +190,15 @@ ax.invert_yaxis()
 plt.show()
 
 # %% [markdown]
-# `l2d_jax.evaluate(real, made)` without a list computes all scores, the paper's three among
+# Without `metrics`, `l2d_jax.evaluate(real, made)` computes all scores, the paper's three among
 # them, and takes some minutes (notebook 3). `python main.py --config=configs/own.py
 # --config.data.path=mine.csv --workdir=runs/mine` does everything at once and writes a
 # report.
 #
 # ## Five steps are enough
 #
-# Because the 8 numbers say so much already, the second chain needs few solver steps: 20 by
-# default, and on most data 5 do.
+# Because the 8 numbers determine so much already, the chain that draws the windows needs few
+# solver steps: the default is 20, and on most data 5 are enough.
 
 # %%
 fast = model.sample(jax.random.key(0), len(made), num_steps=5)
@@ -228,14 +229,15 @@ plt.show()
 # %% [markdown]
 # ## Keep them
 #
-# In the form of your file: the same columns, whole numbers whole, dates as you write them.
+# Samples are written in the format of your file: the same columns, whole numbers whole, dates
+# as you write them.
 
 # %%
 sample_to_file(model, Path("generated.csv"), n=20, seed=1)
 pd.read_csv("generated.csv").head()
 
 # %% [markdown]
-# The model is in the workdir: `model = l2d_jax.load("runs/mine")`, tomorrow or elsewhere.
+# The model stays in the workdir: `model = l2d_jax.load("runs/mine")` loads it at any time.
 #
 # Next: [how it works](2_how_it_works.ipynb), [how it is scored](3_evaluation.ipynb),
 # [on TPU and GPU](4_tpu_and_gpu.ipynb).

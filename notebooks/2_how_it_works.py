@@ -16,12 +16,11 @@
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/l2d_jax/blob/main/notebooks/2_how_it_works.ipynb)
 #
 # A picture for each idea: the noise schedule, the latents, the two reverse chains, guidance.
-# The data are `mixture`: eight kinds of curves, some of them rare, so that one can see what
-# the model understood.
+# The data set is `mixture`: eight kinds of curves, some of them rare, so that one can see
+# what the model has learned.
 #
-# The first cell installs l2d_jax where it is missing. It holds whatever JAX is there,
-# with its GPU or TPU plugin, at its version: if that is too old, pip says so and changes
-# nothing.
+# The first cell installs l2d_jax where it is missing. It keeps the installed version of JAX,
+# with its GPU or TPU plugin: if that is too old, pip says so and changes nothing.
 
 # %%
 import importlib.metadata
@@ -87,9 +86,9 @@ plt.show()
 # $x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon$. Whatever the schedule,
 # it must end near 0, since the paper's sampler starts from pure noise. Over 100 steps the
 # linear schedule therefore needs a last $\beta$ of 0.1: with the 0.02 that is usual over
-# 1000, a third of the signal would be left. (Drawn are the paper's noise levels; both
-# chains have half of them by default, `noise_scale`. What is left then is not little
-# enough for the data chain, which starts from an estimate of it: see Stage 2.)
+# 1000, a third of the signal would be left. (The figure shows the paper's noise levels; by
+# default both chains use half of them, `noise_scale`. That leaves too much signal for the
+# data chain to start from pure noise, so it starts from an estimate: see Stage 2.)
 
 # %%
 schedules = {
@@ -121,8 +120,8 @@ plt.show()
 # %% [markdown]
 # ## Train the three stages
 #
-# With `condition_dropout`, the data denoiser also learns to do without the latent: that is
-# what guidance needs, below.
+# With `condition_dropout`, the data denoiser also learns to work without the latent, which
+# guidance (below) needs.
 
 # %%
 if not QUICK:  # two minutes or so on two CPU cores
@@ -139,10 +138,10 @@ model = l2d_jax.fit(x, config=config)
 # %% [markdown]
 # ## Stage 1: a series becomes 8 numbers
 #
-# The encoder never saw the kinds. It had to fill in hidden halves of series, from 8 numbers,
-# and so came to tell the kinds apart. (Drawn: the plane in which the 8 numbers vary most.
-# `encode` whitens them: in every direction the variance is 1, so that the next stage finds
-# nothing too fine for its noise. `scale` is what undoes that.)
+# The encoder never saw the kinds. It was trained so that the hidden half of a series can be
+# filled in from 8 numbers, and so learned to separate the kinds. (The figure shows the plane
+# in which the 8 numbers vary most. `encode` whitens them: in every direction the variance is
+# 1, so that no detail is too fine for the noise of the next stage. `scale` undoes that.)
 
 # %%
 some = slice(0, 200 if QUICK else 1_500)
@@ -171,13 +170,14 @@ plt.show()
 # %% [markdown]
 # ## Stage 2: noise becomes latents
 #
-# The reverse chain, looked at while it runs, as one `lax.scan`: a table of coefficients,
-# one row a step. This is the paper's sampler: pure noise, then all 100 ancestral steps.
-# `sampling.sample` is such a loop too; the defaults differ:
+# The next cells run the reverse chain of the latents and keep its intermediate states. It is
+# one `lax.scan` over a table of coefficients, one row for each step. This is the paper's
+# sampler: pure noise, then all 100 ancestral steps. `sampling.sample` is such a loop too, but
+# its defaults differ:
 #
-# - both chains take 20 steps of DPM-Solver++, without noise (`solver`, `num_steps`,
-#   `latent_solver`, `latent_num_steps`), the data chain most of them where little noise is
-#   left (`spacing`);
+# - both chains take 20 steps of DPM-Solver++, which adds no noise (`solver`, `num_steps`,
+#   `latent_solver`, `latent_num_steps`); the data chain takes most of them where little noise
+#   is left (`spacing`);
 # - the data chain begins where the forward process ends: one more call of the network
 #   estimates what is left of the series there (`start_rounds`);
 # - each of its estimates of $x_0$ is clipped to the range of the training series (`clip`).
@@ -286,10 +286,10 @@ for ax, step in zip(axes[0], seen, strict=True):
 plt.show()
 
 # %% [markdown]
-# Grey is the series whose latent it was. Now ten chains each, from one latent and other
-# noise. They hardly differ: once the latent is known, little is left open, and that is why
-# few solver steps do. (The fine noise of the real series, black, is still missing after so
-# short a training.)
+# Grey is the series that the latent was made from. Next, ten chains for each latent, which
+# differ only in their noise. The results hardly differ: once the latent is known, little is
+# left open, and that is why few solver steps are enough. (The fine noise of the real series,
+# black, is still missing after so short a training.)
 
 # %%
 figure, axes = plt.subplots(1, len(first), figsize=(8, 2), sharey=True)
@@ -323,7 +323,7 @@ plt.show()
 # ## Together, and quickly
 #
 # `model.sample` runs both chains in one compiled program. Are the rare kinds there, and how
-# many steps does it take? The nearest of the eight curves says what a series is.
+# many steps does it take? Each series counts as the kind of the nearest of the eight curves.
 
 # %%
 templates = mixture_templates()

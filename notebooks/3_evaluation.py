@@ -15,13 +15,12 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/l2d_jax/blob/main/notebooks/3_evaluation.ipynb)
 #
-# How good are generated series? The paper has three scores, each a network that is trained
-# to judge. Here they judge series of which we know how wrong they are, and then those of a
-# model. The data: Japanese Vowels, which needs no download.
+# How good are generated series? The paper has three scores, each based on a network that is
+# trained to judge. Here they first judge series of which we know how wrong they are, and then
+# those of a model. The data set is Japanese Vowels, which needs no download.
 #
-# The first cell installs l2d_jax where it is missing. It holds whatever JAX is there,
-# with its GPU or TPU plugin, at its version: if that is too old, pip says so and changes
-# nothing.
+# The first cell installs l2d_jax where it is missing. It keeps the installed version of JAX,
+# with its GPU or TPU plugin: if that is too old, pip says so and changes nothing.
 
 # %%
 import importlib.metadata
@@ -89,8 +88,8 @@ plt.show()
 # encoder trained on the real series, gives them. It is never 0 for finite sets, not even for
 # two halves of the *same* real set. That is the floor: what a perfect generator would get.
 #
-# So here are a perfect generator (the other half of the real series) and worse and worse
-# ones: the same with noise, of a share of each channel's standard deviation.
+# The next cell scores a perfect generator (the other half of the real series) and worse and
+# worse ones: the same series with noise, as a share of each channel's standard deviation.
 
 # %%
 rng = np.random.default_rng(0)
@@ -134,14 +133,15 @@ axes[0].legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# A score is useful where the two curves part. Not all part equally early, which is why
-# l2d_jax has more judges than the paper's three. Two sets have to be of the same size to be
-# compared: below some thousand series, all of these scores grow as the sets get smaller.
+# A score is useful where the two curves separate. For some that takes more noise than for
+# others, which is why l2d_jax has more judges than the paper's three. Scores can be compared
+# only for sets of the same size: below some thousand series, all of these grow as the sets
+# get smaller.
 #
 # ## A model
 #
-# Trained here with a small budget; `python main.py --config=configs/japanese_vowels.py` has
-# the full one.
+# It is trained here with a small budget; `python main.py --config=configs/japanese_vowels.py`
+# has the full one.
 
 # %%
 if not QUICK:  # some three minutes on two CPU cores
@@ -167,9 +167,9 @@ plt.show()
 # %% [markdown]
 # ## All that a run says about it
 #
-# A score, its floor, and a verdict: whether the difference is more than chance, by a paired
-# t-test at 99 %, corrected for what its repeats share; of Context-FID by shuffling real and
-# generated series.
+# For each score there is a floor and a verdict: whether the two differ by more than chance. It
+# is that of a paired t-test at 99 %, corrected for the series that repeats have in common; for
+# Context-FID, of a permutation test that shuffles real and generated series.
 
 # %%
 chosen = (*metrics, "spectral_distance", "autocorrelation_difference")

@@ -15,13 +15,12 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/l2d_jax/blob/main/notebooks/4_tpu_and_gpu.ipynb)
 #
-# The same code on a laptop, a GPU box and a TPU: nothing has to be said. What happens then,
-# and what to look at. In Colab: *Runtime, Change runtime type*, and a GPU or TPU; on a CPU
+# The same code runs on a laptop, a GPU machine and a TPU without any setting. This notebook
+# shows what happens there, and what to watch. In Colab: *Runtime, Change runtime type*, and a GPU or TPU; on a CPU
 # this notebook pretends to have four devices, which shows all but the speed.
 #
-# The first cell installs l2d_jax where it is missing. It holds whatever JAX is there,
-# with its GPU or TPU plugin, at its version: if that is too old, pip says so and changes
-# nothing.
+# The first cell installs l2d_jax where it is missing. It keeps the installed version of JAX,
+# with its GPU or TPU plugin: if that is too old, pip says so and changes nothing.
 
 # %%
 import importlib.metadata
@@ -79,9 +78,9 @@ print(parallel.describe_devices())
 # %% [markdown]
 # ## One device or several: the same numbers
 #
-# Each step's batch is split over the devices, and the only thing that they tell each other
-# is the mean gradient. Noise is drawn by the place of an example in the whole batch, not by
-# the device, so that the loss is that of one device, up to rounding.
+# Each step's batch is split over the devices, and all that they exchange is the mean
+# gradient. Noise depends on the place of an example in the whole batch, not on the device, so
+# that the loss is that of one device, up to rounding.
 
 # %%
 config = configs.resolve(configs.load("sines").get_config("smoke,data_only"))
@@ -114,12 +113,12 @@ axes[1].set(xlabel="step", ylabel="relative difference", ylim=(0, None))
 plt.show()
 
 # %% [markdown]
-# ## The batch that a device likes
+# ## The batch size for a device
 #
-# A step takes a fixed time and some for each series. Small batches pay for the first, large
-# ones for the second: on an accelerator, take the batch where the curve bends. (The results
-# change with the batch; the learning rate may have to.) A batch that doesn't fit is an
-# error that names one that does.
+# A step takes a fixed time, and some more for each series. With small batches the first
+# dominates, with large ones the second: on an accelerator, take the batch size where the curve
+# bends. (Results depend on the batch size; the learning rate may have to change with it.) A
+# batch that doesn't fit in memory raises an error that names a size that does.
 
 # %%
 sizes = (16, 64) if QUICK else (16, 32, 64, 128, 256, 512, 1_024)
@@ -144,14 +143,15 @@ ax.minorticks_off()
 plt.show()
 
 # %% [markdown]
-# `--config.training.compute_dtype=auto` computes in bfloat16 where the hardware does (TPU,
-# newer GPUs); weights stay float32. `--config.training.steps_per_call=100` is how many steps
-# Python leaves the device alone for.
+# `--config.training.compute_dtype=auto` computes in bfloat16 where the hardware supports it
+# (TPU, newer GPUs); weights stay float32. `--config.training.steps_per_call=100` sets how many
+# steps run on the device in one call from Python.
 #
-# ## Stopped, and on again
+# ## Stopped and resumed
 #
-# Spot machines go away. Weights, noise and batches are a function of the seed and the step,
-# so a run that was stopped anywhere ends with the weights of one that wasn't.
+# Spot machines can be taken away. Weights, noise and batches are a function of the seed and
+# the step, so a run that was stopped anywhere and resumed ends with the weights of one that
+# wasn't stopped.
 
 # %%
 config = configs.own.get_config("smoke,data_only")
@@ -204,7 +204,7 @@ plt.show()
 # ## Sampling
 #
 # Both chains are one compiled program, mapped over the devices. Memory doesn't depend on how
-# many series you ask for, and the numbers not on how many devices there are.
+# many series you ask for, nor do the numbers depend on how many devices there are.
 
 # %%
 n, counts = (128, (1, 5)) if QUICK else (4_096, (1, 2, 5, 10, 20, 50, 100))
@@ -225,11 +225,11 @@ plt.show()
 # %% [markdown]
 # ## A machine of your own
 #
-# On a GPU box or a TPU VM it is the command of the laptop, in a checkout of the repository
-# after `pip install -e '.[cuda12]'` (or `cuda13`, or `tpu`):
+# On a GPU machine or a TPU VM use the same command as on a laptop, in a checkout of the
+# repository after `pip install -e '.[cuda12]'` (or `cuda13`, or `tpu`):
 #
 # ```
 # l2d --config=configs/stock.py --workdir=runs/stock
 # ```
 #
-# Start it again after any interruption, whatever it was, and it goes on.
+# Start it again after any interruption, and it resumes.

@@ -53,8 +53,11 @@ def error_of(monkeypatch, capsys):
         ([*RUN, "--num_samples=5"], "a run takes --config.sampling.num_samples"),
         ([*RUN, "--mode=report", "--out=x"], "--out is for --mode=sample"),
         ([*SAMPLE, "--config=ar1"], "--config is not for --mode=sample"),
-        ([*SAMPLE, "--out=w/../w/samples.npz"], "samples.npz: the name is for what"),
-        ([*SAMPLE, "--out=w/samples.csv"], "--out=w/samples.csv: the name is for what"),
+        ([*SAMPLE, "--out=w/../w/samples.npz"], "samples.npz: this name is kept for"),
+        (
+            [*SAMPLE, "--out=w/samples.csv"],
+            "--out=w/samples.csv: this name is kept for",
+        ),
         ([*SAMPLE, "--out=./w/samples.npz"], "use another, as more.npz"),
         ([*SAMPLE, "--seed=-1"], "--seed=-1: -1 is not an integer in the range"),
         ([*SAMPLE, f"--seed={2**32}"], "in the range [0, 4294967295]"),
@@ -62,7 +65,7 @@ def error_of(monkeypatch, capsys):
         ([*SAMPLE, "--out=samples.csv"], "went on"),
         (
             ["--mode=sample", "--workdir=gs://a/w", "--out=gs://a/w/samples.npz"],
-            "what the run itself wrote and scored",
+            "the samples that the run itself wrote and scored",
         ),
         ([*RUN, "--config.sampling.clip", "False"], "'False' is no flag: use --flag="),
         (["stray", *RUN], "'stray' is no flag"),

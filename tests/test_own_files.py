@@ -627,7 +627,7 @@ def test_places_without_a_file(tmp_path):
     for path, says in [
         ("", "set --config.data.path=FILE"),
         (tmp_path / "none.csv", "none.csv does not exist: correct --config.data.path"),
-        ("gs://b/x.npy", "gs://b/x.npy is no file on this machine, which own data"),
+        ("gs://b/x.npy", "gs://b/x.npy isn't a file on this machine, and your own"),
         (tmp_path / "folder.csv", "is a folder: name one file"),
     ]:
         with pytest.raises(InputError, match=re.escape(says)):
@@ -714,7 +714,7 @@ def test_no_time_in_an_array(read):
 def test_a_label_of_a_recording_is_left_out(read):
     found = read("a,y\n1,0\n2,0\n3,1\n", label_column="y")
     assert found.channels == ("a",) and found.labels is None
-    assert "left out column 'y': labels need a series each" in found.notes[0]
+    assert "left out column 'y': labels belong to whole series" in found.notes[0]
     assert read("a,y\n1,0\n2,0\n3,1\n").channels == ("a", "y")
 
 
@@ -791,7 +791,7 @@ def test_text_without_a_time_is_said_by_name(read):
     rows = "".join(f"day {i},x,{i % 3}\n" for i in range(5))
     found = read(f"obs_time,holiday,a\n{rows}")
     assert found.notes == (
-        "left out 'obs_time': no time that can be read; the rows count in the order of "
+        "left out 'obs_time': its times can't be read; rows are taken in the order of "
         "the file",
         "left out 'holiday': not numbers",
     )
@@ -842,7 +842,7 @@ def test_what_varies_within_an_id_is_no_label(read):
         ("c,a\n1,5\n1,6\n", "left out 'c': the same value in every row"),
         ("c,a\nx,5\ny,6\n", "left out 'c': not numbers"),
         ("t,a\n0,5\n1,6\n", "read column 't' as time"),
-        ("date,a\nx,5\ny,6\n", "left out 'date': no time that can be read; the rows"),
+        ("date,a\nx,5\ny,6\n", "left out 'date': its times can't be read; rows"),
         ("date,time,a\n2020,x,5\n2021,y,6\n", "left out 'time': not numbers"),
         (",a\n2020-01-01,5\n2020-01-02,6\n", "read column 'time' as time"),
     ],

@@ -72,8 +72,9 @@ def own_path(given: str) -> Path:
         raise InputError("no file was named: set --config.data.path=FILE")
     if "://" in given:
         raise InputError(
-            f"{given} is no file on this machine, which own data are read from: copy "
-            "it to each machine, and name the copy in --config.data.path"
+            f"{given} isn't a file on this machine, and your own data are read from "
+            "local files: copy it to each machine, and name the copy in "
+            "--config.data.path"
         )
     path = Path(given).expanduser()
     if path.is_dir():
@@ -92,7 +93,7 @@ def suffix_of(path: Path) -> str:
     if suffix not in READERS:
         ending = f"ends in {suffix!r}" if suffix else "has no ending"
         raise InputError(
-            f"{path} {ending}, which says nothing of its form: save it as one of "
+            f"{path} {ending}, which is no known format: save it as one of "
             f"{', '.join(READERS)}"
         )
     return suffix

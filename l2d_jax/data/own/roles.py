@@ -158,8 +158,8 @@ def find_roles(table: Table, head: Frame, asked: Asked) -> Roles:
     if "label" in found and "id" not in found:
         name = columns[found.pop("label")]
         notes.append(
-            f"left out column {name!r}: labels need a series each, told apart by "
-            "--config.data.id_column"
+            f"left out column {name!r}: labels belong to whole series; if there are "
+            "several, name the column of their ids in --config.data.id_column"
         )
     if not channels:
         free = [i for i in free if i not in (*found.values(), *given.values())]
@@ -373,7 +373,7 @@ def numeric_channels(
         name = columns[i].lower()
         if kinds[i] == "text" and NAMES_TIME.search(name) and not timed:
             notes.append(
-                f"left out {columns[i]!r}: no time that can be read; the rows count in "
+                f"left out {columns[i]!r}: its times can't be read; rows are taken in "
                 "the order of the file"
             )
         elif kinds[i] != "number":
