@@ -38,6 +38,7 @@ COLUMNS = (
     "exact_copies",
     "closest_record",
 )
+LATER = METHODS["time_gan"].stages[1:]  # of whose networks the first is told too
 COSTS = (
     "share of full training",
     "steps of the chain",
@@ -140,7 +141,9 @@ def costs(cells: list[Cell], method: Method) -> list[str]:
         cell["seconds of sampling"] for cell in cells if cell["seconds of sampling"]
     ]
     training = [sum(cell["seconds of training"].values()) for cell in cells]
-    counted = sum(first["parameters"].values())
+    counted = sum(
+        number for stage, number in first["parameters"].items() if stage not in LATER
+    )
     return [
         shares_of_training(cells, method),
         steps_of_chain(first),

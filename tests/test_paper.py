@@ -140,6 +140,18 @@ def test_a_page_of_cells_and_of_what_is_missing(tmp_path):
         page.main(arguments)
 
 
+def test_networks_of_several_phases_are_counted_once():
+    """TimeGAN on Stock, by hand: a GRU layer has 3 h (i + h + 1) parameters, h = 24."""
+    from_6, later, out = 72 * (6 + 25), 72 * (24 + 25), 25
+    embedder = generator = from_6 + 2 * later + 24 * out
+    recovery, supervisor = 3 * later + 6 * out, 2 * later + 24 * out
+    discriminator = 3 * later + out
+    counted = embedder + generator + recovery + supervisor + discriminator
+    folder = Path(__file__).parents[1] / "benchmarks" / "results" / "paper"
+    cell = json.loads((folder / "time_gan__stock__0.json").read_text())
+    assert page.costs([cell], paper.read_methods("time_gan")[0])[2] == f"{counted:,}"
+
+
 @pytest.mark.parametrize("name", ["paper", "full_trainings"])
 def test_the_committed_tables_are_those_of_the_committed_cells(tmp_path, name):
     folder = Path(__file__).parents[1] / "benchmarks" / "results" / name
