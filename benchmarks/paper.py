@@ -37,6 +37,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
+from kept import read_sets
 from ml_collections import ConfigDict
 
 from l2d_jax import configs, parallel, train
@@ -44,7 +45,7 @@ from l2d_jax.baselines import BASELINES
 from l2d_jax.cascade import Cascade
 from l2d_jax.configs import SECTIONS
 from l2d_jax.data import load_splits
-from l2d_jax.files import same_file, write_text
+from l2d_jax.files import write_text
 from l2d_jax.lock import locked
 from l2d_jax.logbook import read_seconds
 from l2d_jax.results import generate, num_samples, parameters, score
@@ -126,21 +127,6 @@ def check_minutes(minutes: float | None, option: str) -> None:
         raise InputError(
             f"--{option}={minutes:g}: use a number above 0, or leave it out"
         )
-
-
-def read_sets(text: str) -> list[str]:
-    """Of --sets: names of bundled configs."""
-    found = []
-    for name in filter(None, text.split(",")):
-        path, colon, _ = configs.find(name).partition(":")
-        if colon:
-            raise InputError(f"--sets={name}: what stands behind : goes to --methods")
-        if not same_file(Path(path).parent, configs.folder()):
-            raise InputError(f"--sets={name}: copy it to {configs.folder()} first")
-        found.append(Path(path).stem)
-    if not found:
-        raise InputError("--sets: name one or more")
-    return list(dict.fromkeys(found))
 
 
 def value(text: str) -> Any:

@@ -381,20 +381,6 @@ def test_fields_that_change_nothing_are_refused():
             paper.make_config(paper.read_methods(text)[0], "stock", 0, options)
 
 
-def test_sets_by_name(tmp_path):
-    assert paper.read_sets("stock,configs/etth.py,stock") == ["stock", "etth"]
-    own = tmp_path / "stock.py"
-    own.write_text("")
-    for text, says in (
-        (str(own), "stock.py: copy it to .*configs first"),
-        ("stock:smoke", "stock:smoke: what stands behind : goes to --methods"),
-        ("stocks", "no such file; bundled configs: "),
-        (",", "name one or more"),
-    ):
-        with pytest.raises(InputError, match=says):
-            paper.read_sets(text)
-
-
 @pytest.mark.parametrize(
     "option", ["budget_minutes=0", "budget_minutes=-1", "sampling_minutes=nan"]
 )
