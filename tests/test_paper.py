@@ -142,6 +142,66 @@ def test_a_page_of_cells_and_of_what_is_missing(tmp_path):
         page.main(arguments)
 
 
+CELLS = Path(__file__).parents[1] / "benchmarks" / "results" / "paper"
+
+
+@pytest.fixture
+def cells(tmp_path):
+    """The committed cells of the cascade on Stock, changed and written elsewhere."""
+
+    def make(change):
+        for path in CELLS.glob("full__stock__*.json"):
+            cell = json.loads(path.read_text())
+            change(cell)
+            (tmp_path / path.name).write_text(json.dumps(cell))
+        return str(tmp_path)
+
+    return make
+
+
+def test_a_seed_without_a_score_leaves_no_mean_of_the_others(cells):
+    """Neither of all series nor at the floor's size."""
+
+    def change(cell):
+        if cell["seed"] == 1:
+            score, nothing = cell["scores"]["context_fid"], {"mean": None}
+            score |= nothing | {"interval": None, "at_floor_size": nothing}
+
+    folder = cells(change)
+    page.main([folder, "--sets=stock", "--methods=full"])
+    text = (Path(folder) / "tables.md").read_text()
+    assert "| full | 3 | undefined | undefined | 0.130 ± 0.041" in text
+
+
+def test_a_page_is_of_one_number_of_series(cells):
+    def change(cell):
+        if cell["seed"] == 1:
+            for score in cell["scores"].values():
+                score["num_samples"] = 100
+
+    with pytest.raises(SystemExit, match=r"stock is of unlike numbers of series, "):
+        page.main([cells(change), "--sets=stock", "--methods=full"])
+
+
+def test_a_page_says_which_seeds_it_asks_for_and_that_networks_are_tiny(cells):
+    def change(cell):
+        cell["seed"] += 5
+        cell["options"]["smoke"] = True
+
+    folder = cells(change)
+    page.main([folder, "--sets=stock", "--methods=full", "--seeds=4", "--first_seed=5"])
+    text = (Path(folder) / "tables.md").read_text()
+    assert "Not run:\n\n- stock, seeds 8: full\n" in text
+    assert "5 repeats of each score, tiny networks, --smoke" in text
+
+
+@pytest.mark.parametrize("field", ["options", "budget", "seconds of sampling"])
+def test_a_page_is_of_cells_of_paper(cells, field):
+    folder = cells(lambda cell: cell.pop(field))
+    with pytest.raises(SystemExit, match=r"full__stock__0\.json: not a cell, remove"):
+        page.main([folder, "--sets=stock"])
+
+
 def test_networks_of_several_phases_are_counted_once():
     """TimeGAN on Stock, by hand: a GRU layer has 3 h (i + h + 1) parameters, h = 24."""
     from_6, later, out = 72 * (6 + 25), 72 * (24 + 25), 25
@@ -149,8 +209,7 @@ def test_networks_of_several_phases_are_counted_once():
     recovery, supervisor = 3 * later + 6 * out, 2 * later + 24 * out
     discriminator = 3 * later + out
     counted = embedder + generator + recovery + supervisor + discriminator
-    folder = Path(__file__).parents[1] / "benchmarks" / "results" / "paper"
-    cell = json.loads((folder / "time_gan__stock__0.json").read_text())
+    cell = json.loads((CELLS / "time_gan__stock__0.json").read_text())
     assert page.costs([cell], paper.read_methods("time_gan")[0])[2] == f"{counted:,}"
 
 
