@@ -188,7 +188,11 @@ def train_row(config: Any, fields: Fields, folder: Path, base: Path) -> Cascade:
     for name in shared_stages(fields) if folder != base else []:
         source, target = (one / "checkpoints" / name for one in (base, workdir))
         if source.exists() and not target.exists():
-            shutil.copytree(source, target)
+            part = workdir / "part_of_a_copy"  # whole, or not under its name
+            shutil.rmtree(part, ignore_errors=True)
+            shutil.copytree(source, part)
+            target.parent.mkdir(exist_ok=True)
+            part.rename(target)
     return train(task, workdir)
 
 

@@ -228,3 +228,24 @@ def test_a_model_that_another_process_trains_is_left_to_it(tmp_path, monkeypatch
 def test_names_that_are_none_are_said_at_once(tmp_path, program, option, says):
     with pytest.raises(SystemExit, match=says):
         program.main([f"--out={tmp_path}", option])
+
+
+def test_a_copy_of_a_stage_that_was_cut_off_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(ablations, "load_splits", splits)
+    monkeypatch.setattr(ablations, "train", lambda task, workdir: workdir)
+    whole = tmp_path / "base" / "checkpoints" / "encoder"
+    whole.mkdir(parents=True)
+    (whole / "weights").write_text("all")
+    fields, folder = ablations.ROWS["latent v"], tmp_path / "row"
+    arguments = (configs.load("stock").get_config(), fields, folder, tmp_path / "base")
+
+    def cut_off(source, target):
+        target.mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ablations.shutil, "copytree", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            ablations.train_row(*arguments)
+    workdir = ablations.train_row(*arguments)
+    assert (workdir / "checkpoints" / "encoder" / "weights").read_text() == "all"
