@@ -29,14 +29,16 @@ from typing import Any
 import jax
 import numpy as np
 from few_steps import make_score
-from kept import check_same, with_also
+from kept import check_same, read_sets, with_also
 
 from l2d_jax import configs, parallel
 from l2d_jax.cascade import Cascade
 from l2d_jax.configs import SECTIONS, resolve
 from l2d_jax.data import load_splits
 from l2d_jax.data.protocols import take
+from l2d_jax.errors import check_choice
 from l2d_jax.files import write_text
+from l2d_jax.lock import locked
 from l2d_jax.metrics import evaluate
 from l2d_jax.results import comparable, some
 from l2d_jax.run import train
@@ -186,7 +188,11 @@ def train_row(config: Any, fields: Fields, folder: Path, base: Path) -> Cascade:
     for name in shared_stages(fields) if folder != base else []:
         source, target = (one / "checkpoints" / name for one in (base, workdir))
         if source.exists() and not target.exists():
-            shutil.copytree(source, target)
+            part = workdir / "part_of_a_copy"  # whole, or not under its name
+            shutil.rmtree(part, ignore_errors=True)
+            shutil.copytree(source, part)
+            target.parent.mkdir(exist_ok=True)
+            part.rename(target)
     return train(task, workdir)
 
 
@@ -242,7 +248,6 @@ def add_rows(args: argparse.Namespace) -> dict[str, Any]:
     """All results, with the rows that were not there yet, saved one by one."""
     config = config_of(args)
     folder = args.out / args.set
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "ablations.json"
     real = comparable(some(load_splits(config.data).train, config.evaluation))
     settings = {
@@ -303,7 +308,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--compute_dtype", default="auto", help="of products")
     args = parser.parse_args(argv)
     try:
-        results = add_rows(args)
+        (args.set,) = read_sets(args.set)
+        for name in args.rows.split(","):
+            check_choice(name, ROWS, "--rows")
+        with locked(make_workdir(args.out / args.set)):
+            results = add_rows(args)
     except InputError as error:
         sys.exit(str(error))
     print(markdown(results))

@@ -29,11 +29,12 @@ from kept import check_same, command_of, with_also
 from l2d_jax import configs, parallel
 from l2d_jax.data import load_splits
 from l2d_jax.files import write_text
+from l2d_jax.lock import locked
 from l2d_jax.metrics import check_names, evaluate
 from l2d_jax.metrics.about import FAMILIES, SCORES, verdict
 from l2d_jax.metrics.sets import sets_of
 from l2d_jax.types import Examples, InputError
-from l2d_jax.workdir import library_version
+from l2d_jax.workdir import library_version, make_workdir
 
 Corrupt = Callable[..., np.ndarray]
 NOTICED, UNSEEN, UNDEFINED, WARNED, NOT_RUN = "●", "·", "–", "‼", "?"
@@ -279,12 +280,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         "device": parallel.describe_devices(),
         "jax": library_version("jax"),
     }
-    results = json.loads(path.read_text()) if path.exists() else {"cells": {}} | made
     try:
-        add_cells(results, path, made, options)
+        with locked(make_workdir(options.out)):
+            results = {"cells": {}} | made
+            if path.exists():
+                results = json.loads(path.read_text())
+            add_cells(results, path, made, options)
+            write_text(path.with_suffix(".md"), markdown(results))
     except InputError as error:
         sys.exit(str(error))
-    write_text(path.with_suffix(".md"), markdown(results))
     print(path.with_suffix(".md").read_text())
 
 

@@ -27,13 +27,14 @@ from typing import Any
 
 import jax
 import numpy as np
-from kept import check_same, command_of, with_also
+from kept import check_same, command_of, read_sets, with_also
 
 from l2d_jax import configs, parallel
 from l2d_jax.cascade import Cascade
 from l2d_jax.configs import resolve
 from l2d_jax.data import load_splits
 from l2d_jax.files import write_text
+from l2d_jax.lock import locked
 from l2d_jax.metrics import evaluate
 from l2d_jax.metrics.context_fid import encode, train_encoders
 from l2d_jax.metrics.frechet import frechet_distance
@@ -78,8 +79,10 @@ def model_of(name: str, variant: str, runs: Path, compute_dtype: str) -> Cascade
     config.training.compute_dtype = compute_dtype
     config = resolve(config)
     task = prepare(config, load_splits(config.data))
-    folder = runs / (name if variant == "full" else f"{name}_{variant}")
-    return train(task, make_workdir(folder))
+    name = name if variant == "full" else f"{name}_{variant}"
+    folder = make_workdir(runs / name)
+    with locked(folder):
+        return train(task, folder)
 
 
 def settings_of(variant: str, chain: str, solver: str, steps: int) -> dict[str, Any]:
@@ -337,13 +340,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     for option, known in (("chains", ("data", "latent")), ("variants", VARIANTS)):
         if unknown := set(getattr(args, option).split(",")) - {*known}:
             parser.error(f"--{option}: {unknown.pop()!r}, use {', '.join(known)}")
-    args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "few_steps.json"
-    results = json.loads(path.read_text()) if path.exists() else {"sets": {}}
     try:
-        for name in args.sets.split(","):
-            command = command_of(__file__, parser, args, sets=name)
-            add_set(results, name, command, args)
+        with locked(make_workdir(args.out)):
+            results = json.loads(path.read_text()) if path.exists() else {"sets": {}}
+            for name in read_sets(args.sets):
+                command = command_of(__file__, parser, args, sets=name)
+                add_set(results, name, command, args)
     except InputError as error:
         sys.exit(str(error))
     print(markdown(results))

@@ -6,7 +6,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from l2d_jax import configs
+from l2d_jax.files import same_file
 from l2d_jax.types import InputError
+
+
+def read_sets(text: str) -> list[str]:
+    """Of --sets: names of bundled configs."""
+    found = []
+    for name in filter(None, text.split(",")):
+        path, colon, _ = configs.find(name).partition(":")
+        if colon:
+            raise InputError(f"--sets={name}: what stands behind : is no part of it")
+        if not same_file(Path(path).parent, configs.folder()):
+            raise InputError(f"--sets={name}: copy it to {configs.folder()} first")
+        found.append(Path(path).stem)
+    if not found:
+        raise InputError("--sets: name one or more")
+    return list(dict.fromkeys(found))
 
 
 def check_same(before: Mapping[str, Any], now: Mapping[str, Any], where: str) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 import jax
 import numpy as np
 from ablations import Fields, with_fields
-from kept import check_same, with_also
+from kept import check_same, read_sets, with_also
 from ml_collections import FrozenConfigDict
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
@@ -31,13 +31,15 @@ from sklearn.model_selection import cross_val_predict
 from l2d_jax import configs, latents, parallel, stages
 from l2d_jax.configs import resolve
 from l2d_jax.data import load_splits
+from l2d_jax.errors import check_choice
 from l2d_jax.files import write_text
+from l2d_jax.lock import locked
 from l2d_jax.metrics.neighbours import nearest
 from l2d_jax.task import prepare
 from l2d_jax.train import fit_briefly
 from l2d_jax.types import InputError
 from l2d_jax.variants import diffusion_prior
-from l2d_jax.workdir import library_version
+from l2d_jax.workdir import library_version, make_workdir
 
 PAPER: Fields = {
     "encoder.whiten": False,
@@ -133,23 +135,16 @@ def markdown(sets: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sets", default="stock,etth")
-    parser.add_argument("--rows", help="by ';', default: all")
-    parser.add_argument("--out", type=Path, default=Path("runs/latent_stage"))
-    parser.add_argument("--latent_steps", type=int, default=4_000)
-    args = parser.parse_args(argv)
-    args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / "latent_stage.json"
+def add_rows(args: argparse.Namespace, path: Path) -> dict[str, Any]:
+    """All results, with the rows that were not there yet, saved one by one."""
     settings = {"latent steps": args.latent_steps}
     results = json.loads(path.read_text()) if path.exists() else {"sets": {}} | settings
-    try:
-        check_same(results, settings, str(path))
-    except InputError as error:
-        sys.exit(str(error))
+    check_same(results, settings, str(path))
+    rows = args.rows.split(";") if args.rows else [*ROWS]
+    for row in rows:
+        check_choice(row, ROWS, "--rows")
     made = {"device": parallel.describe_devices(), "jax": library_version("jax")}
-    for name in args.sets.split(","):
+    for name in read_sets(args.sets):
         config = configs.load(name).get_config()
         config.latent_stage.num_steps = args.latent_steps
         config = resolve(config)
@@ -157,13 +152,29 @@ def main(argv: Sequence[str] | None = None) -> None:
         correlation = np.linalg.eigvalsh(np.corrcoef(r, rowvar=False))
         found = results["sets"].setdefault(name, {"rows": {}})
         found |= {"series": len(r), "eigenvalues of correlation": correlation.tolist()}
-        for row in args.rows.split(";") if args.rows else ROWS:
+        for row in rows:
             if row in found["rows"]:
                 continue
             found["rows"][row] = measure(with_fields(config, ROWS[row]), r)
             print(name, row, found["rows"][row], flush=True)
             results |= with_also(results, made)
             write_text(path, json.dumps(results, indent=1) + "\n")
+    return results
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sets", default="stock,etth")
+    parser.add_argument("--rows", help="by ';', default: all")
+    parser.add_argument("--out", type=Path, default=Path("runs/latent_stage"))
+    parser.add_argument("--latent_steps", type=int, default=4_000)
+    args = parser.parse_args(argv)
+    path = args.out / "latent_stage.json"
+    try:
+        with locked(make_workdir(args.out)):
+            results = add_rows(args, path)
+    except InputError as error:
+        sys.exit(str(error))
     print(markdown(results["sets"]))
 
 

@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from compare import NOT_RUN, UNDEFINED, entry_of, grid, plain, written
+from compare import (
+    NOT_RUN,
+    UNDEFINED,
+    check_numbers,
+    entry_of,
+    grid,
+    plain,
+    written,
+)
+from kept import read_sets
 from ml_collections import ConfigDict
 from paper import Method, Options, make_config, read_methods
 
@@ -38,6 +47,20 @@ COLUMNS = (
     "exact_copies",
     "closest_record",
 )
+LATER = METHODS["time_gan"].stages[1:]  # of whose networks the first is told too
+FIELDS = {  # of a cell
+    "scores",
+    "seed",
+    "config",
+    "options",
+    "budget",
+    "seconds of training",
+    "seconds of sampling",
+    "parameters",
+    "device",
+    "versions",
+    "git_commit",
+}
 COSTS = (
     "share of full training",
     "steps of the chain",
@@ -54,8 +77,12 @@ def read(folder: Path) -> Cells:
     for path in sorted(folder.glob("*__*__*.json")):
         try:
             cell = json.loads(path.read_text())
+            missing = FIELDS - {*cell}
+            Options(**cell["options"])
             found.setdefault((cell["set"], cell["method"]), []).append(cell)
-        except (json.JSONDecodeError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
+            missing = FIELDS
+        if missing:
             raise InputError(f"{path}: not a cell, remove it") from None
     if not found:
         raise InputError(f"{folder}: no cells there, run benchmarks/paper.py first")
@@ -80,8 +107,13 @@ def shown(scores: list[dict[str, Any]], name: str) -> str:
 def at_floor_size(cells: list[Cell], name: str) -> list[dict[str, Any]]:
     """The score of as many generated series as the floor has real ones."""
     scores = [cell["scores"].get(name) or {} for cell in cells]
-    found = [score["at_floor_size"] for score in scores if "at_floor_size" in score]
-    return [one for one in found if one.get("mean") is not None]
+    return [score["at_floor_size"] for score in scores if "at_floor_size" in score]
+
+
+def is_halved(cells: list[Cell], name: str) -> bool:
+    """Whether the score has a value at the floor's size in any of them."""
+    found = at_floor_size(cells, name)
+    return any(one.get("mean") is not None for one in found)
 
 
 def floor_of(cells: list[Cell], name: str) -> str:
@@ -140,7 +172,9 @@ def costs(cells: list[Cell], method: Method) -> list[str]:
         cell["seconds of sampling"] for cell in cells if cell["seconds of sampling"]
     ]
     training = [sum(cell["seconds of training"].values()) for cell in cells]
-    counted = sum(first["parameters"].values())
+    counted = sum(
+        number for stage, number in first["parameters"].items() if stage not in LATER
+    )
     return [
         shares_of_training(cells, method),
         steps_of_chain(first),
@@ -159,7 +193,15 @@ def table(found: Cells, name: str, methods: list[Method]) -> str:
         if (name, method.name) in found
     ]
     used = [cell for _, cells in run for cell in cells]
-    halved = {column for column in COLUMNS if at_floor_size(used, column)}
+    for column in COLUMNS:
+        of_methods = {
+            (method.name, name): [
+                cell["scores"][column] for cell in cells if column in cell["scores"]
+            ]
+            for method, cells in run
+        }
+        check_numbers(of_methods, column)
+    halved = {column for column in COLUMNS if is_halved(used, column)}
     heads, floors = [], []
     for column in COLUMNS:
         heads.append(SCORES[column].title)
@@ -182,7 +224,7 @@ def row_of(method: Method, cells: list[Cell], halved: set[str]) -> list[str]:
     return [*found, *costs(cells, method)]
 
 
-def page(found: Cells, names: list[str], methods: list[Method], seeds: int) -> str:
+def page(found: Cells, names: list[str], methods: list[Method], seeds: range) -> str:
     """All of tables.md."""
     parts = ["# Methods on the same data, under the same scores"]
     missing: dict[tuple[str, str], list[str]] = {}
@@ -191,7 +233,7 @@ def page(found: Cells, names: list[str], methods: list[Method], seeds: int) -> s
             parts += [f"## {name}", table(found, name, methods)]
         for method in methods:
             done = {cell["seed"] for cell in found.get((name, method.name), [])}
-            left = ", ".join(str(seed) for seed in range(seeds) if seed not in done)
+            left = ", ".join(str(seed) for seed in seeds if seed not in done)
             if left:
                 missing.setdefault((name, left), []).append(plain(method.name))
     not_run = [
@@ -227,6 +269,7 @@ def made_with(cell: Cell) -> str:
         *([f"or those of {sampling:g} minutes of sampling"] if sampling else []),
         f"{options.num_series:,} series" if options.num_series else "all series",
         f"{options.num_repeats} repeats of each score",
+        *(["tiny networks, --smoke"] if options.smoke else []),
     )
     return ", ".join(parts)
 
@@ -238,14 +281,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sets", required=True, help="names of configs, by commas")
     parser.add_argument("--methods", default="all", help="as in paper.py")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="how many, in a row")
+    parser.add_argument("--first_seed", type=int, default=0, help="of them")
     args = parser.parse_args(arguments)
     try:
         text = page(
             read(args.folder),
-            args.sets.split(","),
+            read_sets(args.sets),
             read_methods(args.methods),
-            args.seeds,
+            range(args.first_seed, args.first_seed + args.seeds),
         )
     except InputError as error:
         sys.exit(str(error))

@@ -25,8 +25,10 @@ without a budget without end: FourierDiffusion's 1,000 steps take hours on a CPU
 import argparse
 import ast
 import json
+import math
 import sys
 import time
+import traceback
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +37,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
+from kept import read_sets
 from ml_collections import ConfigDict
 
 from l2d_jax import configs, parallel, train
@@ -43,6 +46,7 @@ from l2d_jax.cascade import Cascade
 from l2d_jax.configs import SECTIONS
 from l2d_jax.data import load_splits
 from l2d_jax.files import write_text
+from l2d_jax.lock import locked
 from l2d_jax.logbook import read_seconds
 from l2d_jax.results import generate, num_samples, parameters, score
 from l2d_jax.run import train as train_all
@@ -116,6 +120,15 @@ def read_methods(text: str) -> list[Method]:
     return list(found.values())
 
 
+def check_minutes(minutes: float | None, option: str) -> None:
+    """Raises `InputError` for what is no time."""
+    none_at_all = minutes == 0 and option == "budget_minutes"
+    if minutes is not None and (none_at_all or not 0 <= minutes < math.inf):
+        raise InputError(
+            f"--{option}={minutes:g}: use a number above 0, or leave it out"
+        )
+
+
 def value(text: str) -> Any:
     """A number or True as such, all else as text."""
     try:
@@ -144,6 +157,10 @@ def make_config(method: Method, name: str, seed: int, options: Options) -> Confi
     arguments = [method.argument, *(["smoke"] if options.smoke else [])]
     config = configs.load(name).get_config(",".join(reversed(arguments)))
     put(config, method.fields, f"--methods={method.name}")
+    for field in method.fields:
+        if field == "seed" or field.startswith("evaluation."):
+            raise InputError(f"--methods={method.name}: {field} is that of all cells")
+    configs.check_used(config, method.fields)
     config.seed = seed
     config.evaluation.update(
         metrics=options.metrics,
@@ -159,6 +176,16 @@ def make_config(method: Method, name: str, seed: int, options: Options) -> Confi
 
 
 # --- budgets --------------------------------------------------------------------------
+
+
+def check_nothing_open(config: ConfigDict) -> None:
+    """Raises `InputError` where training begins with a choice, which takes its time."""
+    c, stages = config.encoder, METHODS[config.variant].stages
+    if "encoder" in stages and not (c.latent_dim and c.mask_rate):
+        raise InputError(
+            "--budget_minutes needs encoder.latent_dim and encoder.mask_rate, and one "
+            "of them is to be chosen (0): give a number, or no budget"
+        )
 
 
 def plan(task: Task, minutes: float) -> Plan:
@@ -253,19 +280,28 @@ def stretched(c: ConfigDict, num_steps: int) -> dict[str, Any]:
 
 def kept_plan(task: Task, minutes: float, workdir: Path) -> Plan:
     """The plan of a cell: of one that was cut off, the one that it began with."""
-    return kept(workdir / "plan.json", minutes, lambda: plan(task, minutes))
+    sections = {SECTIONS[name] for name in METHODS[task.config.variant].stages}
+    of = {name: task.config[name].to_dict() for name in sorted(sections)}
+    return kept(workdir / "plan.json", minutes, of, lambda: plan(task, minutes))
 
 
-def kept(path: Path, minutes: float, make: Callable[[], Plan]) -> Plan:
-    """The plan in a file; made, and written there, where it is missing."""
-    if not path.exists():
-        write_text(path, as_json(make()))
-    found = json.loads(path.read_text())
-    if found["minutes"] != minutes:
+def kept(
+    path: Path, minutes: float, of: dict[str, Any], make: Callable[[], Plan]
+) -> Plan:
+    """The plan in a file; made, and written there, where none is `of` the same.
+
+    Raises:
+      InputError: it is for another number of minutes.
+    """
+    found = json.loads(path.read_text()) if path.exists() else {}
+    if found.get("minutes", minutes) != minutes:
         raise InputError(
             f"{path} is a plan for {found['minutes']:g} minutes, and {minutes:g} are "
             "asked for: use another --workdirs"
         )
+    if not found or found.get("of", of) != of:
+        found = make() | {"of": of}
+        write_text(path, as_json(found))
     return found
 
 
@@ -307,12 +343,14 @@ def with_fitting_steps(
 ) -> Cascade:
     """The model with the steps that fit; of a cell that was cut off, those it had."""
 
-    def make():
-        steps = fitting_steps(model, num_samples(model), minutes)
-        return {"minutes": minutes, "steps": steps}
-
-    found = kept(workdir / "sampling_plan.json", minutes, make)
+    count = num_samples(model)
     now = model.config.sampling.num_steps or num_diffusion_steps(model.config)
+
+    def make():
+        return {"minutes": minutes, "steps": fitting_steps(model, count, minutes)}
+
+    of = {"series": count, "steps": now}
+    found = kept(workdir / "sampling_plan.json", minutes, of, make)
     if found["steps"] < now:
         model = model.with_sampling(num_steps=found["steps"])
         task.config.sampling.update(model.config.sampling.to_dict())
@@ -331,6 +369,7 @@ def run_cell(
     task = prepare(config, load_splits(config.data))
     planned = None
     if options.budget_minutes:
+        check_nothing_open(task.config)
         planned = kept_plan(task, options.budget_minutes, workdir)
         put(task.config, planned["fields"], "plan.json")
     model = train_all(task, workdir)
@@ -362,8 +401,8 @@ def is_done(path: Path, options: Options) -> bool:
     if not path.exists():
         return False
     try:
-        found = json.loads(path.read_text())["options"]
-    except (json.JSONDecodeError, KeyError, TypeError):
+        found = dict(json.loads(path.read_text())["options"])
+    except (ValueError, KeyError, TypeError):
         raise InputError(f"{path}: not a cell, remove it") from None
     wanted = json.loads(json.dumps(options._asdict()))
     if found != wanted:
@@ -390,21 +429,29 @@ def run_all(
     for seed in seeds:  # a whole table early, then the next seed
         for name in names:
             for method in methods:
-                cell = f"{method.name}__{name}__{seed}"
+                cell = f"{method.name}__{name}__{seed}".replace("/", "_")
                 path = out / f"{cell}.json"
                 if is_done(path, options):
                     print(f"{cell}: done before", flush=True)
                     continue
                 print(f"{cell}: begins", flush=True)
                 try:
-                    found = run_cell(
-                        method, name, seed, options=options, workdir=workdirs / cell
-                    )
+                    with locked(make_workdir(workdirs / cell)):
+                        if not is_done(path, options):  # by another process, meanwhile
+                            found = run_cell(
+                                method,
+                                name,
+                                seed,
+                                options=options,
+                                workdir=workdirs / cell,
+                            )
+                            write_text(path, as_json(found))
                 except InputError as error:
                     failed.append(f"{cell}: {error}")
                     print(failed[-1], file=sys.stderr, flush=True)
-                    continue
-                write_text(path, as_json(found))
+                except Exception as error:  # the others go on
+                    traceback.print_exception(error)
+                    failed.append(f"{cell}: {type(error).__name__}: {error}")
                 jax.clear_caches()  # each program holds memory
     return failed
 
@@ -455,8 +502,10 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if args.seeds < 1:
             raise InputError(f"--seeds={args.seeds}: use 1 or more")
+        for option in ("budget_minutes", "sampling_minutes"):
+            check_minutes(getattr(args, option), option)
         methods = read_methods(args.methods)
-        names = [Path(configs.find(name)).stem for name in args.sets.split(",")]
+        names = read_sets(args.sets)
         failed = run_all(
             methods,
             names,

@@ -1,9 +1,18 @@
 #!/usr/bin/env bash
-# Asks for a TPU: launch/create_tpu.sh [--dry-run]. Names are in launch/env.sh.
-# It stands in a queue until there is one; from then on it costs money.
+# Asks for a TPU: launch/create_tpu.sh [--dry-run] [--unless-there]. Names are in
+# launch/env.sh. It stands in a queue until there is one; from then on it costs money.
+# --unless-there: what was asked for before under this name does.
 set -euo pipefail
 # shellcheck source=launch/env.sh
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+
+if [[ $DRY_RUN == 0 && ${ARGUMENTS[0]-} == --unless-there ]]; then
+  now=$(state)
+  if [[ $now != NONE && $now != UNKNOWN ]]; then
+    echo "# $NAME was asked for before: $now"
+    exit 0
+  fi
+fi
 
 no_bucket() { # whether the workdir's bucket is ours, and not there yet
   local errors

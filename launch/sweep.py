@@ -121,7 +121,7 @@ def commands(where: str, index: int, flags: list[str]) -> list[list[str]]:
         f"WORKDIR={workdir.removeprefix('--workdir=')}",
     ]
     return [
-        [*names, str(LAUNCH / "create_tpu.sh")],
+        [*names, str(LAUNCH / "create_tpu.sh"), "--unless-there"],
         [*names, str(LAUNCH / "watch_tpu.sh"), "--until-active"],
         [*names, str(LAUNCH / "setup_tpu.sh")],
         [*names, str(LAUNCH / "run_tpu.sh"), *rest],

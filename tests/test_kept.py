@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 
 from l2d_jax import configs
+from l2d_jax.lock import locked
 from l2d_jax.types import Examples, InputError, Splits
 from l2d_jax.variants import with_sampling
+from l2d_jax.workdir import make_workdir
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -174,3 +176,76 @@ def test_the_other_benchmarks_refuse_too(tmp_path):
     (tmp_path / "latent_stage.json").write_text('{"sets": {}, "latent steps": 4000}')
     with pytest.raises(SystemExit, match="latent steps 4000, now 3"):
         latent_stage.main([f"--out={tmp_path}", "--latent_steps=3"])
+
+
+def test_sets_by_name(tmp_path):
+    assert kept.read_sets("stock,configs/etth.py,stock") == ["stock", "etth"]
+    own = tmp_path / "stock.py"
+    own.write_text("")
+    for text, says in (
+        (str(own), "stock.py: copy it to .*configs first"),
+        ("stock:smoke", "stock:smoke: what stands behind : is no part of it"),
+        ("stocks", "no such file; bundled configs: "),
+        (",", "name one or more"),
+    ):
+        with pytest.raises(InputError, match=says):
+            kept.read_sets(text)
+
+
+@pytest.mark.parametrize(
+    ("program", "options", "file"),
+    [
+        (few_steps, "--sets=stock", "few_steps.json"),
+        (ablations, "--set=stock --rows=base", "stock/ablations.json"),
+        (corruptions, "--sets=stock", "corruptions.json"),
+        (latent_stage, "--sets=stock", "latent_stage.json"),
+    ],
+)
+def test_of_two_processes_the_second_is_refused(tmp_path, program, options, file):
+    """Each would write the rows that it has read, without those of the other."""
+    with locked(make_workdir((tmp_path / file).parent)):
+        with pytest.raises(SystemExit, match="is in use by the run on host"):
+            program.main([f"--out={tmp_path}", *options.split()])
+
+
+def test_a_model_that_another_process_trains_is_left_to_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(few_steps, "load_splits", splits)
+    with locked(make_workdir(tmp_path / "sines_data_only")):
+        with pytest.raises(InputError, match="is in use by the run on host"):
+            few_steps.model_of("sines", "data_only", tmp_path, "float32")
+
+
+@pytest.mark.parametrize(
+    ("program", "option", "says"),
+    [
+        (few_steps, "--sets=stocks", "bundled configs: "),
+        (ablations, "--set=stocks", "bundled configs: "),
+        (ablations, "--rows=base,w", "--rows='w': use one of base, v"),
+        (latent_stage, "--sets=stocks", "bundled configs: "),
+        (latent_stage, "--rows=w", "--rows='w': use one of x_0, v"),
+    ],
+)
+def test_names_that_are_none_are_said_at_once(tmp_path, program, option, says):
+    with pytest.raises(SystemExit, match=says):
+        program.main([f"--out={tmp_path}", option])
+
+
+def test_a_copy_of_a_stage_that_was_cut_off_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(ablations, "load_splits", splits)
+    monkeypatch.setattr(ablations, "train", lambda task, workdir: workdir)
+    whole = tmp_path / "base" / "checkpoints" / "encoder"
+    whole.mkdir(parents=True)
+    (whole / "weights").write_text("all")
+    fields, folder = ablations.ROWS["latent v"], tmp_path / "row"
+    arguments = (configs.load("stock").get_config(), fields, folder, tmp_path / "base")
+
+    def cut_off(source, target):
+        target.mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ablations.shutil, "copytree", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            ablations.train_row(*arguments)
+    workdir = ablations.train_row(*arguments)
+    assert (workdir / "checkpoints" / "encoder" / "weights").read_text() == "all"

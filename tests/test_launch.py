@@ -531,3 +531,19 @@ def test_sweep_on_slurm_and_on_tpus(cloud):
         *("env", "NAME=l2d-1", "CONFIG=c.py", "WORKDIR=gs://b/s/seed=1"),
         *(str(LAUNCH / "run_tpu.sh"), "--config.seed=1"),
     ]
+
+
+def test_the_same_sweep_goes_on_with_the_tpus_that_it_asked_for(cloud):
+    """gcloud refuses to create what is there."""
+    (cloud / "describe.1").write_text("ACTIVE\n")  # of l2d-0; l2d-1 isn't there
+    (cloud / "describe.2.error").write_text("ERROR: NOT_FOUND: no such resource\n")
+    (cloud / "describe").write_text("ACTIVE\n")
+    flags = ["--on=tpu", "--workdir=gs://b/s", "--config=c.py", "--config.seed=0,1"]
+    command = [sys.executable, str(LAUNCH / "sweep.py"), *flags]
+    subprocess.run(command, check=True, capture_output=True)
+    made = [call for call in calls(cloud) if call[3] == "create"]
+    assert [call[4] for call in made] == ["l2d-1"]
+    started = [call for call in calls(cloud) if call[3] == "ssh"]
+    assert [call[4] for call in started if "worker_run" in call[-1]] == [
+        *("l2d-0", "l2d-1")
+    ]

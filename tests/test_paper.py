@@ -15,9 +15,11 @@ import pytest
 
 from l2d_jax import configs
 from l2d_jax.configs import base
+from l2d_jax.lock import locked
 from l2d_jax.stages import Stage
 from l2d_jax.task import prepare
 from l2d_jax.types import Examples, InputError, Splits
+from l2d_jax.workdir import make_workdir
 
 
 def tiny_splits(_=None):
@@ -140,6 +142,77 @@ def test_a_page_of_cells_and_of_what_is_missing(tmp_path):
         page.main(arguments)
 
 
+CELLS = Path(__file__).parents[1] / "benchmarks" / "results" / "paper"
+
+
+@pytest.fixture
+def cells(tmp_path):
+    """The committed cells of the cascade on Stock, changed and written elsewhere."""
+
+    def make(change):
+        for path in CELLS.glob("full__stock__*.json"):
+            cell = json.loads(path.read_text())
+            change(cell)
+            (tmp_path / path.name).write_text(json.dumps(cell))
+        return str(tmp_path)
+
+    return make
+
+
+def test_a_seed_without_a_score_leaves_no_mean_of_the_others(cells):
+    """Neither of all series nor at the floor's size."""
+
+    def change(cell):
+        if cell["seed"] == 1:
+            score, nothing = cell["scores"]["context_fid"], {"mean": None}
+            score |= nothing | {"interval": None, "at_floor_size": nothing}
+
+    folder = cells(change)
+    page.main([folder, "--sets=stock", "--methods=full"])
+    text = (Path(folder) / "tables.md").read_text()
+    assert "| full | 3 | undefined | undefined | 0.130 ± 0.041" in text
+
+
+def test_a_page_is_of_one_number_of_series(cells):
+    def change(cell):
+        if cell["seed"] == 1:
+            for score in cell["scores"].values():
+                score["num_samples"] = 100
+
+    with pytest.raises(SystemExit, match=r"stock is of unlike numbers of series, "):
+        page.main([cells(change), "--sets=stock", "--methods=full"])
+
+
+def test_a_page_says_which_seeds_it_asks_for_and_that_networks_are_tiny(cells):
+    def change(cell):
+        cell["seed"] += 5
+        cell["options"]["smoke"] = True
+
+    folder = cells(change)
+    page.main([folder, "--sets=stock", "--methods=full", "--seeds=4", "--first_seed=5"])
+    text = (Path(folder) / "tables.md").read_text()
+    assert "Not run:\n\n- stock, seeds 8: full\n" in text
+    assert "5 repeats of each score, tiny networks, --smoke" in text
+
+
+@pytest.mark.parametrize("field", ["options", "budget", "seconds of sampling"])
+def test_a_page_is_of_cells_of_paper(cells, field):
+    folder = cells(lambda cell: cell.pop(field))
+    with pytest.raises(SystemExit, match=r"full__stock__0\.json: not a cell, remove"):
+        page.main([folder, "--sets=stock"])
+
+
+def test_networks_of_several_phases_are_counted_once():
+    """TimeGAN on Stock, by hand: a GRU layer has 3 h (i + h + 1) parameters, h = 24."""
+    from_6, later, out = 72 * (6 + 25), 72 * (24 + 25), 25
+    embedder = generator = from_6 + 2 * later + 24 * out
+    recovery, supervisor = 3 * later + 6 * out, 2 * later + 24 * out
+    discriminator = 3 * later + out
+    counted = embedder + generator + recovery + supervisor + discriminator
+    cell = json.loads((CELLS / "time_gan__stock__0.json").read_text())
+    assert page.costs([cell], paper.read_methods("time_gan")[0])[2] == f"{counted:,}"
+
+
 @pytest.mark.parametrize("name", ["paper", "full_trainings"])
 def test_the_committed_tables_are_those_of_the_committed_cells(tmp_path, name):
     folder = Path(__file__).parents[1] / "benchmarks" / "results" / name
@@ -243,6 +316,35 @@ def test_steps_that_fit_the_time_of_sampling(monkeypatch, asked, n, minutes, ste
     assert model.calls == [(min(n, 512), k) for k in (2, 2, 4, 4)]
 
 
+def test_a_plan_is_kept_for_what_it_is_of(tmp_path):
+    """Cut off before anything was trained: another size has a plan of its own."""
+    path = tmp_path / "plan.json"
+    made = paper.kept(path, 9.0, {"steps": 20}, lambda: {"minutes": 9.0, "n": 1})
+    assert paper.kept(path, 9.0, {"steps": 20}, lambda: {}) == made
+    other = paper.kept(path, 9.0, {"steps": 100}, lambda: {"minutes": 9.0, "n": 2})
+    assert (made["n"], other["n"]) == (1, 2)
+    with pytest.raises(InputError, match="plan for 9 minutes, and 3 are asked for"):
+        paper.kept(path, 3.0, {"steps": 100}, lambda: {})
+
+
+def test_a_plan_of_other_networks_or_series_is_made_anew(tmp_path, monkeypatch):
+    found = []
+    monkeypatch.setattr(paper, "plan", lambda *_: found.append(1) or {"minutes": 1.0})
+    for argument in ("smoke", "smoke", ""):
+        config = base.with_argument(base.get_config(), argument)
+        task = prepare(configs.resolve(config), tiny_splits())
+        paper.kept_plan(task, 1.0, tmp_path)
+    assert len(found) == 2
+    monkeypatch.setattr(paper, "fitting_steps", lambda model, n, minutes: 100)
+    monkeypatch.setattr(paper, "num_samples", lambda model: model.count)
+    for count in (30, 500):
+        model = Chain()
+        model.count = count
+        paper.with_fitting_steps(model, None, 1.0, tmp_path)
+        plan = json.loads((tmp_path / "sampling_plan.json").read_text())
+        assert plan["of"] == {"series": count, "steps": 100}
+
+
 def test_a_cell_keeps_the_steps_that_its_sampling_began_with(tmp_path, on_a_tiny_set):
     options = paper.Options(None, ("spectral_distance",), 0, 2, 0, True, 9.0)
     method = paper.Method("data_only", "data_only", {})
@@ -323,3 +425,75 @@ def test_methods_by_name():
         method = paper.read_methods(f"full+{field}")[0]
         with pytest.raises(InputError, match=rf"--methods=full\+{field}: .*{says}"):
             paper.make_config(method, "stock", 0, options)
+
+
+def test_fields_that_change_nothing_are_refused():
+    """A row of its own for what is the row beside it."""
+    options = paper.Options(None, ("context_fid",), 0, 5, 5, smoke=False)
+    for text, says in (
+        ("gaussian+encoder.latent_dim=2", "'gaussian' ignores it"),
+        ("data_only+data_stage.condition=add", "'data_only' ignores it"),
+        ("full+seed=7", "seed is that of all cells"),
+        ("full+evaluation.num_repeats=2", "num_repeats is that of all cells"),
+    ):
+        with pytest.raises(InputError, match=says):
+            paper.make_config(paper.read_methods(text)[0], "stock", 0, options)
+
+
+@pytest.mark.parametrize(
+    "option", ["budget_minutes=0", "budget_minutes=-1", "sampling_minutes=nan"]
+)
+def test_times_that_are_none(tmp_path, option, on_a_tiny_set):
+    with pytest.raises(SystemExit, match=f"--{option}: use a number above 0, or leave"):
+        command(tmp_path / "R", f"--{option}")
+    assert not (tmp_path / "R").exists()
+
+
+def test_a_budget_covers_no_choice_of_the_latent(tmp_path, on_a_tiny_set):
+    options = paper.Options(0.1, ("spectral_distance",), 0, 2, 0, smoke=True)
+    method = paper.read_methods("full+encoder.latent_dim=0")[0]
+    with pytest.raises(InputError, match=r"needs encoder\.latent_dim and enc"):
+        paper.run_cell(method, "sines", 0, options=options, workdir=tmp_path)
+
+
+def test_a_cell_that_fails_does_not_keep_others_from_being_made(
+    tmp_path, on_a_tiny_set, monkeypatch, capsys
+):
+    run_cell = paper.run_cell
+
+    def failing(method, *args, **options):
+        if method.name == "bootstrap":
+            raise ZeroDivisionError("by zero")
+        return run_cell(method, *args, **options)
+
+    monkeypatch.setattr(paper, "run_cell", failing)
+    with pytest.raises(SystemExit, match="1 cells failed"):
+        command(tmp_path / "R", "--seeds=1")
+    assert "ZeroDivisionError: by zero" in capsys.readouterr().err
+    assert [path.stem for path in (tmp_path / "R").iterdir()] == ["gaussian__sines__0"]
+
+
+def test_a_cell_that_another_process_makes_is_left_to_it(
+    tmp_path, on_a_tiny_set, capsys
+):
+    workdir = tmp_path / "R_runs" / "gaussian__sines__0"
+    with locked(make_workdir(workdir)):
+        with pytest.raises(SystemExit, match="1 cells failed"):
+            command(tmp_path / "R", "--seeds=1")
+    assert "gaussian__sines__0: " in capsys.readouterr().err
+    assert [path.stem for path in (tmp_path / "R").iterdir()] == ["bootstrap__sines__0"]
+
+
+def test_a_path_in_a_field_makes_no_folders(tmp_path, on_a_tiny_set):
+    """page.py looks for cells in the folder itself."""
+    name = "gaussian+data.path=/a/b.csv"
+    command(tmp_path / "R", "--seeds=1", f"--methods={name}")
+    assert page.read(tmp_path / "R").keys() == {("sines", name)}
+
+
+@pytest.mark.parametrize("text", ['{"options": [1]}', "[1]", '{"opt'])
+def test_what_is_no_cell_is_said(tmp_path, text):
+    path = tmp_path / "a__b__0.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match="not a cell, remove it"):
+        paper.is_done(path, paper.Options(None, (), 0, 5, 5, smoke=False))

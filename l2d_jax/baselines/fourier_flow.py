@@ -53,8 +53,9 @@ class Coupling(nn.Module):
         return self._net("scale", other), self._net("shift", other)
 
     def _net(self, name: str, x: View) -> View:
+        x = x if len(x) else jnp.zeros(1)  # no weight without an entry: none is saved
         for i, features in enumerate((self.hidden, self.hidden, self.features)):
-            init = torch_uniform(max(len(x), 1))
+            init = torch_uniform(len(x))
             x = nn.Dense(
                 features, kernel_init=init, bias_init=init, name=f"{name}_{i}"
             )(x if i == 0 else nn.sigmoid(x))
@@ -76,6 +77,8 @@ class Flow(nn.Module):
         order = range(self.num_flows)
         for i in reversed(order) if inverse else order:
             changed = 1 - i % 2
+            if not views[changed].size:  # of two steps all coefficients are real
+                continue
             coupling = Coupling(self.hidden, views[changed].size, name=f"coupling_{i}")
             scale, shift = coupling(views[1 - changed])
             if inverse:
