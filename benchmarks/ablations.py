@@ -29,7 +29,7 @@ from typing import Any
 import jax
 import numpy as np
 from few_steps import make_score
-from kept import check_same, read_sets, with_also
+from kept import check_same, count, read_sets, with_also
 
 from l2d_jax import configs, parallel
 from l2d_jax.cascade import Cascade
@@ -297,13 +297,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", default="energy")
     parser.add_argument("--rows", default=",".join(ROWS))
     parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
-    parser.add_argument("--num_series", type=int, default=2000)
-    parser.add_argument("--repeats", type=int, default=2, help="encoders")
-    parser.add_argument("--seeds", type=int, default=1, help="of sampling")
-    parser.add_argument("--data_steps", type=int)
-    parser.add_argument("--latent_steps", type=int)
+    parser.add_argument("--num_series", type=count, default=2000)
+    parser.add_argument("--repeats", type=count, default=2, help="encoders")
+    parser.add_argument("--seeds", type=count, default=1, help="of sampling")
+    parser.add_argument("--data_steps", type=count)
+    parser.add_argument("--latent_steps", type=count)
     parser.add_argument(
-        "--sampling_steps", type=int, help="of dpm_solver++, not as the config says"
+        "--sampling_steps", type=count, help="of dpm_solver++, not as the config says"
     )
     parser.add_argument("--compute_dtype", default="auto", help="of products")
     args = parser.parse_args(argv)

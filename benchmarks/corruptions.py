@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kept import check_same, command_of, with_also
+from kept import check_same, command_of, count, with_also
 
 from l2d_jax import configs, parallel
 from l2d_jax.data import load_splits
@@ -269,8 +269,8 @@ def add_cells(
 def main(argv: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--sets", default="stock,crop")
-    parser.add_argument("--size", type=int, default=1000, help="series of each part")
-    parser.add_argument("--num_repeats", type=int, default=5)
+    parser.add_argument("--size", type=count, default=1000, help="series of each part")
+    parser.add_argument("--num_repeats", type=count, default=5)
     parser.add_argument("--metrics", default="all")
     parser.add_argument("--out", type=Path, default=Path("runs/corruptions"))
     options = parser.parse_args(argv)

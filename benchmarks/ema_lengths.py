@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from ablations import FAST, score_row, with_fields
 from few_steps import make_score
+from kept import count
 from scipy.optimize import brentq
 
 from l2d_jax import configs, parallel, stages
@@ -95,10 +96,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--set", default="stock")
     parser.add_argument("--out", type=Path, default=Path("runs/ema_lengths"))
-    parser.add_argument("--num_series", type=int, default=2000)
-    parser.add_argument("--repeats", type=int, default=2, help="encoders")
-    parser.add_argument("--seeds", type=int, default=4, help="of sampling")
-    parser.add_argument("--data_steps", type=int)
+    parser.add_argument("--num_series", type=count, default=2000)
+    parser.add_argument("--repeats", type=count, default=2, help="encoders")
+    parser.add_argument("--seeds", type=count, default=4, help="of sampling")
+    parser.add_argument("--data_steps", type=count)
     parser.add_argument("--compute_dtype", default="auto", help="of products")
     args = parser.parse_args(argv)
     config = with_fields(configs.load(args.set).get_config(), FAST)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kept import count
 from threadpoolctl import threadpool_limits
 
 from l2d_jax import configs
@@ -55,8 +56,8 @@ COMPARED = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--set", default="stock", help="or one of " + ", ".join(STEPS))
-    parser.add_argument("--deals", type=int, default=40)
-    parser.add_argument("--size", type=int, default=1000, help="series of each part")
+    parser.add_argument("--deals", type=count, default=40)
+    parser.add_argument("--size", type=count, default=1000, help="series of each part")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     judge = of_paired_test if args.set in STEPS else of_context_fid

@@ -27,7 +27,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from kept import check_same, command_of, read_sets, with_also
+from kept import check_same, command_of, count, read_sets, with_also
 
 from l2d_jax import configs, parallel
 from l2d_jax.cascade import Cascade
@@ -329,9 +329,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--sets", default="stock,japanese_vowels")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--out", type=Path, default=Path("runs/few_steps"))
-    parser.add_argument("--num_series", type=int, default=2000)
-    parser.add_argument("--seeds", type=int, default=3, help="two or more")
-    parser.add_argument("--repeats", type=int, default=3, help="encoders")
+    parser.add_argument("--num_series", type=count, default=2000)
+    parser.add_argument("--seeds", type=count, default=3, help="two or more")
+    parser.add_argument("--repeats", type=count, default=3, help="encoders")
     parser.add_argument("--compute_dtype", default="auto", help="of products")
     parser.add_argument("--chains", default="data,latent", help="whose rows")
     parser.add_argument("--variants", default=",".join(VARIANTS))

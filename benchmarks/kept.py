@@ -1,7 +1,7 @@
 """Rows that a benchmark keeps between its calls: how they were made isn't mixed up."""
 
 import shlex
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,13 @@ from typing import Any
 from l2d_jax import configs
 from l2d_jax.files import same_file
 from l2d_jax.types import InputError
+
+
+def count(text: str) -> int:
+    """The type of an option that counts something."""
+    if not text.isdecimal() or not int(text):
+        raise ArgumentTypeError(f"{text!r}: use a whole number, 1 or more")
+    return int(text)
 
 
 def read_sets(text: str) -> list[str]:

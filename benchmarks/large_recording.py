@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from kept import count
 
 from l2d_jax.files import write_text
 
@@ -107,7 +108,7 @@ def measure(path: Path, workdir: Path, *, reading_alone: bool) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--rows", type=count, default=10_000_000)
     parser.add_argument("--format", choices=WRITERS, default="npy")
     parser.add_argument("--reading-alone", action="store_true", help="no training")
     parser.add_argument("--folder", help="where the recording is made; else temporary")

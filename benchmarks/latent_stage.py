@@ -22,7 +22,7 @@ from typing import Any
 import jax
 import numpy as np
 from ablations import Fields, with_fields
-from kept import check_same, read_sets, with_also
+from kept import check_same, count, read_sets, with_also
 from ml_collections import FrozenConfigDict
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
@@ -167,7 +167,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--sets", default="stock,etth")
     parser.add_argument("--rows", help="by ';', default: all")
     parser.add_argument("--out", type=Path, default=Path("runs/latent_stage"))
-    parser.add_argument("--latent_steps", type=int, default=4_000)
+    parser.add_argument("--latent_steps", type=count, default=4_000)
     args = parser.parse_args(argv)
     path = args.out / "latent_stage.json"
     try:

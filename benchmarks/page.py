@@ -24,7 +24,7 @@ from compare import (
     plain,
     written,
 )
-from kept import read_sets
+from kept import count, read_sets
 from ml_collections import ConfigDict
 from paper import Method, Options, make_config, read_methods
 
@@ -281,7 +281,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sets", required=True, help="names of configs, by commas")
     parser.add_argument("--methods", default="all", help="as in paper.py")
-    parser.add_argument("--seeds", type=int, default=3, help="how many, in a row")
+    parser.add_argument("--seeds", type=count, default=3, help="how many, in a row")
     parser.add_argument("--first_seed", type=int, default=0, help="of them")
     args = parser.parse_args(arguments)
     try:

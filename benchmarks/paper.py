@@ -37,7 +37,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
-from kept import read_sets
+from kept import count, read_sets
 from ml_collections import ConfigDict
 
 from l2d_jax import configs, parallel, train
@@ -462,7 +462,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--sets", required=True, help="names of configs, by commas")
     parser.add_argument("--methods", default="all", help="as above, by commas")
-    parser.add_argument("--seeds", type=int, default=3, help="how many, in a row")
+    parser.add_argument("--seeds", type=count, default=3, help="how many, in a row")
     parser.add_argument("--first_seed", type=int, default=0, help="of them")
     parser.add_argument("--budget_minutes", type=float, help="of training, a cell")
     parser.add_argument("--out", type=Path, required=True, help="folder of the cells")
@@ -474,7 +474,7 @@ def main(arguments: list[str] | None = None) -> None:
         default=0,
         help="real ones that are scored, and as many are generated; 0: all",
     )
-    parser.add_argument("--num_repeats", type=int, default=5, help="of each score")
+    parser.add_argument("--num_repeats", type=count, default=5, help="of each score")
     parser.add_argument(
         "--sampling_steps",
         type=int,

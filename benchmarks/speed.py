@@ -575,6 +575,8 @@ def main() -> None:
         return
     keep_programs()
     names = args.sets.split(",") if args.sets else list(SETS)[: 1 if args.quick else 3]
+    if unknown := {*names} - {*SETS}:
+        parser.error(f"--sets: {unknown.pop()!r}, use {', '.join(SETS)}")
     versions = ["jax", "flax"] + ["torch"] * (not args.no_torch)
     report = {
         "device": parallel.describe_devices(),

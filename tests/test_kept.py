@@ -2,7 +2,7 @@
 
 import json
 import re
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from pathlib import Path
 
 import ablations
@@ -249,3 +249,10 @@ def test_a_copy_of_a_stage_that_was_cut_off_is_made_again(tmp_path, monkeypatch)
             ablations.train_row(*arguments)
     workdir = ablations.train_row(*arguments)
     assert (workdir / "checkpoints" / "encoder" / "weights").read_text() == "all"
+
+
+def test_a_count_is_one_or_more():
+    assert kept.count("3") == 3
+    for text in ("0", "-1", "2.5", "many", ""):
+        with pytest.raises(ArgumentTypeError, match="1 or more"):
+            kept.count(text)
