@@ -121,7 +121,7 @@ def _diffusion(stage: ConfigDict) -> None:
 
 
 def _training(stage: ConfigDict, *, num_steps: int, batch_size: int) -> None:
-    stage.num_steps = num_steps  # optimizer steps
+    stage.num_steps = num_steps  # optimizer steps; 0 (not of encoder): chosen
     stage.batch_size = batch_size  # series per step, over all devices
     stage.learning_rate = 1e-3  # peak, after warm-up; a cosine to 0 follows
     stage.warmup_steps = 500

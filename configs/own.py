@@ -5,8 +5,9 @@
 A table without an id column is one recording and is cut into windows; with an id
 column, or from a file of many series, each series is an example. Which columns are
 time, id and label is detected, or set by --config.data.time_column (none if the table
-has no time), id_column and label_column. Window, stride and the networks' patches and
-depth are chosen from the data, or set. What was detected and chosen is printed.
+has no time), id_column and label_column. Window, stride, the networks' patches and
+depth and the steps of training are chosen from the data, or set. What was detected and
+chosen is printed.
 
 Expected: depends on the data; compare with the floor that the report shows beside each
 score. Up to 10,000 series are scored. Time: on two CPU cores about that of
@@ -23,7 +24,9 @@ def get_config(argument: str = ""):
     config.data.name = "file"
     config.encoder.depth = 0
     config.encoder.decoder_patch = 0
+    config.latent_stage.num_steps = 0
     config.data_stage.patch = 0
     config.data_stage.prediction = "auto"
+    config.data_stage.num_steps = 0
     config.evaluation.num_series = 10_000
     return base.with_argument(config, argument)

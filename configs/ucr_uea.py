@@ -26,8 +26,8 @@ def get_config(argument: str = ""):
     config.encoder.num_steps = 1_500
     config.encoder.depth = 0
     config.encoder.decoder_patch = 0
-    config.latent_stage.num_steps = 4_000
+    config.latent_stage.num_steps = 0
     config.data_stage.patch = 0
     config.data_stage.batch_size = 64
-    config.data_stage.num_steps = 3_000
+    config.data_stage.num_steps = 0
     return base.with_argument(config, rest)

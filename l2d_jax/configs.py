@@ -209,6 +209,7 @@ class Range(NamedTuple):
 
 
 COUNT = Range(lambda n: n >= 1, "use 1 or more")
+CHOSEN = Range(lambda n: n >= 0, "use 1 or more, or 0 to have it chosen")
 NOT_NEGATIVE = Range(lambda x: x >= 0, "use 0 or more")
 UP_TO_1 = Range(lambda x: 0 < x <= 1, "use above 0, up to 1")
 ABOVE_0 = Range(lambda x: x > 0, "use a number above 0")
@@ -231,9 +232,11 @@ RANGES = {
     "encoder.num_masks": NOT_NEGATIVE,
     "encoder.decoder_width": COUNT,
     "encoder.decoder_layers": NOT_NEGATIVE,
+    "latent_stage.num_steps": CHOSEN,
     "latent_stage.width": COUNT,
     "latent_stage.num_blocks": NOT_NEGATIVE,
     "latent_stage.num_octaves": NOT_NEGATIVE,
+    "data_stage.num_steps": CHOSEN,
     "data_stage.width": COUNT,
     "data_stage.num_blocks": NOT_NEGATIVE,
     "data_stage.condition_width": COUNT,
@@ -289,12 +292,13 @@ BASELINE_RANGES = TRAINING_RANGES | {
 
 def check_ranges(config: ConfigDict) -> None:
     """Raises `InputError` naming the first field whose value can't be."""
-    ranges = RANGES | {
+    of_training = {
         f"{section}.{name}": one
         for stage, section in SECTIONS.items()
         for name, one in ranges_of(stage).items()
         if name in config[section]
     }
+    ranges = of_training | RANGES
     for field, allowed in ranges.items():
         value = reduce(getitem, field.split("."), config)
         if not allowed.holds(value):
@@ -386,6 +390,31 @@ def with_sizes(
         c.prediction = "v" if 2 * c.patch * channels <= c.width else "x_0"
         notes.append(
             f"the denoiser predicts {c.prediction}: --config.data_stage.prediction"
+        )
+    return config, notes
+
+
+MOST_EPOCHS = 500
+
+
+def with_steps(config: ConfigDict, num_series: int) -> tuple[ConfigDict, list[str]]:
+    """The config with training steps of 0 chosen for so many series, and what they are.
+
+    Of the two diffusion stages: those of configs/base.py, but not more than
+    `MOST_EPOCHS` times through the series. What is longer learns few of them by heart
+    (docs/own_data.md).
+    """
+    config, known, notes = config.copy_and_resolve_references(), base.get_config(), []
+    for section in ("latent_stage", "data_stage"):
+        c, name = config[section], section.replace("_", " ")
+        if c.num_steps or section not in trained_sections(config):
+            continue
+        most = math.ceil(MOST_EPOCHS * num_series / c.batch_size)
+        c.num_steps = min(known[section].num_steps, most)
+        times = c.num_steps * c.batch_size / num_series
+        notes.append(
+            f"training steps of the {name} {c.num_steps:,} ({times:.0f} times through "
+            f"the series): --config.{section}.num_steps"
         )
     return config, notes
 

@@ -7,7 +7,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from l2d_jax.cascade import Layout
-from l2d_jax.configs import with_equal_size, with_sizes
+from l2d_jax.configs import with_equal_size, with_sizes, with_steps
 from l2d_jax.data import ModelSpace, Normalizer
 from l2d_jax.data.levels import Levels, few_values
 from l2d_jax.data.repeats import Share, repeat_shares
@@ -43,10 +43,13 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
     shares[~np.isnan(levels[:, 0])] = 0.0  # few values repeat by themselves
     shape = length, len(channels) + ragged
     config, sizes = with_sizes(config, shape)
+    config, steps = with_steps(config, len(train_set.lengths))
     config, equal = with_equal_size(config, shape)
     if config.data.path:  # the same from any working directory
         config.data.path = str(absolute(config.data.path))
-    notes += sizes + equal + unlikely_shapes(splits) + standing(channels, shares)
+    notes += (
+        sizes + steps + equal + unlikely_shapes(splits) + standing(channels, shares)
+    )
     notes += taken(channels, levels)
     normalizer = Normalizer.fit(train_set, config.data.scaler, channels)
     for note in [*notes, *outliers(some, channels, normalizer)]:

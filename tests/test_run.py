@@ -678,6 +678,35 @@ def test_the_prediction_chosen_for_the_size_of_a_token(shape, asked, chosen):
     assert (note in notes) == (asked == "auto")
 
 
+@pytest.mark.parametrize(
+    ("series", "latent", "data"),
+    [
+        (200, 391, 782),
+        (640, 1_250, 2_500),
+        (3_000, 5_860, 10_000),
+        (10**6, 8_000, 10_000),
+    ],
+)
+def test_steps_chosen_for_the_number_of_series(series, latent, data):
+    """At most 500 times through them: of 200, 500 x 200 / 256 and / 128, rounded up."""
+    config, notes = configs.with_steps(resolve(configs.own.get_config()), series)
+    assert config.latent_stage.num_steps == latent
+    assert config.data_stage.num_steps == data
+    times = f"({round(data * 128 / series)} times through the series)"
+    flag = "--config.data_stage.num_steps"
+    assert notes[1] == f"training steps of the data stage {data:,} {times}: {flag}"
+    again, notes = configs.with_steps(config, 10)
+    assert again.data_stage.num_steps == data and notes == []
+
+
+def test_steps_are_chosen_for_what_is_trained():
+    config, notes = configs.with_steps(resolve(configs.own.get_config("data_only")), 20)
+    assert len(notes) == 1 and config.data_stage.num_steps == 79
+    config.encoder.num_steps = 0
+    with pytest.raises(InputError, match=r"encoder\.num_steps=0: use 1 or more"):
+        resolve(config)
+
+
 def test_equal_size_with_latents_that_are_to_be_chosen():
     config = configs.resolve(tiny("single_stage"))
     sized, _ = configs.with_equal_size(config, (8, 2))
