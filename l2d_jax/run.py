@@ -58,6 +58,9 @@ Choice = Mapping[str, Any]  # of latent dimension and mask rate: latent.json
 OWN = ("file", "array")  # data sets of the user
 LONG = 200  # steps of a series that may be cut into windows
 GENERATED = 1_000  # series, to find which of their differences are none
+MADE_AGAIN = (
+    "nothing to do: the model is made again from the finished stages: %s"  # an error
+)
 
 # --- the whole program ----------------------------------------------------------------
 
@@ -374,7 +377,7 @@ def finished(
         saved = load_model(directory)[1]
     except InputError as error:
         if any(directory.glob("[0-9]*")):
-            log.warning("the model is made again from the finished stages: %s", error)
+            log.warning(MADE_AGAIN, error)
     if stages := saved.get("stages"):
         was = {**next(iter(stages.values())), "variant": saved["config"]["variant"]}
         if differing := differences(made_of, was, made_of):
@@ -387,7 +390,7 @@ def finished(
     try:
         return load(workdir)
     except InputError as error:  # of another version
-        log.warning("the model is made again from the finished stages: %s", error)
+        log.warning(MADE_AGAIN, error)
         return None
 
 
