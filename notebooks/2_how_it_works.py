@@ -94,7 +94,7 @@ plt.show()
 schedules = {
     "linear, last β 0.1 (here)": linear(100, 1e-4, 0.1),
     "linear, last β 0.02": linear(100, 1e-4, 0.02),
-    "cosine": cosine(100, 0.0, 0.0),
+    "cosine": cosine(100),
 }
 figure, axes = plt.subplots(1, 2, figsize=(8, 2.8))
 for (name, schedule), style in zip(schedules.items(), ("-", "--", ":"), strict=True):
