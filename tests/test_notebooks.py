@@ -88,7 +88,6 @@ def test_the_first_cell_leaves_jax_alone(monkeypatch, tmp_path):
         assert f"{name}=={importlib.metadata.version(name)}" in held
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", NAMES)
 def test_notebook_runs(name, monkeypatch, tmp_path):
