@@ -342,14 +342,13 @@ def with_fitting_steps(
     model: Cascade, task: Task, minutes: float, workdir: Path
 ) -> Cascade:
     """The model with the steps that fit; of a cell that was cut off, those it had."""
-
-    count = num_samples(model)
+    num_series = num_samples(model)
     now = model.config.sampling.num_steps or num_diffusion_steps(model.config)
 
     def make():
-        return {"minutes": minutes, "steps": fitting_steps(model, count, minutes)}
+        return {"minutes": minutes, "steps": fitting_steps(model, num_series, minutes)}
 
-    of = {"series": count, "steps": now}
+    of = {"series": num_series, "steps": now}
     found = kept(workdir / "sampling_plan.json", minutes, of, make)
     if found["steps"] < now:
         model = model.with_sampling(num_steps=found["steps"])

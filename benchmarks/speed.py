@@ -42,7 +42,7 @@ import numpy as np
 from jax.extend.core import jaxprs_in_params
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from l2d_jax import configs, networks, parallel, sampling, stages, train
+from l2d_jax import configs, networks, parallel, sampling, sizes, stages, train
 from l2d_jax.cascade import Cascade, Layout
 from l2d_jax.data import Normalizer
 from l2d_jax.files import write_text
@@ -86,7 +86,7 @@ def config_of(name: str, dtype: str) -> FrozenConfigDict:
     config.training.compute_dtype = dtype
     _, length, channels, ragged = SETS[name]
     shape = length, channels + ragged
-    return FrozenConfigDict(configs.with_sizes(configs.resolve(config), shape)[0])
+    return FrozenConfigDict(sizes.with_sizes(configs.resolve(config), shape)[0])
 
 
 @lru_cache

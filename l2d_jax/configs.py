@@ -1,16 +1,14 @@
 """Finds, reads and checks configs, in a checkout and in an installed package alike."""
 
-import bisect
 import importlib.util
 import math
 from collections.abc import Callable, Iterable
-from functools import lru_cache, reduce
+from functools import reduce
 from operator import getitem
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-import jax
 from ml_collections import ConfigDict
 
 from l2d_jax import baselines, parallel
@@ -24,9 +22,9 @@ from l2d_jax.metrics.sets import MIN_SAMPLES
 from l2d_jax.models import CONDITION_NETWORKS, CONDITIONS, MIXERS
 from l2d_jax.networks import stage_schedule
 from l2d_jax.schedules import SCHEDULES
-from l2d_jax.stages import STAGES, is_given_latent
+from l2d_jax.stages import is_given_latent
 from l2d_jax.train import DECAY_FIELDS
-from l2d_jax.types import InputError, tree_size
+from l2d_jax.types import InputError
 from l2d_jax.variants import METHODS, check_sampling, choose_solver
 
 MAX_GROWTH = 100.0  # paper: 13
@@ -225,6 +223,8 @@ RANGES = {
     "encoder.mask_rate": Range(
         lambda x: 0 <= x <= 1, "use above 0, up to 1, or 0 (auto) to have it chosen"
     ),
+    "encoder.depth": CHOSEN,
+    "encoder.decoder_patch": CHOSEN,
     "encoder.width": COUNT,
     "encoder.features": COUNT,
     "encoder.latent_noise": NOT_NEGATIVE,
@@ -237,6 +237,7 @@ RANGES = {
     "latent_stage.num_blocks": NOT_NEGATIVE,
     "latent_stage.num_octaves": NOT_NEGATIVE,
     "data_stage.num_steps": CHOSEN,
+    "data_stage.patch": CHOSEN,
     "data_stage.width": COUNT,
     "data_stage.num_blocks": NOT_NEGATIVE,
     "data_stage.condition_width": COUNT,
@@ -344,122 +345,3 @@ def check_heads(config: ConfigDict) -> None:
                 f"--config.data_stage.{field}={width}: attention has {NUM_HEADS} "
                 f"heads, use a multiple of {NUM_HEADS}"
             )
-
-
-SIZES = {
-    "encoder.depth": "residual blocks of the encoder",
-    "encoder.decoder_patch": "steps of a patch of the decoder",
-    "data_stage.patch": "steps of a patch of the denoiser",
-}
-
-
-def with_sizes(
-    config: ConfigDict, shape: tuple[int, int]
-) -> tuple[ConfigDict, list[str]]:
-    """The config with sizes of 0 chosen for series of `shape`, and what they are.
-
-    Patches: at least 4 steps, and few enough that a series makes up to 24 tokens. Those
-    of the decoder: half as long. Depth: the fewest blocks, at least 5, with which
-    TS2Vec's output at any step sees the whole series.
-
-    What the denoiser predicts, where it is "auto": v, which gives finer detail, if its
-    tokens are twice as wide as the noise that v takes through them; else x_0
-    (benchmarks/results/ablations.md).
-    """
-    config, (length, channels) = config.copy_and_resolve_references(), shape
-    patch = max(4, math.ceil(length / 24))
-    depth = max(5, math.ceil(math.log2((length + 1) / 2)) - 1)
-    chosen = {
-        "encoder.depth": depth,
-        "encoder.decoder_patch": patch // 2,
-        "data_stage.patch": patch,
-    }
-    notes = []
-    for field, size in chosen.items():
-        section, name = field.split(".")
-        if config[section][name] < 0:
-            raise InputError(
-                f"--config.{field}={config[section][name]}: use 1 or more, or 0 to "
-                "have it chosen"
-            )
-        if not config[section][name]:
-            config[section][name] = size
-            notes.append(f"{SIZES[field]} {size}: --config.{field}")
-    c = config.data_stage
-    if c.prediction == "auto":
-        c.prediction = "v" if 2 * c.patch * channels <= c.width else "x_0"
-        notes.append(
-            f"the denoiser predicts {c.prediction}: --config.data_stage.prediction"
-        )
-    return config, notes
-
-
-MOST_EPOCHS = 500
-
-
-def with_steps(config: ConfigDict, num_series: int) -> tuple[ConfigDict, list[str]]:
-    """The config with training steps of 0 chosen for so many series, and what they are.
-
-    Of the two diffusion stages: those of configs/base.py, but not more than
-    `MOST_EPOCHS` times through the series. What is longer learns few of them by heart
-    (docs/own_data.md).
-    """
-    config, known, notes = config.copy_and_resolve_references(), base.get_config(), []
-    for section in ("latent_stage", "data_stage"):
-        c, name = config[section], section.replace("_", " ")
-        if c.num_steps or section not in trained_sections(config):
-            continue
-        most = math.ceil(MOST_EPOCHS * num_series / c.batch_size)
-        c.num_steps = min(known[section].num_steps, most)
-        times = c.num_steps * c.batch_size / num_series
-        notes.append(
-            f"training steps of the {name} {c.num_steps:,} ({times:.0f} times through "
-            f"the series): --config.{section}.num_steps"
-        )
-    return config, notes
-
-
-def num_parameters(config: ConfigDict, shape: tuple[int, int]) -> int:
-    """That a variant of the cascade trains, for series of `shape` (L, C)."""
-    key = jax.random.key(0)
-    return sum(
-        tree_size(jax.eval_shape(STAGES[name](config, shape).init, key))
-        for name in METHODS[config.variant].stages
-    )
-
-
-def with_equal_size(
-    config: ConfigDict, shape: tuple[int, int]
-) -> tuple[ConfigDict, list[str]]:
-    """`data_only` as large as the whole cascade would be, by the width of its denoiser.
-
-    The width, a multiple of 4, whose number of parameters is nearest. The cascade has 8
-    latent dimensions where these are to be chosen.
-    """
-    config = config.copy_and_resolve_references()
-    if not config.equal_size:
-        return config, []
-    whole = config.copy_and_resolve_references()
-    whole.update(variant="full")
-    whole.encoder.latent_dim = whole.encoder.latent_dim or 8
-    wanted = num_parameters(whole, shape)
-
-    @lru_cache
-    def count(width: int) -> int:
-        config.data_stage.width = width
-        return num_parameters(config, shape)
-
-    high = 4 * -(-config.data_stage.width // 4)
-    while count(high) < wanted:
-        high *= 2
-    widths = range(4, high + 4, 4)
-    first = bisect.bisect_left(widths, wanted, key=count)
-    width = min(
-        widths[max(first - 1, 0) : first + 1],
-        key=lambda width: abs(count(width) - wanted),
-    )
-    config.data_stage.width = width
-    note = (
-        f"width {width}: {count(width):,} parameters, where the cascade has {wanted:,}"
-    )
-    return config, [f"{note}: --config.equal_size"]

@@ -58,9 +58,8 @@ Choice = Mapping[str, Any]  # of latent dimension and mask rate: latent.json
 OWN = ("file", "array")  # data sets of the user
 LONG = 200  # steps of a series that may be cut into windows
 GENERATED = 1_000  # series, to find which of their differences are none
-MADE_AGAIN = (
-    "nothing to do: the model is made again from the finished stages: %s"  # an error
-)
+# %s: the error that it had
+MADE_AGAIN = "nothing to do: the model is made again from the finished stages: %s"
 
 # --- the whole program ----------------------------------------------------------------
 

@@ -7,12 +7,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from l2d_jax.cascade import Layout
-from l2d_jax.configs import with_equal_size, with_sizes, with_steps
 from l2d_jax.data import ModelSpace, Normalizer
 from l2d_jax.data.levels import Levels, few_values
 from l2d_jax.data.repeats import Share, repeat_shares
 from l2d_jax.files import absolute
 from l2d_jax.progress import say
+from l2d_jax.sizes import with_equal_size, with_sizes, with_steps
 from l2d_jax.types import Examples, Splits, is_ragged
 
 LOOKED_AT = 2_000  # training series, in search of outliers and repeats

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from l2d_jax.configs import base, num_parameters, resolve, with_equal_size
+from l2d_jax.configs import base, resolve
 from l2d_jax.models import ConditionNetwork
+from l2d_jax.sizes import num_parameters, with_equal_size
 from l2d_jax.stages import STAGES
 from l2d_jax.task import prepare
 from l2d_jax.types import Examples, InputError, Splits

@@ -41,6 +41,7 @@ ORDER = (
     "train",
     "adaptive",
     "configs",
+    "sizes",
     "task",
     "lock",
     "workdir",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from pandas import DataFrame
 
 import l2d_jax
-from l2d_jax import configs, progress, results, run, task
+from l2d_jax import configs, progress, results, run, sizes, task
 from l2d_jax.checkpoints import load_model
 from l2d_jax.configs import base, resolve
 from l2d_jax.data import Normalizer, load_splits, read_array
@@ -646,7 +647,7 @@ def test_axes_that_may_be_the_wrong_way_round_are_noted(steps, channels):
     [(24, 4, 5), (96, 4, 5), (97, 5, 5), (127, 6, 5), (128, 6, 6), (1_000, 42, 8)],
 )
 def test_sizes_chosen_for_the_length_of_the_series(length, patch, depth):
-    config, notes = configs.with_sizes(configs.own.get_config(), (length, 1))
+    config, notes = sizes.with_sizes(configs.own.get_config(), (length, 1))
     assert config.data_stage.patch == patch and config.encoder.depth == depth
     assert config.encoder.decoder_patch == patch // 2
     assert (
@@ -655,7 +656,7 @@ def test_sizes_chosen_for_the_length_of_the_series(length, patch, depth):
     # Two convolutions of three taps a block, the dilation doubling from 1.
     reach = 2 * sum(2**i for i in range(depth + 1))
     assert reach >= length - 1 and (depth == 5 or reach / 2 < length)
-    given, notes = configs.with_sizes(base.get_config(), (length, 1))
+    given, notes = sizes.with_sizes(base.get_config(), (length, 1))
     assert given.data_stage.patch == 4 and notes == []
 
 
@@ -672,7 +673,7 @@ def test_sizes_chosen_for_the_length_of_the_series(length, patch, depth):
 def test_the_prediction_chosen_for_the_size_of_a_token(shape, asked, chosen):
     config = configs.own.get_config()
     config.data_stage.prediction = asked
-    config, notes = configs.with_sizes(resolve(config), shape)
+    config, notes = sizes.with_sizes(resolve(config), shape)
     assert config.data_stage.prediction == chosen
     note = f"the denoiser predicts {chosen}: --config.data_stage.prediction"
     assert (note in notes) == (asked == "auto")
@@ -689,18 +690,30 @@ def test_the_prediction_chosen_for_the_size_of_a_token(shape, asked, chosen):
 )
 def test_steps_chosen_for_the_number_of_series(series, latent, data):
     """At most 500 times through them: of 200, 500 x 200 / 256 and / 128, rounded up."""
-    config, notes = configs.with_steps(resolve(configs.own.get_config()), series)
+    config, notes = sizes.with_steps(resolve(configs.own.get_config()), series)
     assert config.latent_stage.num_steps == latent
     assert config.data_stage.num_steps == data
     times = f"({round(data * 128 / series)} times through the series)"
     flag = "--config.data_stage.num_steps"
     assert notes[1] == f"training steps of the data stage {data:,} {times}: {flag}"
-    again, notes = configs.with_steps(config, 10)
+    again, notes = sizes.with_steps(config, 10)
     assert again.data_stage.num_steps == data and notes == []
 
 
+@pytest.mark.parametrize(
+    "field", ["encoder.depth", "encoder.decoder_patch", "data_stage.patch"]
+)
+def test_no_size_is_below_0(field):
+    config = configs.own.get_config()
+    section, name = field.split(".")
+    config[section][name] = -1
+    says = re.escape(f"--config.{field}=-1: use 1 or more, or 0 to have it chosen")
+    with pytest.raises(InputError, match=says):
+        resolve(config)
+
+
 def test_steps_are_chosen_for_what_is_trained():
-    config, notes = configs.with_steps(resolve(configs.own.get_config("data_only")), 20)
+    config, notes = sizes.with_steps(resolve(configs.own.get_config("data_only")), 20)
     assert len(notes) == 1 and config.data_stage.num_steps == 79
     config.encoder.num_steps = 0
     with pytest.raises(InputError, match=r"encoder\.num_steps=0: use 1 or more"):
@@ -709,9 +722,9 @@ def test_steps_are_chosen_for_what_is_trained():
 
 def test_equal_size_with_latents_that_are_to_be_chosen():
     config = configs.resolve(tiny("single_stage"))
-    sized, _ = configs.with_equal_size(config, (8, 2))
+    sized, _ = sizes.with_equal_size(config, (8, 2))
     config.encoder.update(latent_dim=0, mask_rate=0.0)
-    open_sized, _ = configs.with_equal_size(config, (8, 2))
+    open_sized, _ = sizes.with_equal_size(config, (8, 2))
     assert open_sized.data_stage.width == sized.data_stage.width
 
 
