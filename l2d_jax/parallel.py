@@ -11,6 +11,7 @@ prints and writes files. What is marked "all processes" must be called by all of
 import importlib.util
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -234,6 +235,12 @@ def describe_devices() -> str:
     return text if count == 1 else f"{text}, {count} processes"
 
 
+def compiled_for() -> str:
+    """The kind of device, and the version of what compiles for it."""
+    device = jax.local_devices()[0]
+    return f"{device.device_kind} {device.client.platform_version}"
+
+
 def num_cores() -> str:
     """Of the processor that this process may use, and of all: `1 of 2 cores`."""
     found = os.cpu_count() or 1
@@ -256,8 +263,14 @@ def processor() -> str:
 
 
 def default_compute_dtype() -> str:
-    """bfloat16 where the hardware multiplies it natively, float32 on CPU."""
-    return "float32" if jax.default_backend() == "cpu" else "bfloat16"
+    """bfloat16 where the hardware multiplies it natively, else float32.
+
+    That is on CPU, and on NVIDIA's GPUs below compute capability 8, as Colab's T4.
+    """
+    device = jax.local_devices()[0]
+    nvidia = re.fullmatch(r"(\d+)\.\d+", getattr(device, "compute_capability", ""))
+    lacks_it = device.platform == "cpu" or (nvidia and int(nvidia[1]) < 8)
+    return "float32" if lacks_it else "bfloat16"
 
 
 def sampling_batch_size(config: ConfigDict | FrozenConfigDict) -> int:

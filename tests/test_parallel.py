@@ -1,4 +1,5 @@
 import os
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +35,23 @@ def test_the_processor_is_named(monkeypatch, flags, name):
     core = f"processor\t: 0\nmodel name\t: Some CPU 3\nflags\t\t: {flags}\n\n"
     monkeypatch.setattr(parallel.Path, "read_text", lambda path: 2 * core)
     assert parallel.processor.__wrapped__() == name
+
+
+@pytest.mark.parametrize(
+    "facts, dtype",
+    [
+        ({"platform": "cpu"}, "float32"),
+        ({"platform": "tpu"}, "bfloat16"),
+        ({"platform": "gpu", "compute_capability": "7.5"}, "float32"),  # T4
+        ({"platform": "gpu", "compute_capability": "8.0"}, "bfloat16"),  # A100
+        ({"platform": "gpu", "compute_capability": "10.0"}, "bfloat16"),
+        ({"platform": "gpu", "compute_capability": "gfx90a"}, "bfloat16"),  # AMD
+    ],
+)
+def test_bfloat16_is_the_default_where_the_device_has_it(facts, dtype, monkeypatch):
+    device = SimpleNamespace(**facts)
+    monkeypatch.setattr(jax, "local_devices", lambda: [device])
+    assert parallel.default_compute_dtype() == dtype
 
 
 @pytest.mark.parametrize("num_devices", [1, 2, 8])

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from flax import traverse_util
 
+from l2d_jax import parallel
 from l2d_jax.files import cache_folder, whole_file
 from l2d_jax.types import Params
 
@@ -45,10 +46,8 @@ def remembered(program: jax.stages.Wrapped, *args: Any, used: Any = None) -> Par
 
 def digest(program: jax.stages.Wrapped, args: tuple, used: Any) -> str:
     """Differs wherever the result may; static arguments are part of the program."""
-    device = jax.local_devices()[0]
-    platform = f"{device.device_kind} {device.client.platform_version}"
     found = hashlib.sha256(program.lower(*args).as_text().encode())
-    found.update(f"{jax.__version__} {platform}".encode())
+    found.update(f"{jax.__version__} {parallel.compiled_for()}".encode())
     for leaf in jax.tree.leaves(args if used is None else used):
         if not isinstance(leaf, np.ndarray | jax.Array):
             found.update(repr(leaf).encode())
