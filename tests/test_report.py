@@ -14,7 +14,8 @@ from l2d_jax.metrics.about import FAMILIES, SCORES, verdict
 from l2d_jax.metrics.floors import summary
 from l2d_jax.metrics.table import table
 from l2d_jax.plots import drawing
-from l2d_jax.report import SECTIONS, write_report
+from l2d_jax.plots.numbers import pick
+from l2d_jax.report import NUM_NEIGHBOURS, SECTIONS, SEED, write_report
 from l2d_jax.report.scores import reading
 from l2d_jax.types import InputError
 
@@ -473,6 +474,21 @@ def test_distances_to_training_series_by_hand(tmp_path):
         "Half of 3 generated series lie within 0.2 of a training series, half of 3 "
         "held-out real ones within 0.3. Copies"
     ) in page.text
+
+
+def test_the_nearest_of_all_are_drawn_first(tmp_path):
+    """Also where they aren't among those drawn at random, as few copies hardly are."""
+    rng = np.random.default_rng(0)
+    train, generated = rng.normal(size=(2, 40, 6, 1)).astype(np.float32)
+    beside = [i for i in range(40) if i not in pick(40, NUM_NEIGHBOURS, seed=SEED + 2)]
+    for place, index in enumerate(beside[:3]):
+        generated[index] = train[place] + 1e-3 * place
+    page = write(tmp_path, real=train, generated=generated, channels=("a",))
+    found = below(captions(page), "Generated ")
+    assert found[0] == f"Generated {beside[0]}: distance 0 to training series 0"
+    numbers = [int(re.search(r"Generated (\d+)", one)[1]) for one in found]
+    assert numbers[:3] == beside[:3] and len({*numbers}) == NUM_NEIGHBOURS
+    assert {*numbers[3:]} <= {*pick(40, NUM_NEIGHBOURS, seed=SEED + 2).tolist()}
 
 
 def test_training_series_may_be_others_than_the_real_ones(tmp_path):

@@ -30,6 +30,7 @@ MAX_SUMMARISED = 2000  # real, and as many generated, behind curves and classes
 MAX_SEARCHED = 20_000  # series among which the nearest is looked for
 MAX_COMPARED = 500  # generated, and as many others, whose nearest is looked for
 NUM_NEIGHBOURS = 6  # generated series drawn beside their nearest training series
+NUM_CLOSEST = 3  # of them, that lie nearest to one
 SEED = 0  # of which series are drawn
 
 SECTIONS = {  # id: the heading, and how to read what is below it
@@ -85,9 +86,10 @@ SECTIONS = {  # id: the heading, and how to read what is below it
     ),
     "neighbours": (
         "Nearest training series",
-        "Six generated series, drawn at random (orange), over the training series most "
-        "like each (blue). A copy would coincide with its neighbour: orange would hide "
-        "the middle of the blue line everywhere. New series follow none all the way.",
+        "Six generated series (orange) over the training series most like each (blue): "
+        "the three that are nearest to one, then three drawn at random. A copy would "
+        "coincide with its neighbour: orange would hide the middle of the blue line "
+        "everywhere. New series follow none all the way.",
     ),
     "losses": (
         "Training losses",
@@ -314,11 +316,13 @@ def _nearest(
     if len(channels) > 1:
         stacked = ", ".join(channels[: drawing.MAX_STACKED])
         how += f"Channels from top to bottom: {stacked}. "
+    closest = np.argsort(distances[: len(own)], kind="stable")[:NUM_CLOSEST]
+    some = _whole_ones(generated, NUM_NEIGHBOURS, SEED + 2)  # of `own`
+    places = dict.fromkeys([*closest, *np.searchsorted(own, some)])
     figures = []
-    for index in _whole_ones(generated, NUM_NEIGHBOURS, SEED + 2):  # some of `own`
-        place = np.searchsorted(own, index)
-        other, distance = known[indices[place]], _shortened(distances[place])
-        row = searched.rows[other]
+    for place in [*places][:NUM_NEIGHBOURS]:
+        index, other = own[place], known[indices[place]]
+        distance, row = _shortened(distances[place]), searched.rows[other]
         caption = f"Generated {index}: distance {distance} to training series {row}"
         picture = drawing.neighbour_picture(generated[index], train[other])
         figures.append(figure(picture, caption))
