@@ -220,9 +220,18 @@ def check_flags(argv: list[str]) -> None:
             f"--config: get_config() returns a value of type {kind}, and not a config: "
             "begin with that of configs/base.py"
         )
-    if _MODE.value == "run" and _CONFIG.value is not None:
-        given = config_flags.get_override_values(flags.FLAGS["config"])
+    if _CONFIG.value is None:
+        return
+    given = config_flags.get_override_values(flags.FLAGS["config"])
+    if _MODE.value == "run":
         configs.check_used(_CONFIG.value, given)
+        return
+    for field in given:
+        if field != "data.path" and not field.startswith("evaluation."):
+            raise InputError(
+                f"--config.{field} is for a run: --mode={_MODE.value} takes it from "
+                "the workdir, leave it out"
+            )
 
 
 def dispatch() -> None:

@@ -2,7 +2,7 @@
 
 import importlib.util
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
 from operator import getitem
 from pathlib import Path
@@ -120,10 +120,7 @@ def resolve(config: ConfigDict) -> ConfigDict:
         del choices["data_stage.prediction"]
     for field, (value, known) in choices.items():
         check_choice(value, known, f"--config.{field}")
-    named = ",".join(config.evaluation.metrics).split(",")  # "a,b" is two of them
-    config.evaluation.metrics = tuple(name.strip() for name in named if name.strip())
-    for metric in config.evaluation.metrics:
-        check_choice(metric, (ALL, *METRICS, *GROUPS), "--config.evaluation.metrics")
+    resolve_evaluation(config)
     for section in trained_sections(config):
         field = f"--config.{section}.batch_size"
         parallel.check_batch_size(config[section].batch_size, field)
@@ -138,6 +135,21 @@ def resolve(config: ConfigDict) -> ConfigDict:
         )
     check_sampling(config)
     return config
+
+
+def resolve_evaluation(config: ConfigDict) -> None:
+    """The section `evaluation` with names of metrics one by one, after checking it.
+
+    Raises:
+      InputError: naming the field and what it can be.
+    """
+    c = config.evaluation
+    named = ",".join(c.metrics).split(",")  # "a,b" is two of them
+    c.metrics = tuple(name.strip() for name in named if name.strip())
+    for metric in c.metrics:
+        check_choice(metric, (ALL, *METRICS, *GROUPS), "--config.evaluation.metrics")
+    ranges = {f: one for f, one in RANGES.items() if f.startswith("evaluation.")}
+    check_values(config, ranges)
 
 
 def check_known(config: ConfigDict, known: ConfigDict, section: str = "") -> None:
@@ -299,7 +311,11 @@ def check_ranges(config: ConfigDict) -> None:
         for name, one in ranges_of(stage).items()
         if name in config[section]
     }
-    ranges = of_training | RANGES
+    check_values(config, of_training | RANGES)
+
+
+def check_values(config: ConfigDict, ranges: Mapping[str, Range]) -> None:
+    """Raises `InputError` naming the first of these fields that is out of its range."""
     for field, allowed in ranges.items():
         value = reduce(getitem, field.split("."), config)
         if not allowed.holds(value):

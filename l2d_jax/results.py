@@ -19,7 +19,7 @@ from tqdm import tqdm
 from l2d_jax import parallel
 from l2d_jax.cascade import Cascade
 from l2d_jax.checkpoints import checksum
-from l2d_jax.configs import SECTIONS
+from l2d_jax.configs import SECTIONS, resolve_evaluation
 from l2d_jax.data import load_splits, to_list
 from l2d_jax.data.protocols import take
 from l2d_jax.data.ragged import ModelSpace
@@ -40,6 +40,7 @@ from l2d_jax.workdir import as_json, load, made_by, make_workdir
 
 log = logging.getLogger(__name__)
 
+MAX_ROWS = 100_000  # of samples of a public set that are also written as a table
 MAX_SEARCHED = 100_000  # series searched for copies, where not all are compared
 COPYING = {"authenticity", *(n for n, a in SCORES.items() if a.family == "privacy")}
 
@@ -47,25 +48,53 @@ COPYING = {"authenticity", *(n for n, a in SCORES.items() if a.family == "privac
 
 
 def generate(model: Cascade, workdir: FilePath) -> FilePath:
-    """workdir/samples.npz, by the settings of the config; skipped if it is there."""
-    config, path = model.config, workdir / "samples.npz"
-    n = num_samples(model)
-    form, paths = model.layout.form, [path]
-    if form is not None and form.suffix != path.suffix:
-        paths.append(path.with_suffix(form.suffix))  # as the user's own file
-    done = False
-    if all(one.exists() for one in paths):
-        try:
-            made_with = read_settings(path)
-            done = made_with == sample_settings(model, n=n, seed=config.seed)
-        except InputError:  # unreadable: made again
-            pass
-    if parallel.agree(done):
-        return path
-    for one in reversed(paths):  # the one with the settings last
-        sample_to_file(model, one, n=n, seed=config.seed)
-        say(f"samples: {n:,} in {one}")
+    """workdir/samples.npz, by the settings of the config; skipped if it is there.
+
+    And the same series as a table, or in the form of the user's file: `suffix_beside`.
+    """
+    seed, path = model.config.seed, workdir / "samples.npz"
+    n, done = num_samples(model), False
+    suffix = suffix_beside(model, n)
+    beside = path.with_suffix(suffix) if suffix else None
+    try:
+        done = read_settings(path) == sample_settings(model, n=n, seed=seed)
+    except InputError:  # missing or unreadable: made again
+        pass
+    if not parallel.agree(done):
+        if beside is not None and parallel.is_first():
+            check_not_own(model, beside)
+            beside.unlink(missing_ok=True)  # else an old one were taken for these
+        sample_to_file(model, path, n=n, seed=seed)
+        say(f"samples: {n:,} in {path}")
+    if beside is not None and parallel.is_first() and not beside.exists():
+        write_beside(model, path, beside)
+        say(f"samples: {n:,} in {beside}")
     return path
+
+
+def suffix_beside(model: Cascade, n: int) -> str:
+    """Ending of a second file of the n samples; "": there is none.
+
+    That of the user's own file; of a public set .csv, if it has `MAX_ROWS` at most.
+    """
+    form, length = model.layout.form, model.layout.length
+    if form is None:
+        return ".csv" if n * length <= MAX_ROWS else ""
+    return form.suffix if form.suffix != ".npz" else ""
+
+
+def write_beside(model: Cascade, source: FilePath, path: FilePath) -> None:
+    """The samples of an .npz as another kind of file."""
+    examples, settings = read_npz(source)
+    n, size = len(examples.lengths), parallel.sampling_batch_size(model.config)
+    write_samples(
+        path,
+        (take(examples, np.arange(i, min(i + size, n))) for i in range(0, n, size)),
+        n=n,
+        channels=model.layout.channels,
+        form=model.layout.form,
+        settings=settings,
+    )
 
 
 def num_samples(model: Cascade) -> int:
@@ -84,13 +113,19 @@ def sample_to_file(
     Raises:
       InputError: n below 1, settings out of range, or a path that can't be written.
     """
-    path, own = to_path(path), model.config.data.path
-    if own and same_file(Path(own), path):
-        raise InputError(f"--out={path}: it is what the model was trained on: keep it")
+    path = to_path(path)
+    check_not_own(model, path)
     model = model.with_sampling(**settings)
     made_with = sample_settings(model, n=n, seed=seed)
     write_batches(model, path, n=n, seed=seed, settings=made_with)
     return path
+
+
+def check_not_own(model: Cascade, path: FilePath) -> None:
+    """Raises `InputError` where `path` is the file that the model was trained on."""
+    own = model.config.data.path
+    if own and same_file(Path(own), path):
+        raise InputError(f"--out={path}: it is what the model was trained on: keep it")
 
 
 def write_batches(
@@ -340,12 +375,14 @@ def rescore(
     and so does its `data.path`, for a data file that was moved.
 
     Raises:
-      InputError: something that is needed is missing from the workdir.
+      InputError: something that is needed is missing from the workdir, or a field of
+        `evaluation` can't be.
     """
     model = load(workdir)
     used = ConfigDict(model.config.to_dict())
     if config is not None:
-        used.evaluation = config.evaluation
+        used.evaluation = ConfigDict(config.evaluation)
+        resolve_evaluation(used)
         used.data.path = config.data.path or used.data.path
         if used.data.path and used.data.name == "array":
             used.data.name = "file"

@@ -142,9 +142,15 @@ def fit(
     Raises:
       InputError: the series or the config can't be used.
 
-    Example:
-      model = l2d_jax.fit(np.load("mine.npy"), workdir="runs/mine")
-      x = model.sample(jax.random.key(0), 1000)
+    Example, of a control that needs no training; without `config` it is the cascade:
+
+    >>> walks = np.random.default_rng(0).normal(size=(100, 24, 2)).cumsum(axis=1)
+    >>> config = configs.own.get_config("gaussian")
+    >>> model = fit(walks, config=config, verbose=False)
+    >>> model
+    <Cascade gaussian: series of 24 steps x 2 channels, trained on 100>
+    >>> model.sample(jax.random.key(0), 1000).shape
+    (1000, 24, 2)
     """
     keep_programs()
     config = configs.own.get_config() if config is None else config
@@ -192,6 +198,7 @@ def train(task: Task, workdir: FilePath) -> Cascade:
         model = with_values_of(model, task)
         save(model, workdir, facts)
         return model
+    say(f"training: on {parallel.describe_devices()}")
     for name in variant.stages:
         params |= train_stage(name, task, params, facts[name], choice, workdir)
     params |= variant.extras(config, params, task.series)

@@ -73,6 +73,23 @@ def error_of(monkeypatch, capsys):
             ["--mode=evaluate", "--workdir=w", "--config.evaluation.num_repeats=1"],
             "--config.evaluation.num_repeats needs --config=FILE beside it",
         ),
+        (
+            [*RUN, "--mode=evaluate", "--config.sampling.num_steps=5"],
+            "--config.sampling.num_steps is for a run: --mode=evaluate takes it from",
+        ),
+        (
+            [*RUN, "--mode=report", "--config.data.window=8"],
+            "--config.data.window is for a run: --mode=report takes it from",
+        ),
+        (
+            [
+                *RUN,
+                "--mode=evaluate",
+                "--config.evaluation.num_repeats=3",
+                "--config.data.path=x.csv",
+            ],
+            "went on",
+        ),
     ],
 )
 def test_what_would_be_ignored_is_refused(arguments, says, error_of):

@@ -21,6 +21,7 @@ from pandas import DataFrame
 
 import l2d_jax
 from l2d_jax import configs, progress, results, run, sizes, task
+from l2d_jax.cascade import Cascade
 from l2d_jax.checkpoints import load_model
 from l2d_jax.configs import base, resolve
 from l2d_jax.data import Normalizer, load_splits, read_array
@@ -73,6 +74,7 @@ def test_a_fit_says_what_it_does_or_nothing(verbose, tmp_path, capfd):
     l2d_jax.fit(waves(), workdir=tmp_path, config=tiny(), verbose=verbose)
     out, err = capfd.readouterr()
     assert ("data: 30 training examples" in out) == verbose
+    assert ("training: on 8 x cpu (" in out) == verbose
     assert ("encoder: step" in err) == verbose
     if not verbose:
         assert not out + err
@@ -301,6 +303,54 @@ def test_samples_are_made_again_when_their_number_changes(tmp_path):
     assert generated(20)[0] == 20
 
 
+@pytest.mark.parametrize("is_own", [True, False])
+def test_samples_are_drawn_once_for_both_files(is_own, tmp_path, monkeypatch):
+    """A second file is made of the first, and an old one is never taken for it."""
+    config, path = tiny("gaussian"), tmp_path / "x.csv"
+    lines = ["a,b", *(f"{a},{b}" for a, b in waves(1, 60)[0].tolist())]
+    path.write_text("\n".join(lines))
+    config.data.window = 8
+    config.sampling.num_samples = 20
+    model = l2d_jax.fit(path, config=config)
+    if not is_own:  # as of a public set
+        model = replace(model, layout=model.layout._replace(form=None))
+    draw, drawn = Cascade.sample_batches, []
+
+    def noted(self, key, n):
+        drawn.append(n)
+        return draw(self, key, n)
+
+    monkeypatch.setattr(Cascade, "sample_batches", noted)
+    beside = tmp_path / "samples.csv"
+
+    def generated(model):
+        results.generate(model, tmp_path)
+        table, examples = pd.read_csv(beside), read_npz(tmp_path / "samples.npz")[0]
+        values = table[list(model.layout.channels)].to_numpy()
+        np.testing.assert_allclose(values, examples.series.reshape(-1, 2), rtol=1e-6)
+        return table
+
+    first = generated(model)
+    assert next(iter(first)) == "sample_id" and drawn == [20]
+    beside.unlink()
+    assert generated(model).equals(first) and drawn == [20]
+    other = replace(model, params=jax.tree.map(lambda x: x + x, model.params))
+    write = results.write_beside
+    monkeypatch.setattr(results, "write_beside", None)  # calling it fails: cut off
+    with pytest.raises(TypeError):
+        results.generate(other, tmp_path)
+    monkeypatch.setattr(results, "write_beside", write)
+    assert not generated(other).equals(first) and drawn == [20, 20]
+
+
+def test_only_small_sets_of_samples_are_tables_too(tmp_path):
+    model = l2d_jax.fit(waves(), config=tiny("gaussian"))
+    assert results.suffix_beside(model, 20) == ""  # of an array
+    model = replace(model, layout=model.layout._replace(form=None))
+    assert results.suffix_beside(model, results.MAX_ROWS // 8) == ".csv"
+    assert results.suffix_beside(model, results.MAX_ROWS // 8 + 1) == ""
+
+
 def test_a_data_file_is_found_from_elsewhere_and_after_it_was_moved(
     tmp_path, monkeypatch
 ):
@@ -361,6 +411,13 @@ def test_a_model_of_an_array_is_scored_against_a_file_of_the_same(tmp_path):
     np.save(tmp_path / "mine.npy", waves())
     config.data.path = str(tmp_path / "mine.npy")
     assert "spectral_distance" in results.rescore(workdir, config, report_only=False)
+    config.evaluation.metrics = ("spectral_distance,skewness_difference",)
+    found = results.rescore(workdir, config, report_only=False)
+    assert {"spectral_distance", "skewness_difference"} <= found.keys()
+    config.evaluation.num_repeats = 0
+    says = r"--config\.evaluation\.num_repeats=0: use 1 or more"
+    with pytest.raises(InputError, match=says):
+        results.rescore(workdir, config, report_only=False)
 
 
 @pytest.mark.parametrize(
