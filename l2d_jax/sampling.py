@@ -40,6 +40,9 @@ def timesteps(
     appendix D.2), denser where little noise is left, which is where fine detail is
     made. All K steps are the same in any.
 
+    >>> timesteps(100, 5).tolist(), timesteps(100, 5, spacing=2.0).tolist()
+    ([99, 74, 50, 25, 0], [99, 56, 25, 6, 0])
+
     Raises:
       InputError: unless 1 <= num_steps <= K, naming `field`.
     """

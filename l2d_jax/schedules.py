@@ -55,6 +55,11 @@ def linear(num_steps: int, beta_first: float, beta_last: float) -> NoiseSchedule
 
     With K = 100 the last beta must be near 0.1: with the 0.02 that suits K = 1000,
     alpha_bar_{K-1} would be 0.36, and sampling would start from the wrong distribution.
+
+    >>> for beta_last in (0.1, 0.02):
+    ...     print(f"{linear(100, 1e-4, beta_last).alpha_bar[-1]:.4f}")
+    0.0056
+    0.3636
     """
     beta = np.linspace(beta_first, beta_last, num_steps, dtype=np.float64)
     return NoiseSchedule(np.cumprod(1.0 - beta))

@@ -5,6 +5,7 @@ Read from the source alone: nothing of l2d_jax is imported.
 
 import ast
 import re
+import tomllib
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
@@ -36,6 +37,7 @@ ORDER = (
     "variants",
     "memory",
     "cascade",
+    "deploy",
     "checkpoints",
     "logbook",
     "train",
@@ -71,6 +73,7 @@ BESIDE = {
 # and the parts in the order that may import them.
 USERS = {
     "cascade": {"data"},
+    "deploy": {"data"},
     "train": {"data"},
     "adaptive": {"metrics"},
     "configs": {"data", "metrics"},
@@ -94,9 +97,10 @@ class Home(NamedTuple):
 
 HOMES = {
     "devices": Home(
-        r"pmap|process_index|device_count|(\b|_)[Mm]esh(\b|_)",
+        r"pmap|process_(index|count)|device_count|jax\.(local_)?devices\b"
+        r"|(\b|_)[Mm]esh(\b|_)",
         {"parallel.py"},
-        "n = jax.local_device_count()",
+        "n = jax.process_count()",
     ),
     "orbax": Home(r"\borbax\b", {"checkpoints.py"}, "import orbax.checkpoint as ocp"),
     "linen": Home(
@@ -210,6 +214,12 @@ def test_imports_go_one_way():
     assert not wrong, "\n".join(wrong)
 
 
+def test_the_reading_order_is_that_of_the_contributors():
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    (order,) = re.findall(r"`(types →[^`]*)`", text)
+    assert tuple(re.split(r"\s*→\s*", order)) == ORDER
+
+
 def test_no_import_cycles():
     graph = {module_name(path): found for path, found in import_graph().items()}
     graph.pop("l2d_jax", None)  # imported by Python before each of its modules
@@ -246,6 +256,24 @@ def test_configs_say_what_to_expect():
         missing = [w for w in ("Expected", "Time", command) if w not in docstring]
         wrong += [f"configs/{name}: its docstring doesn't say {w!r}" for w in missing]
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    "path, name",
+    [
+        ("run.py", "fit"),
+        ("metrics/__init__.py", "evaluate"),
+        ("sampling.py", "timesteps"),
+        ("schedules.py", "linear"),
+    ],
+)
+def test_what_users_meet_first_has_an_example_that_pytest_runs(path, name):
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]
+    options = options["pytest"]["ini_options"]
+    assert "--doctest-modules" in options["addopts"]
+    assert "l2d_jax" in options["testpaths"]
+    (found,) = (one for one in sources()[path].body if getattr(one, "name", "") == name)
+    assert ">>> " in (ast.get_docstring(found) or "")
 
 
 def test_everything_public_has_a_docstring():

@@ -396,6 +396,28 @@ def test_samples_keep_to_the_range_of_the_training_series(variant):
     assert (unclipped > high[None, None]).any() and (unclipped < low[None, None]).any()
 
 
+def test_a_series_is_one_program_with_a_loop_for_each_chain():
+    """The steps of a chain are rows of its loop, not code repeated for each."""
+    few = {"num_steps": 5, "latent_num_steps": 4, "start_rounds": 2}
+    model = make_model(solver="dpm_solver++", **few)
+    inputs = {"params": model.params, "key": jax.random.key(0)}
+    one = sampler(model.config, model.layout.shape)
+    found = loops(jax.make_jaxpr(one)(inputs, jnp.int32(0)).jaxpr)
+    assert found == [("scan", 4), ("scan", 2 + 5)]
+
+
+def loops(jaxpr):
+    """Kind and length of each loop of a program, in order."""
+    found = []
+    for equation in jaxpr.eqns:
+        kind, given = equation.primitive.name, equation.params
+        if kind in ("scan", "while"):
+            found.append((kind, given.get("length")))
+        elif "jaxpr" in given:  # of a part that is compiled on its own
+            found += loops(given["jaxpr"].jaxpr)
+    return found
+
+
 def test_without_guidance_the_signal_is_zeros():
     """As in training without the latent: not F of some r."""
     config = make_config(start_rounds=0, num_steps=1, clip=False)

@@ -115,6 +115,29 @@ def test_what_is_logged_is_what_is_done():
     )
 
 
+def test_a_chunk_is_logged_while_the_next_one_runs(tmp_path, monkeypatch):
+    """Of four calls of the program each but the last is followed by another first."""
+    seen, make, write = [], train.make_program, Logbook.write
+
+    def noted_program(*given, **more):
+        program = make(*given, **more)
+
+        def call(state, batch):
+            seen.append("called")
+            return program(state, batch)
+
+        return call
+
+    def noted_write(self, first_step, metrics):
+        seen.append(first_step)
+        write(self, first_step, metrics)
+
+    monkeypatch.setattr(train, "make_program", noted_program)
+    monkeypatch.setattr(Logbook, "write", noted_write)
+    fit(tmp_path, steps_per_call=3, every=100)
+    assert seen == ["called", "called", 0, "called", 3, "called", 6, 9]
+
+
 class Killed(Exception):
     pass
 

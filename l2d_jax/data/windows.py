@@ -23,6 +23,9 @@ def windows(
     """w[n, l] = recording[n stride + l], N = (T - length) // stride + 1; N >= 0.
 
     A read-only view: a recording that lies on disk stays there.
+
+    >>> windows(np.arange(5.0)[:, None], length=3, stride=2)[:, :, 0].tolist()
+    [[0.0, 1.0, 2.0], [2.0, 3.0, 4.0]]
     """
     if recording.shape[0] < length:
         return np.empty((0, length, recording.shape[1]), recording.dtype)

@@ -189,6 +189,17 @@ def evaluate(
 
     Raises:
       InputError: naming what can't be scored, and the mend.
+
+    Example: real series against others, and against the same with their steps mixed.
+
+    >>> walks = np.random.default_rng(0).normal(size=(400, 24, 2)).cumsum(axis=1)
+    >>> real, others = walks[:200], walks[200:]
+    >>> for generated in (others, np.random.default_rng(1).permuted(others, axis=1)):
+    ...     found = evaluate(real, generated, metrics=["spectral_distance"])
+    ...     score = found["spectral_distance"]
+    ...     print(score["at_floor_size"]["mean"] < 2 * score["floor"]["mean"])
+    True
+    False
     """
     names = check_names([ALL] if metrics is None else metrics)
     check_whole(num_repeats, "num_repeats", least=1)

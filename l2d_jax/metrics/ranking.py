@@ -38,6 +38,9 @@ def average_ranks(
 
     Equal scores share the mean of their ranks.
 
+    >>> average_ranks(np.array([[0.1, 0.3, 0.2], [0.5, 0.9, 0.5]])).tolist()
+    [1.25, 3.0, 1.75]
+
     Raises:
       InputError: NaN, or `best` is neither "low" nor "high".
     """
