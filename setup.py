@@ -12,6 +12,7 @@ dev = [
     *test,
     *notebooks,
     "build",
+    "flatbuffers",  # what l2d_jax.export writes with
     "gcsfs",  # tests of a workdir in a bucket
     "numba",  # with scikit-posthocs: what tests compare our own with
     "pre-commit",
@@ -68,6 +69,7 @@ setup(
         "tpu": ["jax[tpu]>=0.10"],
         "cuda12": ["jax[cuda12]>=0.10"],
         "cuda13": ["jax[cuda13]>=0.10"],
+        "export": ["flatbuffers"],  # l2d_jax.export
         "gcs": ["gcsfs"],  # workdirs in a bucket: gs://
         "bench": ["torch", "tsgm"],  # what benchmarks/speed.py compares with
         "notebooks": notebooks,

@@ -1,0 +1,126 @@
+"""A trained model as one file, from which JAX alone samples, on CPU, GPU and TPU.
+
+What `model.sample` does on the host after its program, series to data units, is inside
+the program here.
+"""
+
+import importlib.util
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export as jax_export
+from jaxtyping import Array, Float, Int
+
+from l2d_jax import parallel
+from l2d_jax.cascade import Cascade, sampler
+from l2d_jax.data.levels import Levels
+from l2d_jax.errors import check_choice
+from l2d_jax.files import FilePath, to_path, whole_file
+from l2d_jax.types import ANY_DECIMALS, InputError, RandomKey, Series
+from l2d_jax.variants import METHODS
+
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")  # as JAX calls them
+
+
+def export(
+    model: Cascade,
+    path: str | FilePath,
+    *,
+    platforms: Sequence[str] = ("cpu", "cuda", "tpu"),
+) -> None:
+    """Writes `model.sample` with its weights and settings: one StableHLO program.
+
+    Who reads it needs neither l2d_jax nor Flax, but JAX and flatbuffers:
+
+        from jax import export
+        program = export.deserialize(bytearray(open("sampler.bin", "rb").read()))
+        series, lengths = program.call(jax.random.key(0), jnp.arange(1000))
+
+    Series [n, L, C] are in data units, float32, NaN after the end of those shorter than
+    L; lengths [n] are int32. Row i is `model.sample(key, n)[i]`, up to rounding. All n
+    are made at once; the next thousand are those of `jnp.arange(1000, 2000)`.
+
+    A file for use, not for keeping: JAX promises to read it for six months.
+
+    Args:
+      model: its settings of sampling are kept: `model.with_sampling(num_steps=5)`.
+      path: of the file.
+      platforms: that it can run on, of `PLATFORMS`.
+
+    Raises:
+      InputError: flatbuffers is missing, or an unknown platform.
+    """
+    if importlib.util.find_spec("flatbuffers") is None:
+        raise InputError("export needs flatbuffers: pip install flatbuffers")
+    for platform in platforms:
+        check_choice(platform, PLATFORMS, "platforms")
+    program = jax.jit(jax.vmap(one_in_data_units(model), (None, 0)))
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    indices = jax.ShapeDtypeStruct(jax_export.symbolic_shape("n"), np.int32)
+    make = parallel.in_float32(jax_export.export(program, platforms=tuple(platforms)))
+    with whole_file(to_path(path)) as temporary:
+        temporary.write_bytes(make(key, indices).serialize())
+
+
+def one_in_data_units(
+    model: Cascade,
+) -> Callable[[RandomKey, Int[Array, ""]], tuple[Series, Int[Array, ""]]]:
+    """(key, index) -> a series as `model.sample` makes it, and its length."""
+    layout, normalizer = model.layout, jax.tree.map(np.asarray, model.normalizer)
+    program = sampler(model.config, layout.shape)
+    clips = "clip" in METHODS[model.config.variant].settings
+    clips = clips and model.config.sampling.clip
+
+    def one(key: RandomKey, index: Int[Array, ""]) -> tuple[Series, Int[Array, ""]]:
+        z = program({"params": model.params, "key": key}, index)
+        x = normalizer.denormalize(z[:, : len(layout.channels)])
+        if clips:
+            x = jnp.clip(x, normalizer.low[None], normalizer.high[None])
+        length = jnp.int32(layout.length)
+        if layout.ragged:  # as data.ragged.likeliest_lengths
+            first_sums = jnp.cumsum(z[:, -1])[layout.min_length - 1 :]
+            length = jnp.int32(layout.min_length) + jnp.argmax(first_sums)
+            inside = jnp.arange(layout.length) < length
+            x = jnp.where(inside[:, None], x, jnp.nan)
+        channels = x.shape[1]
+        x = held(x, np.broadcast_to(normalizer.held_below, channels))
+        levels = np.atleast_2d(normalizer.levels)
+        x = snapped(x, np.broadcast_to(levels, (channels, levels.shape[1])))
+        for c, places in enumerate(layout.form.places if layout.form else ()):
+            if places < ANY_DECIMALS:
+                x = x.at[:, c].set(jnp.round(x[:, c], places))
+        return x, length.astype(jnp.int32)
+
+    return one
+
+
+def held(x: Series, limits: Float[np.ndarray, " C"]) -> Series:
+    """`data.repeats.hold`, of one series: the mean of each run of small differences."""
+
+    def one(x: Float[Array, " L"], limit: float) -> Float[Array, " L"]:
+        starts = ~(jnp.abs(jnp.diff(x)) <= limit)
+        run = jnp.cumsum(jnp.concatenate([jnp.zeros(1, bool), starts]))
+        total = jnp.zeros(len(x)).at[run].add(x)
+        count = jnp.zeros(len(x)).at[run].add(1.0)
+        return (total / count)[run]
+
+    columns = [
+        one(x[:, c], limit) if limit else x[:, c]
+        for c, limit in enumerate(limits.tolist())
+    ]
+    return jnp.stack(columns, axis=1)
+
+
+def snapped(x: Series, levels: Levels) -> Series:
+    """`data.levels.snap`, of one series: the nearest of few values; NaN stays."""
+    columns = []
+    for c, row in enumerate(levels):
+        values, column = row[~np.isnan(row)], x[:, c]
+        if len(values):
+            between = (values[1:] + values[:-1]) / 2
+            nearest = jnp.asarray(values)[jnp.searchsorted(between, column)]
+            column = jnp.where(jnp.isnan(column), jnp.nan, nearest)
+        columns.append(column)
+    return jnp.stack(columns, axis=1)

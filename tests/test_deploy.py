@@ -1,0 +1,135 @@
+"""A model as one file: JAX alone makes of it what the model samples."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import export
+from test_cascade import make_model as make
+
+import l2d_jax
+from l2d_jax import deploy
+from l2d_jax.data.levels import snap
+from l2d_jax.data.repeats import hold
+from l2d_jax.types import Form, InputError
+
+NAN = np.nan
+N = 6
+
+
+def make_model(*given, **settings):
+    """Of random weights; nothing is out of the range of its two channels."""
+    model = make(*given, **settings)
+    end = np.full(2, np.inf, np.float32)
+    return replace(model, normalizer=replace(model.normalizer, low=-end, high=end))
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Writes a model, and reads what it samples from the file."""
+    pytest.importorskip("flatbuffers")
+    path = tmp_path / "sampler.bin"
+
+    def sample(model, indices, **settings):
+        l2d_jax.export(model, path, **settings)
+        program = export.deserialize(bytearray(path.read_bytes()))
+        made = program.call(jax.random.key(5), jnp.asarray(indices, jnp.int32))
+        return program, *map(np.asarray, made)
+
+    return sample
+
+
+@pytest.mark.parametrize("variant", ["full", "latent_only", "data_only"])
+def test_the_file_makes_the_samples_of_the_model(variant, written):
+    model = make_model(variant)
+    expected = model.sample(jax.random.key(5), N)
+    program, series, lengths = written(model, range(N))
+    np.testing.assert_allclose(series, expected, rtol=1e-4, atol=1e-3)
+    assert lengths.tolist() == [7] * N
+    assert program.platforms == ("cpu", "cuda", "tpu")
+    later = program.call(jax.random.key(5), jnp.arange(4, 6, dtype=jnp.int32))[0]
+    np.testing.assert_allclose(later, expected[4:], rtol=1e-4, atol=1e-3)
+
+
+def test_lengths_clipping_and_decimals_are_those_of_the_model(written):
+    model = make_model(ragged=True)
+    assert model.config.sampling.clip
+    form = Form(".csv", ("float64", "int64"), decimals=(1, 0))
+    low, high = np.float32([9, -20]), np.float32([11, 12])
+    model = replace(
+        model,
+        layout=model.layout._replace(form=form),
+        normalizer=replace(model.normalizer, low=low, high=high),
+    )
+    expected = model.sample(jax.random.key(5), 40)
+    _, series, lengths = written(model, range(40), platforms=("cpu",))
+    assert [*lengths] == [len(one) for one in expected] and len({*lengths}) > 1
+    for one, length, other in zip(series, lengths, expected, strict=True):
+        assert np.isnan(one[length:]).all()
+        np.testing.assert_allclose(one[:length], other, atol=1e-5)
+    joined = np.concatenate(expected)
+    assert (joined.min(axis=0) == low).all() and (joined.max(axis=0) == high).all()
+
+
+def test_values_that_stand_still_or_are_few_are_those_of_the_model(written):
+    model = make_model()
+    levels = np.array([[NAN, NAN], [-20, 30]], np.float32)
+    normalizer = replace(
+        model.normalizer, held_below=np.float32([1.5, 0]), levels=levels
+    )
+    model = replace(model, normalizer=normalizer)
+    expected = model.sample(jax.random.key(5), N)
+    _, series, _ = written(model, range(N))
+    np.testing.assert_allclose(series, expected, rtol=1e-4)
+    assert {*np.unique(series[..., 1])} == {-20, 30}
+    assert 0 < (np.diff(series[..., 0]) == 0).mean() < 1
+
+
+def test_of_one_series_as_of_many():
+    x = np.random.default_rng(0).normal(size=(50, 9, 3)).astype(np.float32)
+    x[0, 5:] = NAN
+    limits = np.float32([0.5, 0.0, 1.0])
+    levels = np.array([[-1, 0, 2], [NAN] * 3, [0.5, NAN, NAN]], np.float32)
+    found = jax.vmap(lambda one: deploy.held(one, limits))(x)
+    np.testing.assert_allclose(found, hold(x, limits), rtol=1e-6)
+    found = jax.vmap(lambda one: deploy.snapped(one, levels))(x)
+    np.testing.assert_array_equal(found, snap(x, levels))
+
+
+def test_who_reads_the_file_needs_jax_alone(tmp_path):
+    pytest.importorskip("flatbuffers")
+    model, path = make_model(), tmp_path / "sampler.bin"
+    l2d_jax.export(model, path)
+    code = f"""
+import sys, jax, numpy as np
+from jax import export
+program = export.deserialize(bytearray(open({str(path)!r}, "rb").read()))
+series, _ = program.call(jax.random.key(5), np.arange({N}, dtype=np.int32))
+print({{"l2d_jax", "flax"}} & {{*sys.modules}})
+np.save({str(tmp_path / "series.npy")!r}, series)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.stdout.strip() == "set()", done.stderr
+    np.testing.assert_allclose(
+        np.load(tmp_path / "series.npy"),
+        model.sample(jax.random.key(5), N),
+        rtol=1e-4,
+        atol=1e-3,
+    )
+
+
+def test_what_can_not_be_exported(tmp_path, monkeypatch):
+    model, path = make_model(), tmp_path / "sampler.bin"
+    monkeypatch.setattr(deploy.importlib.util, "find_spec", lambda name: object())
+    with pytest.raises(InputError, match="platforms='gpu': use one of cpu, cuda"):
+        l2d_jax.export(model, path, platforms=("gpu",))
+    monkeypatch.setattr(deploy.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="pip install flatbuffers"):
+        l2d_jax.export(model, path)
+    assert not path.exists()
