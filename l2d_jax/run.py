@@ -198,7 +198,8 @@ def train(task: Task, workdir: FilePath) -> Cascade:
         model = with_values_of(model, task)
         save(model, workdir, facts)
         return model
-    say(f"training: on {parallel.describe_devices()}")
+    if variant.stages:
+        say(f"training: on {parallel.describe_devices()}")
     for name in variant.stages:
         params |= train_stage(name, task, params, facts[name], choice, workdir)
     params |= variant.extras(config, params, task.series)
