@@ -59,8 +59,9 @@ class Repeat(NamedTuple):
     distance: Trio
     dropped: Trio
     dropped_classes: Classes  # of the whole
-    accuracy: Trio
-    balanced: Trio
+    accuracy: Trio  # after learning from generated series; the floor, from real ones
+    of_real: float  # after learning from n real series with their own labels
+    balanced: tuple[float, float]  # mean over classes of accuracy and of_real
 
 
 # --- the scores -----------------------------------------------------------------------
@@ -104,12 +105,15 @@ def class_scores(
       numbers, fewer than 10 real series of a class can't show that. 0 to 1, 0 is ideal.
       "classes" are those that more than half of the repeats find, "warning" names them.
     - "train_synthetic_test_real": accuracy on test series of a classifier that learned
-      from n generated ones, 0 to 1, the more the better; "floor": from n real ones,
-      and "floor_gap": how much better that is. Numbers are equal, so "at_floor_size" is
-      the score itself. "balanced_accuracy" is the mean accuracy over classes, of both.
-      Labels that a classifier told carry what it knows about the real series: then this
-      says whether a classifier can be distilled through generated series, and is no
-      proof that these have classes of their own.
+      from n generated ones, 0 to 1, the more the better; "real": from n real ones with
+      their own labels. "balanced_accuracy" is the mean accuracy over classes, of both.
+      "at_floor_size" learned from n // 2 generated ones, "floor" from the other half of
+      the real ones. Labels that a classifier told are sometimes wrong, which costs
+      accuracy, however good the series are. So where generated series have none of
+      their own, both learn from labels that the classifier of the first half told, and
+      "real" is no floor. Told labels carry what the classifier knows about the real
+      series: then this says whether a classifier can be distilled through generated
+      series, and is no proof that these have classes of their own.
 
     Biases of the features are quantiles of any real series, held out or not; labels
     aren't seen. A classifier learns from 4,000 series at most. Classes may be missing
@@ -182,18 +186,14 @@ def dropped_score(
 def usefulness(repeats: list[Repeat]) -> dict[str, Any]:
     """Accuracy after learning from generated series, beside that from real ones."""
     score = trio(repeats, "accuracy")
-    for part in (score["floor"], score["at_floor_size"]):
-        part["num_samples"] = repeats[0].n
     if score["mean"] is None:
         return {**score, "undefined": NO_TEST}
-    balanced = trio(repeats, "balanced")
+    of_real = [repeat.of_real for repeat in repeats]
+    balanced = np.mean([repeat.balanced for repeat in repeats], axis=0).tolist()
     return {
         **score,
-        "floor_gap": score["floor"]["mean"] - score["mean"],
-        "balanced_accuracy": {
-            "mean": balanced["mean"],
-            "floor": balanced["floor"]["mean"],
-        },
+        "real": summary(of_real, num_samples=repeats[0].n),
+        "balanced_accuracy": dict(zip(("mean", "real"), balanced, strict=True)),
     }
 
 
@@ -244,15 +244,22 @@ def compare(
     ]
     dropped = [dropped_classes(*pair) for pair in pairs]
     num_present = (count(real.labels, num_classes) > 0).sum()
-    from_made, from_real = (accuracies(learn(rng, x), test) for x in (made, equal))
+    learned = (
+        made,
+        equal,
+        Labelled(other.features, floor),
+        Labelled(generated[part], at_floor_size),
+    )
+    whole, of_real, *halves = (accuracies(learn(rng, x), test) for x in learned)
     return Repeat(
         n=n,
         counts=pairs[0],
         distance=Trio(*(total_variation(*pair) for pair in pairs)),
         dropped=Trio(*(float(len(found) / num_present) for found in dropped)),
         dropped_classes=dropped[0],
-        accuracy=Trio(from_made[0], from_real[0], from_made[0]),
-        balanced=Trio(from_made[1], from_real[1], from_made[1]),
+        accuracy=Trio(whole[0], *(plain for plain, _ in halves)),
+        of_real=of_real[0],
+        balanced=(whole[1], of_real[1]),
     )
 
 
