@@ -206,7 +206,8 @@ def test_tests_are_told(run):
     assert "| ours | 1.000 | < 0.001 | < 0.001 |" in printed
     rows = cells([[0.1, 0.2], [0.2, 0.1], [0.3, 0.3]])
     printed, _ = run(rows)
-    assert "Holm's adjustment: ours, theirs, noise. C" in printed
+    assert "Holm's adjustment: ours, theirs, noise. B" in printed
+    assert "tells equal ones apart too often" in printed
 
 
 def test_warnings_are_told(run):
