@@ -22,7 +22,7 @@ from l2d_jax.metrics import (
     frechet,
     warn_of_few,
 )
-from l2d_jax.metrics.about import SCORES
+from l2d_jax.metrics.about import CERTAINTY, SCORES
 from l2d_jax.metrics.context_fid import (
     ENCODER,
     MAX_TRAIN_LENGTH,
@@ -37,6 +37,7 @@ from l2d_jax.metrics.context_fid import (
     in_sections,
     mean_of_iterates,
     params_from_torch,
+    percentile,
     random_crops,
     train_encoders,
     training_series,
@@ -533,6 +534,55 @@ def test_percentile_of_exchanges_is_uniform_for_one_distribution():
     assert copied["percentile"] == pytest.approx(0.5 / 103)
     few = context_fid(*[gaussian_series(0, 100)] * 2, num_repeats=2)
     assert "percentile" not in few
+
+
+def percentile_of(seed, one, other):
+    """Of two sets as each of some encoders sees them."""
+    pairs = list(zip(one, other, strict=True))
+    distances = [frechet_distance(*pair) for pair in pairs]
+    return percentile(np.random.default_rng(seed), pairs, distances)
+
+
+def test_encoders_that_disagree_have_fewer_false_alarms():
+    """Ten that see independent things: mean .5, a tenth of the variance and more.
+
+    Each has 10 exchanges, and one that is as likely as theirs: a share of ten has the
+    variance (1 + 2 / 10) / 12, uniform ones have 1 / 12 and fall below .01 or above
+    .99 once in 50.
+    """
+    shares = [
+        percentile_of(i, *np.random.default_rng(i).standard_normal((2, 10, 60, 2)))
+        for i in range(40)
+    ]
+    assert 0.01 < min(shares) and max(shares) < 0.99
+    assert np.var(shares) == pytest.approx(1.2 / 12 / 10, rel=0.7)
+
+
+def test_fresh_series_are_no_windows_of_one_recording():
+    """A perfect generator of an AR(1) is called worse for half of its recordings.
+
+    Windows drawn again from the same recording never are.
+    """
+    fresh, again = [], []
+    for i in range(10):
+        rng = np.random.default_rng(i)
+        recording = autoregressive(rng, 1, 500)[0]
+        windows = np.lib.stride_tricks.sliding_window_view(recording, 24)
+        others = autoregressive(rng, len(windows), 24)
+        fresh.append(percentile_of(i, windows[None], others[None]))
+        drawn = windows[rng.integers(len(windows), size=len(windows))]
+        again.append(percentile_of(i, windows[None], drawn[None]))
+    assert sum(share > CERTAINTY for share in fresh) >= 3
+    assert max(again) < CERTAINTY
+
+
+def autoregressive(rng, num_series, num_steps):
+    """Stationary AR(1) series of coefficient .95."""
+    x = rng.standard_normal((num_series, num_steps))
+    x[:, 0] /= np.sqrt(1 - 0.95**2)
+    for t in range(1, num_steps):
+        x[:, t] += 0.95 * x[:, t - 1]
+    return x
 
 
 def test_encoders_train_on_the_training_series(monkeypatch):

@@ -101,7 +101,14 @@ def percentile(
     """Share of `NUM_EXCHANGES` whose distance is below the observed one, over encoders.
 
     An exchange deals the real and the generated series anew into two sets. For two
-    samples of one distribution every share is as likely as any other.
+    samples of one distribution, each of independent series, every share is as likely as
+    any other where all encoders agree. Where they don't, shares near 0 and 1 are rarer,
+    so that a test by these has fewer false alarms than it claims.
+
+    Overlapping windows of one recording aren't independent: there are fewer of them
+    than they seem, as it were, and fresh series differ from them by more than exchanges
+    make. The test then asks whether generated series could be windows of this
+    recording, not of another one by the same source.
     """
     from threadpoolctl import threadpool_limits
 

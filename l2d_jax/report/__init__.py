@@ -41,11 +41,13 @@ SECTIONS = {  # id: the heading, and how to read what is below it
         f"{INTERVAL} and the number of series; as scores depend on that number, the "
         "floor compares with the value at the floor's size. “As real” means that the "
         "two can't be told apart at 99\u00a0%: of a hundred scores of a perfect "
-        "generator, one or two would still seem to differ. “Different” are those that "
+        "generator, one or two would still seem to differ. It doesn't prove that they "
+        "are equal: the fewer the series and repeats, the larger a difference may be "
+        "and go unseen. “Different” are those that "
         "differ without being worse. Where series are overlapping windows of one "
         "recording, the halves of the floor are neighbours in time, nearer to each "
         "other than new series can be: then even a perfect generator scores as "
-        "different, by precision, coverage and authenticity first of all.",
+        "different, by precision, coverage, authenticity and Context-FID first of all.",
     ),
     "series": (
         "Real and generated side by side",
