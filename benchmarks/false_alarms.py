@@ -123,7 +123,8 @@ def of_paired_test(name: str, deals: int, size: int) -> dict[str, Any]:
 def first(score: dict[str, Any], repeats: int) -> dict[str, Any]:
     """A score as it would be with so many repeats, for a verdict."""
     sides = ("floor", "at_floor_size")
-    return {side: {"values": score[side]["values"][:repeats]} for side in sides}
+    cut = {side: {"values": score[side]["values"][:repeats]} for side in sides}
+    return {**score, **cut}
 
 
 if __name__ == "__main__":

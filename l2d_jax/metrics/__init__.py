@@ -20,7 +20,7 @@ from l2d_jax.metrics.discriminative import (
     discriminative_score,
     discriminative_score_repaired,
 )
-from l2d_jax.metrics.fidelity import authenticity, fidelity
+from l2d_jax.metrics.fidelity import DENSITY_SHARED, authenticity, fidelity
 from l2d_jax.metrics.floors import with_floor, with_floors
 from l2d_jax.metrics.predictive import predictive_score, predictive_score_repaired
 from l2d_jax.metrics.representations import (
@@ -94,6 +94,7 @@ def score_fidelity(sets: Sets, *, num_repeats: int, seed: int) -> dict[str, Any]
     if drifted:
         copying["note"] = f"The floor is of training series among others: {drifted}"
     scores = metrics(sets.real, sets.generated, **settings)
+    scores["density"]["shared"] = DENSITY_SHARED
     return {**scores, "authenticity": copying}
 
 
