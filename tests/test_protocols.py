@@ -228,6 +228,14 @@ def test_period_of_a_noisy_wave():
     assert length == find_period(wave) and "repeats after" in why
 
 
+def test_noise_in_another_channel_leaves_the_period_as_it_is():
+    t = np.arange(600)
+    for seed in range(20):
+        noise = np.random.default_rng(seed).normal(size=600)
+        wave = np.sin(2 * np.pi * t / 24) + 0.1 * np.roll(noise, 1)
+        assert find_period(np.stack([wave, noise], axis=1)) == 24
+
+
 def test_autocorrelation_by_hand():
     """Sums over the pairs there are, not around the ends; NaN counts as the mean."""
     rows = np.random.default_rng(0).normal(size=(40, 2)).cumsum(axis=0)

@@ -10,6 +10,7 @@ from l2d_jax.types import InputError
 DEFAULT_WINDOW = 24  # steps, where no period is found
 PERIODS = (4, 256)  # steps, the shortest and the longest that are looked for
 PERIODIC = 0.3  # least autocorrelation at a period
+MAX_REPEATS = 4  # periods that are compared to tell a period from its neighbours
 ROWS_FOR_PERIOD = 100_000
 MAX_WINDOWS = 1_000_000  # of a training set, unless a stride is given
 OBSERVED_SHARE = 0.5  # least share of a window's values that must not be missing
@@ -95,7 +96,7 @@ def choose_window(recording: Recording) -> tuple[int, str]:
 
 
 def find_period(recording: Recording) -> int:
-    """The lag of the highest peak of the channels' mean autocorrelation; 0: none.
+    """The lag after which the channels' mean autocorrelation is highest; 0: none.
 
     Only peaks behind the first zero crossing count, so that a trend has none.
     """
@@ -111,8 +112,12 @@ def find_period(recording: Recording) -> int:
     if not peak.any():
         return 0
     # The first of the peaks that are about as high as the highest: not a multiple.
-    high = peak & (middle >= 0.9 * middle[peak].max())
-    return int(lags[high][0])
+    first = lags[peak & (middle >= 0.9 * middle[peak].max())][0]
+    # Noise moves it by some steps: whichever near it repeats best over several periods.
+    near = lags[(lags > first / 1.5) & (lags < first * 1.5) & (lags > negative[0])]
+    near = near[near >= PERIODS[0]]
+    times = np.arange(1, min(MAX_REPEATS, lags[-1] // near[-1]) + 1)
+    return int(near[np.argmax(correlation[np.outer(times, near)].sum(axis=0))])
 
 
 def autocorrelation(
