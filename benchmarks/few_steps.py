@@ -68,6 +68,7 @@ LATENT_ROWS = [
     *(("latent", ANCESTRAL, steps) for steps in (20, 100)),
 ]
 VARIANTS = {"full": DATA_ROWS + LATENT_ROWS, "data_only": DATA_ROWS}
+SETS_ABREAST = 3  # in the picture, so that it can be read on a page
 
 
 # --- models ---------------------------------------------------------------------------
@@ -198,7 +199,7 @@ def made_by(one: dict[str, Any]) -> str:
 
 
 def draw(results: dict[str, Any], path: Path) -> None:
-    """A column a set: Context-FID against steps of the data chain, and against time.
+    """Context-FID against steps of the data chain, and below it against time, by set.
 
     Lines: DPM-Solver++. Stars: 100 ancestral steps, as the paper has them.
     """
@@ -206,13 +207,18 @@ def draw(results: dict[str, Any], path: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-    from matplotlib.ticker import NullFormatter
 
     sets = results["sets"]
+    columns = min(len(sets), SETS_ABREAST)
+    lines = -(-len(sets) // columns)
     figure, axes = plt.subplots(
-        2, len(sets), figsize=(3.6 * len(sets), 6.4), squeeze=False, sharey="col"
+        2 * lines, columns, figsize=(3.0 * columns, 4.8 * lines + 0.4), squeeze=False
     )
-    for column, (name, one) in zip(axes.T, sets.items(), strict=True):
+    pairs = [pair for line in range(lines) for pair in axes[2 * line :][:2].T]
+    for pair in pairs[len(sets) :]:
+        for axis in pair:
+            axis.set_axis_off()
+    for column, (name, one) in zip(pairs, sets.items(), strict=False):
         for variant, label, color in (
             ("full", "cascade", "tab:blue"),
             ("data_only", "without the latent", "tab:orange"),
@@ -236,16 +242,27 @@ def draw(results: dict[str, Any], path: Path) -> None:
         column[1].set(xlabel=f"seconds for {one['series']:,} series")
         for axis in column:
             axis.set(xscale="log", yscale="log")
-            axis.grid(alpha=0.3, which="both")
-            axis.xaxis.set_minor_formatter(NullFormatter())
+            axis.grid(alpha=0.3)
+            plain_numbers(axis.xaxis)
+            plain_numbers(axis.yaxis)
     for axis in axes[:, 0]:
         axis.set_ylabel("Context-FID")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    columns = 2 if len(sets) < 3 else 4
-    figure.tight_layout(rect=(0, 0.08, 1, 1))
-    figure.legend(handles, labels, loc="lower center", ncols=columns, fontsize=7)
-    figure.savefig(path, dpi=110)
+    figure.tight_layout(rect=(0, 0.6 / figure.get_figheight(), 1, 1))
+    figure.legend(handles, labels, loc="lower center", ncols=2, fontsize=9)
+    figure.savefig(path, dpi=150)
     plt.close(figure)
+
+
+def plain_numbers(axis: Any) -> None:
+    """.01 and 100 on a logarithmic axis, and some between where it is short."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    low, high = axis.get_view_interval()
+    between = (1, 2, 5) if high > 10 * low else (1, 2, 3, 4, 5, 6, 8)
+    axis.set_major_locator(LogLocator(subs=between))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def save(results: dict[str, Any], folder: Path) -> None:

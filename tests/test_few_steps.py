@@ -4,6 +4,8 @@ import few_steps
 import jax
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
 
 
 class Samples:
@@ -57,3 +59,29 @@ def test_one_channel_has_no_discriminative_score(evaluated):
         Samples(), np.zeros((5, 4, 1)), lambda: lambda x: 0.0, {}, [{}]
     )
     assert evaluated == [FINE[1:]] and "discriminative_score" not in row
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [((0.9, 120), ["1", "2", "5", "10", "20", "50", "100"]), ((4.2, 8.3), list("568"))],
+)
+def test_ticks_of_logarithmic_axes_are_plain_numbers(ends, expected):
+    axis = Figure().subplots()
+    axis.set(xscale="log", xlim=ends)
+    few_steps.plain_numbers(axis.xaxis)
+    low, high = ends
+    ticks = [tick for tick in axis.get_xticks() if low <= tick <= high]
+    assert axis.xaxis.get_major_formatter().format_ticks(ticks) == expected
+
+
+@pytest.mark.parametrize(("count", "columns", "lines"), [(1, 1, 1), (4, 3, 2)])
+def test_three_sets_stand_abreast_in_the_picture(tmp_path, count, columns, lines):
+    rows = {
+        f"full|data|{few_steps.DPM}|{steps}": {"context_fid": 1 / steps, "seconds": 1.0}
+        for steps in (1, 5)
+    }
+    sets = {f"set {i}": {"rows": rows, "series": 9} for i in range(count)}
+    few_steps.draw({"sets": sets}, tmp_path / "x.png")
+    with Image.open(tmp_path / "x.png") as picture:
+        width, height = picture.size
+    assert width == 450 * columns and height == pytest.approx(720 * lines + 60, abs=1)
