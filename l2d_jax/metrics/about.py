@@ -57,6 +57,11 @@ class About(NamedTuple):
     says: str  # the rest of a sentence after the number, which is per cent before "of"
     ideal: float | None = None  # of a "low" one that is best there and no better below
 
+    @property
+    def is_share(self) -> bool:
+        """Whether readers see it in per cent."""
+        return self.says.startswith("of ")
+
 
 SCORES: dict[str, About] = {
     "context_fid": About(
@@ -287,6 +292,12 @@ SCORES: dict[str, About] = {
 }
 
 
+def about(name: str) -> About:
+    """What is known of a score; its name alone if it isn't in `SCORES`."""
+    title = name.replace("_", " ").capitalize()
+    return SCORES.get(name, About(OTHER, title, "real", "was measured"))
+
+
 def verdict(score: Mapping[str, Any], best: str) -> Verdict:
     """Whether a score can be told from what real series score, and how it differs.
 
@@ -339,6 +350,17 @@ def verdict(score: Mapping[str, Any], best: str) -> Verdict:
     share = np.sqrt(1 / n + score.get("shared", SHARED))
     reach = stats.t.ppf((1 + CERTAINTY) / 2, n - 1) * sd * share
     return _difference(mean, reach, best)
+
+
+def interval_of(score: Mapping[str, Any], words: About) -> tuple[float, float] | None:
+    """Both ends of the "interval", those of a share no further than from 0 to 1."""
+    ends = score.get("interval")
+    if not ends or None in ends:
+        return None
+    low, high = ends
+    if words.is_share and 0 <= score["mean"] <= 1:
+        return max(low, 0.0), min(high, 1.0)
+    return low, high
 
 
 def _difference(mean: float, reach: float, best: str) -> Verdict:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from l2d_jax.metrics.about import HEADINGS, OTHER, SCORES, verdict
+from l2d_jax.metrics.about import HEADINGS, about, interval_of, verdict
 
 HEADER = ("", "value", "95 % interval", "at floor's size", "floor", "")
 
@@ -31,18 +31,18 @@ def table(scores: Mapping[str, Mapping[str, Any]]) -> str:
 
 def family_of(name: str) -> str:
     """The family of a score; "other" for one that isn't known."""
-    return SCORES[name].family if name in SCORES else OTHER
+    return about(name).family
 
 
 def row(name: str, score: Mapping[str, Any]) -> tuple[str, ...]:
     """One score."""
-    title = f"  {SCORES[name].title if name in SCORES else name}"
+    words = about(name)
+    title = f"  {words.title}"
     if score["mean"] is None:
         return (title, "-", "", "", "", f"undefined: {score['undefined']}")
-    cells = [number(score), interval(score)]
+    cells = [number(score), interval(interval_of(score, words))]
     cells += [number(score.get(part)) for part in ("at_floor_size", "floor")]
-    best = SCORES[name].best if name in SCORES else "low"
-    return (title, *cells, verdict(score, best).replace("unknown", ""))
+    return (title, *cells, verdict(score, words.best).replace("unknown", ""))
 
 
 def number(score: Mapping[str, Any] | None) -> str:
@@ -52,7 +52,6 @@ def number(score: Mapping[str, Any] | None) -> str:
     return f"{score['mean']:.4g}"
 
 
-def interval(score: Mapping[str, Any]) -> str:
+def interval(ends: tuple[float, float] | None) -> str:
     """Both ends of the interval."""
-    ends = score.get("interval")
     return f"{ends[0]:.4g} to {ends[1]:.4g}" if ends else ""
