@@ -304,7 +304,7 @@ def facts_of(
     counts = parameters(load(workdir))
     seconds = read_seconds(workdir / "metrics.jsonl")
     facts = {
-        "data set": config.data.name,
+        "data set": data_set(config),
         "protocol": config.data.protocol,
         "variant": config.variant,
         "command": ran["command"],
@@ -314,8 +314,10 @@ def facts_of(
     for stage in METHODS[config.variant].stages:
         c = config[SECTIONS[stage]]
         facts[f"stage {stage}"] = (
-            f"{counts[stage]:,} parameters, " if stage in counts else ""
-        ) + f"{c.num_steps:,} steps of {c.batch_size}, {seconds.get(stage, 0.0):.0f} s"
+            (f"{counts[stage]:,} parameters, " if stage in counts else "")
+            + f"{c.num_steps:,} steps of {c.batch_size} series, "
+            + f"{seconds.get(stage, 0.0):,.0f} s"
+        )
     facts["samples"] = f"{settings['num_samples']:,}, seed {settings['seed']}"
     variant = METHODS[config.variant]
     if variant.chain:
@@ -330,6 +332,11 @@ def facts_of(
     facts |= ran["versions"]
     facts["git commit"] = ran["git_commit"]
     return facts
+
+
+def data_set(config: ConfigDict) -> str:
+    """What the data is called: the file of the user, or the name of a public set."""
+    return Path(config.data.path).name if config.data.path else config.data.name
 
 
 def parameters(model: Cascade) -> dict[str, int]:

@@ -273,7 +273,7 @@ def test_real_is_blue_on_the_left_and_generated_orange_on_the_right():
 @pytest.mark.parametrize("color", [drawing.REAL, drawing.GENERATED])
 def test_bars_of_shares_grow_with_their_square_root(color):
     shares, others = np.array([0.64, 0.32, 0.04]), np.array([0.04, 0.32, 0.64])
-    drawn = has(drawing.share_picture(shares, others), color).sum(axis=0)
+    drawn = has(drawing.share_picture(shares, others, range(3)), color).sum(axis=0)
     columns = np.flatnonzero(drawn)
     bars = np.split(columns, np.flatnonzero(np.diff(columns) > 1) + 1)
     heights = [np.median(drawn[bar]) for bar in bars if len(bar) > 60]  # no legend
@@ -285,7 +285,7 @@ def test_a_class_without_generated_series_has_a_cross():
     even, one = np.array([0.5, 0.5]), np.array([1.0, 0.0])
 
     def orange_below_the_right_bar(real):
-        found = has(drawing.share_picture(real, one), drawing.GENERATED)
+        found = has(drawing.share_picture(real, one, range(2)), drawing.GENERATED)
         return found[found.shape[0] // 2 :, 5 * found.shape[1] // 8 :].sum()
 
     assert orange_below_the_right_bar(even) > 20

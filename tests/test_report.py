@@ -15,7 +15,13 @@ from l2d_jax.metrics.floors import summary
 from l2d_jax.metrics.table import table
 from l2d_jax.plots import drawing
 from l2d_jax.plots.numbers import pick
-from l2d_jax.report import NUM_NEIGHBOURS, SECTIONS, SEED, write_report
+from l2d_jax.report import (
+    NUM_NEIGHBOURS,
+    SECTIONS,
+    SEED,
+    class_numbers,
+    write_report,
+)
 from l2d_jax.report.scores import reading
 from l2d_jax.types import InputError
 
@@ -140,8 +146,8 @@ def test_reading_of_a_share_and_of_what_can_not_be_told_from_real():
     score = paired([0.91, 0.95, 0.93], [0.93, 0.92, 0.94])
     assert reading("precision", score) == (
         "93\u00a0% of the generated series lie where real ones do; at equal size it is "
-        "93\u00a0%, and 93\u00a0% for real series. Generated series can't be told from "
-        "real ones by this score."
+        "93\u00a0%, and 93\u00a0% for real series. The difference is no larger than "
+        "chance explains."
     )
 
 
@@ -184,11 +190,11 @@ def test_reading_of_privacy_has_no_repeats_and_a_note():
     score = {**summary([0.0], num_samples=9), "floor": summary([0.0], num_samples=9)}
     text = reading("exact_copies", {**score, "note": "Searched are 5 of 7"})
     assert text.endswith(
-        "It has no repeats: copying is judged by all privacy scores together, and said "
-        "above where it is found. Searched are 5 of 7."
+        "It has no repeats: copying is judged by all privacy scores together, and what "
+        "is found is said above. Searched are 5 of 7."
     )
     score["floor"]["chance_sd"] = 0.1
-    assert "can't be told" in reading("closer_to_train", score)
+    assert "no larger than chance" in reading("closer_to_train", score)
     assert "NOTE: Searched are 5 of 7" in table(
         {"exact_copies": {**score, "note": "Searched are 5 of 7"}}
     )
@@ -290,10 +296,11 @@ def check_self_contained(page: Page) -> None:
         image = Image.open(io.BytesIO(base64.b64decode(data)))
         image.load()
         assert image.size == (int(attrs["width"]), int(attrs["height"]))
+        assert attrs["alt"] not in ("", *captions(page))
 
 
 def captions(page: Page) -> list[str]:
-    return [attrs["alt"] for attrs in page.all("img")]
+    return [words for tag, words in page.texts if tag == "figcaption"]
 
 
 def test_report_of_equal_lengths(tmp_path):
@@ -304,7 +311,7 @@ def test_report_of_equal_lengths(tmp_path):
     assert found[:10] == [*names, *maps, *names, *names, *names]
     assert len(below(found, "Generated ")) == 6 and found[16:] == ["data"]
     assert "Toy: real and generated" in page.text
-    assert "L2D-Diff, variant latent" in page.text
+    assert "l2d_jax, variant latent" in page.text
     assert "Context-FID: 0.02 is the distance" in page.text
     assert "40 of 40 real and 30 of 30 generated" in page.text
     assert "left out" not in page.text
@@ -352,8 +359,8 @@ def test_report_of_the_whole_suite(suite):
     assert "Undefined, because a channel is constant." in page.text
     assert len(page.all("td")) == 3 * count + 4 * (len(FAMILIES) + 1)
     opened = ["open" in attrs for attrs in page.all("details")]
-    # The first two, and those that hold a warning: classes and privacy.
-    assert opened == [True, True, False, False, True, True, False]
+    # Below how to read them, the first two, and those that hold a warning.
+    assert opened == [False, True, True, False, False, True, True, False]
 
 
 def test_overview_counts_by_family(suite):
@@ -363,7 +370,9 @@ def test_overview_counts_by_family(suite):
     assert cells[:4] == [str(published - 2), "1", "1", "–"]
     targets = {attrs["id"] for _, attrs in page.tags if "id" in attrs}
     links = [attrs["href"].removeprefix("#") for attrs in page.all("a")]
-    assert len(links) == len(FAMILIES) + 1 and set(links) <= targets
+    families = [f"scores-{name}" for name in (*FAMILIES, "other")]
+    assert links == [*(n for n in SECTIONS if n != "classes"), *families]
+    assert set(links) <= targets
 
 
 def test_warnings_stand_in_a_box_on_top(suite):
@@ -372,8 +381,30 @@ def test_warnings_stand_in_a_box_on_top(suite):
     assert places.count("alert") == 1
     tags = [tag for tag, _ in page.tags]
     assert places.index("alert") < tags.index("section")
-    assert "⚠ Warnings Dropped classes: class 3 is missing Exact copies:" in page.text
-    assert len(page.all("li")) == 2 and "15 copies & more" in page.text
+    assert "⚠ Warnings Class 3 is missing 15 copies & more" in page.text
+    assert len(page.all("li")) == 2
+
+
+def test_what_is_worse_stands_above_how_to_read_the_scores(suite):
+    parts = ["scores: ", "Worse: Context-FID. What to", "own_data.md", "How to read"]
+    places = [suite.text.index(part) for part in parts]
+    assert places == sorted(places)
+    assert "No copies" not in suite.text  # they were found, and the box says so
+
+
+def test_that_no_copies_were_found_is_said_where_they_were_looked_for(tmp_path):
+    counts = {"exact_copies": score(0.0, 0.0, 0.0, 30)}
+    page = write(tmp_path, scores=counts)
+    assert "No copies of training series were found." in page.text
+    assert "own_data.md" not in page.text  # nothing is to be mended
+    assert "No copies" not in write(tmp_path).text
+    undefined = {"exact_copies": {"mean": None, "undefined": "so it is"}}
+    assert "No copies" not in write(tmp_path, scores=undefined).text
+
+
+def test_the_interval_of_a_share_ends_at_0_and_100_per_cent(tmp_path):
+    page = write(tmp_path, scores={"precision": score(0.98, 0.94, 1.03, 30)})
+    assert "94 to 100 %" in page.text
 
 
 def test_report_of_ragged_series_with_labels(tmp_path):
@@ -415,6 +446,26 @@ def test_shares_of_classes(tmp_path):
     assert "1: b 45\u00a0% real, none generated" in page.lines
     assert "2: c 0\u00a0% real, 20\u00a0% generated" in page.lines
     assert "3: d 5\u00a0% real, none generated" in page.lines
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (("1", "2", "10"), [1, 2, 10]),  # as in most sets of the UCR archive
+        (("-1", "01", "2024"), [-1, 1, 2024]),
+        (("1", "01", "2"), [0, 1, 2]),
+        (("1", "2", "walk"), [0, 1, 2]),
+        (("1", "2", "3.5"), [0, 1, 2]),
+        (("1", "2", "12345"), [0, 1, 2]),  # too wide to stand below a bar
+    ],
+)
+def test_classes_named_by_numbers_keep_them_in_pictures(names, shown):
+    assert [*class_numbers(names)] == shown
+
+
+def test_classes_named_by_numbers_have_one_number_in_the_legend(tmp_path):
+    page = write(tmp_path, labels=np.arange(40) % 2, classes=("1", "2"))
+    assert [line.split()[0] for line in page.lines] == ["1", "2"]
 
 
 def test_shares_of_classes_are_those_of_the_scores(tmp_path):

@@ -164,6 +164,7 @@ def test_a_run_leaves_all_that_it_promises_and_is_not_repeated(tmp_path):
         assert (workdir / name).stat().st_size > 0
     assert list(workdir.glob("events.out.tfevents*"))
     page = (workdir / "report" / "index.html").read_text()
+    assert "<h1>mine.csv: real and generated</h1>" in page
     assert "price" in page and "rate" in page
     score = scores["context_fid"]
     assert score["interval"][0] < score["mean"] < score["interval"][1]

@@ -6,6 +6,7 @@ first use.
 """
 
 import io
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -36,11 +37,12 @@ MAX_STACKED = 3  # channels of a series above one another
 
 
 class Picture(NamedTuple):
-    """A PNG file and its size in pixels."""
+    """A PNG file, its size in pixels, and what it shows for who can't see it."""
 
     png: bytes
     width: int
     height: int
+    alt: str
 
 
 def series_picture(
@@ -53,7 +55,7 @@ def series_picture(
     left.set_title("real", fontsize=9, color=REAL)
     right.set_title("generated", fontsize=9, color=GENERATED)
     figure.supxlabel("time step", fontsize=9)
-    return _render(figure)
+    return _render(figure, "Series as lines, real on the left, generated on the right")
 
 
 def map_picture(where: Map2D) -> Picture:
@@ -67,7 +69,7 @@ def map_picture(where: Map2D) -> Picture:
         ax.scatter([], [], s=24, color=color, label=name)
     _legend_above(ax)
     _without_ticks(ax, where.axes)
-    return _render(figure)
+    return _render(figure, "Real and generated series as points")
 
 
 def class_picture(
@@ -94,7 +96,8 @@ def class_picture(
             )
         ax.set_title(title, fontsize=9)
         _without_ticks(ax, ("", ""))
-    return _render(figure)
+    alt = "Series as points coloured by class: real on the left, generated on the right"
+    return _render(figure, alt)
 
 
 def class_style(index: int) -> tuple[str, str]:
@@ -137,7 +140,7 @@ def correlogram_picture(
     _curves(ax, lags, *sides)
     ax.set_xlabel("lag, time steps", fontsize=9)
     ax.set_ylabel("autocorrelation", fontsize=9)
-    return _render(figure)
+    return _render(figure, "Autocorrelation by lag of real and generated series")
 
 
 def spectrum_picture(
@@ -159,16 +162,19 @@ def spectrum_picture(
     ax.set_xlim(0.0, 0.51)
     ax.set_xlabel("frequency, cycles per time step", fontsize=9)
     ax.set_ylabel("power, dB", fontsize=9)
-    return _render(figure)
+    return _render(figure, "Power by frequency of real and generated series")
 
 
 def share_picture(
-    real: Num[np.ndarray, " classes"], generated: Num[np.ndarray, " classes"]
+    real: Num[np.ndarray, " classes"],
+    generated: Num[np.ndarray, " classes"],
+    numbers: Sequence[int],
 ) -> Picture:
     """Shares of classes as pairs of bars; a cross where nothing was generated.
 
     Of more than MAX_BARS classes, those that are rarest among the real series. Heights
-    go with the square root of shares, which lets rare classes be seen.
+    go with the square root of shares, which lets rare classes be seen. `numbers`: what
+    each class is called on the axis.
     """
     shown = rarest(real, MAX_BARS)
     real, generated = real[shown], generated[shown]
@@ -197,12 +203,12 @@ def share_picture(
             ticks.append(share)
     ax.set_yticks(np.sqrt(ticks), [f"{100 * share:g} %" for share in ticks])
     every = -(-len(shown) // 20)
-    ax.set_xticks(place[::every], [str(index) for index in shown[::every]])
+    ax.set_xticks(place[::every], [str(numbers[i]) for i in shown[::every]])
     ax.grid(visible=False, axis="x")
     ax.set_xlabel("class", fontsize=9)
     ax.set_ylabel("share, square-root scale", fontsize=9)
     _legend_above(ax)
-    return _render(figure)
+    return _render(figure, "Shares of the classes as bars, real beside generated")
 
 
 def neighbour_picture(
@@ -219,7 +225,7 @@ def neighbour_picture(
         ax.yaxis.get_major_locator().set_params(nbins=4)
     _legend_above(axes[0])
     axes[-1].set_xlabel("time step", fontsize=9)
-    return _render(figure)
+    return _render(figure, "A generated series over the nearest training series")
 
 
 def loss_picture(curve: Float[np.ndarray, "4 blocks"]) -> Picture:
@@ -233,7 +239,7 @@ def loss_picture(curve: Float[np.ndarray, "4 blocks"]) -> Picture:
     ax.xaxis.get_major_locator().set_params(nbins=6)
     ax.set_xlabel("training step", fontsize=9)
     ax.set_ylabel("loss", fontsize=9)
-    return _render(figure)
+    return _render(figure, "Loss by training step")
 
 
 def _figure(*, height: float, rows: int = 1, columns: int = 1, **sharing):
@@ -298,7 +304,7 @@ def _densities(
     ax.set_xlabel(label, fontsize=9)
     ax.set_ylabel("density", fontsize=9)
     _legend_above(ax)
-    return _render(figure)
+    return _render(figure, f"Histograms of real and generated series: {label}")
 
 
 def _log_scale(ax) -> None:
@@ -334,7 +340,7 @@ def _without_ticks(ax, labels: tuple[str, str]) -> None:
     ax.set_ylabel(labels[1], fontsize=9)
 
 
-def _render(figure) -> Picture:
+def _render(figure, alt: str) -> Picture:
     """Draw on the Agg canvas; 256 colours make a file less than half as large."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
@@ -345,4 +351,4 @@ def _render(figure) -> Picture:
     file = io.BytesIO()
     few = image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     few.save(file, "PNG", optimize=True)
-    return Picture(file.getvalue(), *image.size)
+    return Picture(file.getvalue(), *image.size, alt)

@@ -4,6 +4,7 @@ Pictures lie inside as data URIs; there is no script and no address to fetch. Al
 comes from the user (names, facts, warnings) is escaped.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple, TypeAlias
@@ -15,7 +16,7 @@ from l2d_jax.files import FilePath, to_path, write_text
 from l2d_jax.metrics.neighbours import nearest
 from l2d_jax.plots import drawing, numbers
 from l2d_jax.report.page import figure, grid, note, number, page, shown
-from l2d_jax.report.scores import INTERVAL, scores_body, warnings_box
+from l2d_jax.report.scores import scores_body, warnings_box
 from l2d_jax.types import InputError
 
 Real: TypeAlias = Float[np.ndarray, "N L C"]
@@ -36,18 +37,8 @@ SEED = 0  # of which series are drawn
 SECTIONS = {  # id: the heading, and how to read what is below it
     "scores": (
         "Scores",
-        "The floor is the score of real series against other real series: what a "
-        "perfect generator would get. Under each value stand its "
-        f"{INTERVAL} and the number of series; as scores depend on that number, the "
-        "floor compares with the value at the floor's size. “As real” means that the "
-        "two can't be told apart at 99\u00a0%: of a hundred scores of a perfect "
-        "generator, one or two would still seem to differ. It doesn't prove that they "
-        "are equal: the fewer the series and repeats, the larger a difference may be "
-        "and go unseen. “Different” are those that "
-        "differ without being worse. Where series are overlapping windows of one "
-        "recording, the halves of the floor are neighbours in time, nearer to each "
-        "other than new series can be: then even a perfect generator scores as "
-        "different, by precision, coverage, authenticity and Context-FID first of all.",
+        "Each compares with its floor, the score of real series against other real "
+        "series: what a perfect generator would get.",
     ),
     "series": (
         "Real and generated side by side",
@@ -224,13 +215,14 @@ def _classes(
         most = len(shares)
         text = "Shares are those of the class scores: by a classifier, not a neighbour"
     names = [*classes, *map(str, range(len(classes), most))]
+    own = class_numbers(names)
     bars = "Shares of the classes, by number"
     if most > drawing.MAX_BARS:
         bars = f"Shares of the {drawing.MAX_BARS} rarest classes, by number"
     placed = labels[numbers.pick(len(real), MAX_POINTS, seed=SEED)]
     found = generated_labels[numbers.pick(len(generated), MAX_POINTS, seed=SEED + 1)]
     pictures = [
-        figure(drawing.share_picture(shares, others), bars),
+        figure(drawing.share_picture(shares, others, own), bars),
         *(
             figure(drawing.class_picture(where, placed, found), f"{name}, by class")
             for name, where in maps.items()
@@ -240,7 +232,7 @@ def _classes(
         "Generated series carry no label here: each has the class of the real series "
         f"nearest to it. {text}."
     )
-    return note(how) + _legend(names, shares, others) + grid(pictures)
+    return note(how) + _legend(names, own, shares, others) + grid(pictures)
 
 
 def _nearest_labels(
@@ -251,8 +243,18 @@ def _nearest_labels(
     return labels[some][numbers.nearest(others, rows)]
 
 
+def class_numbers(names: Sequence[str]) -> Sequence[int]:
+    """What pictures call the classes: by their names if these are numbers."""
+    if all(re.fullmatch(r"-?[0-9]{1,4}", name) for name in names):
+        found = [int(name) for name in names]
+        if len({*found}) == len(names):
+            return found
+    return range(len(names))
+
+
 def _legend(
     names: Sequence[str],
+    own: Sequence[int],
     shares: Float[np.ndarray, " classes"],
     others: Float[np.ndarray, " classes"],
 ) -> str:
@@ -260,7 +262,7 @@ def _legend(
     for index, name in enumerate(names):
         color, marker = drawing.class_style(index)
         mark = f'<span style="color:{color}">{drawing.MARKERS[marker]}</span>'
-        title = f"{index}: {name}" if name != str(index) else name
+        title = f"{own[index]}: {name}" if name != str(own[index]) else name
         real, generated = (number(100 * side[index]) for side in (shares, others))
         text = f"{real}\u00a0% real, {generated}\u00a0% generated"
         if shares[index] > 0 and others[index] == 0:

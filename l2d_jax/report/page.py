@@ -24,7 +24,8 @@ main{max-width:72rem;margin:0 auto;padding:1.25rem clamp(.9rem,3vw,2rem) 4rem}
 h1{font-size:1.7rem;line-height:1.2;margin:.4rem 0}
 h2{font-size:1.25rem;margin:2.6rem 0 .3rem}h3{font-size:1rem;margin:1.4rem 0 .3rem}
 p{max-width:46rem;margin:.4rem 0}.soft,small,figcaption,dt{color:var(--soft)}
-a{color:var(--link)}.reading{font-size:1.1rem}
+a{color:var(--link)}nav a{display:inline-block;padding:.15rem .9rem .15rem 0}
+.reading{font-size:1.1rem}
 .alert{margin:1rem 0;padding:.7rem 1rem;background:var(--bad-page);color:var(--bad);
 border:1px solid;border-left-width:.4rem;border-radius:.6rem}
 .alert h2{margin:0 0 .2rem;font-size:1.1rem}.alert ul{margin:0;padding-left:1.2rem}
@@ -62,6 +63,10 @@ font-size:.92rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,17rem),1
 dl{display:grid;gap:.25rem 1.2rem;grid-template-columns:fit-content(38%) 1fr}
 dd{margin:0}pre{background:var(--card);padding:.8rem;border-radius:.6rem;
 white-space:pre-wrap}
+@media print{main{max-width:none;padding:0}nav{display:none}
+.grid{grid-template-columns:1fr 1fr}figure,tr,.alert{break-inside:avoid}
+h2,h3,summary{break-after:avoid}
+details::details-content{content-visibility:visible;height:auto}}
 """
 
 
@@ -78,12 +83,13 @@ def page(
     """
     title = escape(f"{shown(facts.get('data set', 'Series'))}: real and generated")
     variant = facts.get("variant")
-    model = f"L2D-Diff, variant {shown(variant)}" if variant else "L2D-Diff"
-    filled = "\n".join(
+    model = f"l2d_jax, variant {shown(variant)}" if variant else "l2d_jax"
+    filled = {name: body for name, body in bodies.items() if body}
+    links = "\n".join(f'<a href="#{name}">{name.capitalize()}</a>' for name in filled)
+    text = "\n".join(
         f'<section id="{name}"><h2>{sections[name][0]}</h2>'
         f'<p class="soft">{sections[name][1]}</p>{body}</section>'
-        for name, body in bodies.items()
-        if body
+        for name, body in filled.items()
     )
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -91,19 +97,20 @@ def page(
 <meta http-equiv="Content-Security-Policy"
  content="default-src 'none';img-src data:;style-src 'unsafe-inline'">
 <title>{title}</title><style>{STYLE}</style></head>
-<body><main><h1>{title}</h1><p class="soft">{escape(model)}</p>{alert}
-{filled}
+<body><main><h1>{title}</h1><p class="soft">{escape(model)}</p>
+<nav aria-label="Sections">{links}</nav>{alert}
+{text}
 </main></body></html>
 """
 
 
 def figure(picture: drawing.Picture, caption: str) -> str:
     """A picture with its caption above it."""
-    caption, data = escape(caption), base64.b64encode(picture.png).decode("ascii")
+    data = base64.b64encode(picture.png).decode("ascii")
     return (
-        f"<figure><figcaption>{caption}</figcaption>"
-        f'<img alt="{caption}" width="{picture.width}" height="{picture.height}"'
-        f' src="data:image/png;base64,{data}"></figure>'
+        f"<figure><figcaption>{escape(caption)}</figcaption>"
+        f'<img alt="{escape(picture.alt)}" src="data:image/png;base64,{data}"'
+        f' width="{picture.width}" height="{picture.height}"></figure>'
     )
 
 

@@ -7,12 +7,37 @@ from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
-from l2d_jax.metrics.about import HEADINGS, OTHER, SCORES, About, verdict
-from l2d_jax.report.page import number
+from l2d_jax.metrics.about import (
+    HEADINGS,
+    SCORES,
+    About,
+    about,
+    interval_of,
+    verdict,
+)
+from l2d_jax.report.page import note, number
 
 COLUMNS = ("Generated", "At floor's size", "Floor")
 OPEN_FAMILIES = 2  # shown at once; the others at a click
-INTERVAL = "95\u00a0% interval"
+HOW_TO_READ = (
+    "Under each value stand its 95\u00a0% interval and the number of series. Scores "
+    "depend on that number, so the floor compares with the value at the floor's size.",
+    "“As real” means that the two can't be told apart at 99\u00a0%: of a hundred "
+    "scores of a perfect generator, one or two would still seem to differ. Repeats "
+    "share series, which the intervals don't allow for: that they don't overlap is not "
+    "enough. Nor does “as real” prove that they are equal: the fewer the series and "
+    "repeats, the larger a difference may be and go unseen. “Different” are those that "
+    "differ without being worse.",
+    "Where series are overlapping windows of one recording, the halves of the floor "
+    "are neighbours in time, nearer to each other than new series can be: then even a "
+    "perfect generator scores as different, by precision, coverage, authenticity and "
+    "Context-FID first of all.",
+)
+NO_COPIES = "No copies of training series were found."
+WHAT_TO_CHANGE = (
+    "What to change where scores are worse or series are copied: docs/own_data.md of "
+    "l2d_jax."
+)
 
 
 class Finding(NamedTuple):
@@ -29,7 +54,7 @@ FINDINGS = {
         "as real",
         "As real",
         "good",
-        "Generated series can't be told from real ones by this score.",
+        "The difference is no larger than chance explains.",
     ),
     "worse": Finding(
         "worse", "Worse", "bad", "That is worse than real series score, beyond chance."
@@ -63,8 +88,8 @@ FINDINGS = {
         "judged together",
         "No verdict",
         "none",
-        "It has no repeats: copying is judged by all privacy scores together, and said "
-        "above where it is found.",
+        "It has no repeats: copying is judged by all privacy scores together, and what "
+        "is found is said above.",
     ),
     "no floor": Finding(
         "no floor",
@@ -81,13 +106,9 @@ OVERVIEW = tuple(dict.fromkeys(finding.column for finding in FINDINGS.values()))
 
 
 def warnings_box(scores: Mapping[str, Any]) -> str:
-    """A box with a line for each score that has a warning; nothing if none has."""
-    lines = "".join(
-        f"<li><strong>{escape(about(name).title)}:</strong> {escape(_warning(score))}"
-        "</li>"
-        for name, score in _ordered(scores).items()
-        if _warning(score)
-    )
+    """A box with the warning of each score that has one; nothing if none has."""
+    found = filter(None, map(_warning, _ordered(scores).values()))
+    lines = "".join(f"<li>{escape(text[0].upper() + text[1:])}</li>" for text in found)
     if not lines:
         return ""
     title = "⚠ Warning" if lines.count("<li>") == 1 else "⚠ Warnings"
@@ -109,6 +130,7 @@ def scores_body(scores: Mapping[str, Any]) -> str:
     body = f'<p class="reading">{escape(headline)}</p>'
     if len(ordered) > 1:
         body += _overview(families)
+    body += _what_follows(ordered) + _how_to_read()
     for place, (family, rows) in enumerate(families.items()):
         body += _family(family, rows, is_open=place < OPEN_FAMILIES)
     return body
@@ -138,6 +160,27 @@ def _overview(families: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
+def _what_follows(scores: Mapping[str, Any]) -> str:
+    """What is worse, whether series were copied if that was judged, and what to do."""
+    copies = scores.get("exact_copies")
+    searched = _is_defined(copies)
+    copied = searched and bool(_warning(copies))
+    worse = [
+        about(name).title
+        for name, score in scores.items()
+        if _finding(name, score) == FINDINGS["worse"]
+    ]
+    body = f'<p class="reading">Worse: {escape("; ".join(worse))}.</p>' if worse else ""
+    if searched and not copied:
+        body += f'<p class="reading">{NO_COPIES}</p>'
+    return body + (note(WHAT_TO_CHANGE) if worse or copied else "")
+
+
+def _how_to_read() -> str:
+    text = "".join(map(note, HOW_TO_READ))
+    return f"<details><summary>How to read the scores</summary>{text}</details>"
+
+
 def _family(family: str, scores: Mapping[str, Any], *, is_open: bool) -> str:
     counts = _counts(scores)
     parts = [f"{counts[c]} {c.lower()}" for c in OVERVIEW if counts[c]]
@@ -160,22 +203,22 @@ def _row(name: str, score: Mapping[str, Any]) -> str:
         text += f'<p class="alarm">⚠ {escape(warning)}</p>'
     sizes = (score, score.get("at_floor_size"), score.get("floor"))
     cells = "".join(
-        f'<td data-of="{column}">{_cell(side, is_share=_is_share(words))}</td>'
+        f'<td data-of="{column}">{_cell(side, words)}</td>'
         for column, side in zip(COLUMNS, sizes, strict=True)
     )
     title = escape(words.title)
     return f'<tr><th scope="row">{title} {chip}{text}</th>{cells}</tr>'
 
 
-def _cell(score: Any, *, is_share: bool) -> str:
+def _cell(score: Any, words: About) -> str:
     if not _is_defined(score):
         return "–"
-    text = value(score["mean"], is_share=is_share)
-    bounds = score.get("interval") or ()
+    text = value(score["mean"], is_share=words.is_share)
+    bounds = interval_of(score, words) or ()
     if bounds and all(map(_is_finite, bounds)):
         low, high = bounds
         ends = f"{number(low)} to {number(high)}"
-        if is_share:
+        if words.is_share:
             ends = f"{number(100 * low)} to {value(high, is_share=True)}"
         text += f"<small>{ends}</small>"
     count = score.get("num_samples")
@@ -200,7 +243,7 @@ def reading(name: str, score: Mapping[str, Any]) -> str:
     if not _is_defined(score):
         return f"Undefined, because {score.get('undefined') or 'it has no value'}."
     words = about(name)
-    is_share = _is_share(words)
+    is_share = words.is_share
     text = f"{value(score['mean'], is_share=is_share)} {words.says}"
     floor, at_floor_size = score.get("floor"), score.get("at_floor_size")
     if _is_defined(floor):
@@ -221,12 +264,6 @@ def reading(name: str, score: Mapping[str, Any]) -> str:
     return f"{text}. {_finding(name, score).says}{note}"
 
 
-def about(name: str) -> About:
-    """What is known of a score; its name alone if it isn't in `SCORES`."""
-    title = name.replace("_", " ").capitalize()
-    return SCORES.get(name, About(OTHER, title, "real", "was measured"))
-
-
 def value(x: float, *, is_share: bool) -> str:
     """A number, in per cent for a share."""
     return f"{number(100 * x)}\u00a0%" if is_share else number(x)
@@ -241,10 +278,6 @@ def _finding(name: str, score: Mapping[str, Any]) -> Finding:
     if found == "unknown" and about(name).family == "privacy":
         return FINDINGS["together"]
     return FINDINGS[found]
-
-
-def _is_share(words: About) -> bool:
-    return words.says.startswith("of ")
 
 
 def _times(ratio: float) -> str:
