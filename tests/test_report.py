@@ -22,7 +22,7 @@ from l2d_jax.report import (
     class_numbers,
     write_report,
 )
-from l2d_jax.report.scores import reading
+from l2d_jax.report.scores import reading, scores_body
 from l2d_jax.types import InputError
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -333,7 +333,8 @@ def all_scores() -> dict:
     scores["predictive_score"] = paired([3.0, 3.1, 3.2], [0.1, 0.2, 0.3])
     why = "a channel is constant"
     scores["kurtosis_difference"] = {"mean": None, "values": [None], "undefined": why}
-    scores["exact_copies"] = score(0.5, 0.4, 0.6, 30, warning="15 copies & more")
+    warning = "COPIES OF TRAINING DATA: 15 & more"
+    scores["exact_copies"] = score(0.5, 0.4, 0.6, 30, warning=warning)
     scores["dropped_classes"]["warning"] = "class 3 is missing"
     scores["my_score"] = {"mean": 0.125, "seconds": 3}
     return scores
@@ -381,7 +382,8 @@ def test_warnings_stand_in_a_box_on_top(suite):
     assert places.count("alert") == 1
     tags = [tag for tag, _ in page.tags]
     assert places.index("alert") < tags.index("section")
-    assert "⚠ Warnings Class 3 is missing 15 copies & more" in page.text
+    warnings = "⚠ Warnings Class 3 is missing COPIES OF TRAINING DATA: 15 & more"
+    assert warnings in page.text
     assert len(page.all("li")) == 2
 
 
@@ -392,19 +394,27 @@ def test_what_is_worse_stands_above_how_to_read_the_scores(suite):
     assert "No copies" not in suite.text  # they were found, and the box says so
 
 
-def test_that_no_copies_were_found_is_said_where_they_were_looked_for(tmp_path):
-    counts = {"exact_copies": score(0.0, 0.0, 0.0, 30)}
-    page = write(tmp_path, scores=counts)
-    assert "No copies of training series were found." in page.text
-    assert "own_data.md" not in page.text  # nothing is to be mended
-    assert "No copies" not in write(tmp_path).text
-    undefined = {"exact_copies": {"mean": None, "undefined": "so it is"}}
-    assert "No copies" not in write(tmp_path, scores=undefined).text
+def test_the_headline_is_the_first_score_that_is_defined():
+    undefined = {"mean": None, "undefined": "there is one channel"}
+    scores = {"predictive_score": undefined, "pca_fid": score(0.5, 0.4, 0.6, 30)}
+    assert scores_body(scores).startswith('<p class="reading">PCA-FID: 0.5 is')
+    body = scores_body({"predictive_score": undefined})
+    assert body.startswith('<p class="reading">Predictive score: Undefined')
 
 
-def test_the_interval_of_a_share_ends_at_0_and_100_per_cent(tmp_path):
-    page = write(tmp_path, scores={"precision": score(0.98, 0.94, 1.03, 30)})
-    assert "94 to 100 %" in page.text
+def test_that_no_copies_were_found_is_said_where_they_were_looked_for():
+    few = "only 30 series of each set"  # of all scores: the first has it
+    body = scores_body({"exact_copies": score(0.0, 0.0, 0.0, 30, warning=few)})
+    assert "No copies of training series were found." in body
+    assert "own_data.md" not in body  # nothing is to be mended
+    undefined = {"mean": None, "undefined": "so it is"}
+    for scores in ({"pca_fid": score(1.0, 0.0, 2.0, 3)}, {"exact_copies": undefined}):
+        assert "No copies" not in scores_body(scores)
+
+
+def test_the_interval_of_a_share_ends_at_0_and_100_per_cent():
+    body = scores_body({"precision": score(0.98, 0.94, 1.03, 30)})
+    assert "<small>94 to 100\u00a0%</small>" in body
 
 
 def test_report_of_ragged_series_with_labels(tmp_path):
@@ -465,7 +475,7 @@ def test_classes_named_by_numbers_keep_them_in_pictures(names, shown):
 
 def test_classes_named_by_numbers_have_one_number_in_the_legend(tmp_path):
     page = write(tmp_path, labels=np.arange(40) % 2, classes=("1", "2"))
-    assert [line.split()[0] for line in page.lines] == ["1", "2"]
+    assert [line.split()[:2] for line in page.lines] == [["class", n] for n in "12"]
 
 
 def test_shares_of_classes_are_those_of_the_scores(tmp_path):
@@ -480,7 +490,7 @@ def test_shares_of_classes_are_those_of_the_scores(tmp_path):
         labels=np.repeat([0, 1], [20, 20]),
         scores={"class_histogram_distance": {"mean": 0.25, "shares": shares}},
     )
-    expected = "1 25\u00a0% real, none"
+    expected = "class 1 25\u00a0% real, none"
     assert [line for line in page.lines if line.startswith(expected)]
     assert "Shares are those of the class scores" in page.text
 
@@ -494,8 +504,8 @@ def test_generated_series_take_the_class_of_the_nearest_real_one(tmp_path):
         channels=("a",),
         labels=np.repeat([0, 1], [30, 10]),
     )
-    assert "0 75\u00a0% real, 50\u00a0% generated" in page.lines
-    assert "1 25\u00a0% real, 50\u00a0% generated" in page.lines
+    assert "class 0 75\u00a0% real, 50\u00a0% generated" in page.lines
+    assert "class 1 25\u00a0% real, 50\u00a0% generated" in page.lines
 
 
 # Nearest training series

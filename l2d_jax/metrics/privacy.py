@@ -28,6 +28,7 @@ from l2d_jax.metrics.neighbours import Neighbours, nearest
 SAME = 1e-5  # of the range of the training data: rows nearer than this are one record
 CLOSE = 0.5  # a ratio d1 / d2 below it: much nearer to one record than to the next
 LEVELS = (0.01, 0.05, 0.25, 0.5)  # quantiles of the distance to the closest record
+COPIES = "COPIES OF TRAINING DATA"  # how a warning of them begins
 CHANCE_SDS = 4.0  # standard deviations that chance goes
 CHANCE = (
     3e-5  # probability that it goes so far: that of a Gaussian beyond 4 on one side
@@ -289,7 +290,7 @@ def copies(scores: dict[str, Any], reference: str = "held-out series do") -> str
             f"training series can be told from held-out ones, AUC {attack['auc']:.3f} "
             f"(chance: 0.5 +- {2 * attack['chance_sd']:.3f})"
         )
-    return f"COPIES OF TRAINING DATA: {'; '.join(found)}" if found else None
+    return f"{COPIES}: {'; '.join(found)}" if found else None
 
 
 def more_than_repeats(exact: dict[str, Any]) -> bool:

@@ -262,7 +262,8 @@ def _legend(
     for index, name in enumerate(names):
         color, marker = drawing.class_style(index)
         mark = f'<span style="color:{color}">{drawing.MARKERS[marker]}</span>'
-        title = f"{own[index]}: {name}" if name != str(own[index]) else name
+        known = str(own[index])
+        title = f"class {known}" if name == known else f"{known}: {name}"
         real, generated = (number(100 * side[index]) for side in (shares, others))
         text = f"{real}\u00a0% real, {generated}\u00a0% generated"
         if shares[index] > 0 and others[index] == 0:

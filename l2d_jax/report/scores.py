@@ -15,6 +15,7 @@ from l2d_jax.metrics.about import (
     interval_of,
     verdict,
 )
+from l2d_jax.metrics.privacy import COPIES
 from l2d_jax.report.page import note, number
 
 COLUMNS = ("Generated", "At floor's size", "Floor")
@@ -125,7 +126,8 @@ def scores_body(scores: Mapping[str, Any]) -> str:
         for family in HEADINGS
     }
     families = {family: rows for family, rows in families.items() if rows}
-    first = next(iter(ordered))
+    defined = [name for name, score in ordered.items() if _is_defined(score)]
+    first = next(iter([*defined, *ordered]))
     headline = f"{about(first).title}: {reading(first, ordered[first])}"
     body = f'<p class="reading">{escape(headline)}</p>'
     if len(ordered) > 1:
@@ -164,7 +166,7 @@ def _what_follows(scores: Mapping[str, Any]) -> str:
     """What is worse, whether series were copied if that was judged, and what to do."""
     copies = scores.get("exact_copies")
     searched = _is_defined(copies)
-    copied = searched and bool(_warning(copies))
+    copied = searched and COPIES in _warning(copies)
     worse = [
         about(name).title
         for name, score in scores.items()
