@@ -135,6 +135,7 @@ WORKS = {
     "a header with a number sign": ("x.csv", "# a,b\n1,-1\n2,5\n4,-35\n", AB),
     "upper case": ("X.CSV", "a,b\n1,-1\n2,5\n4,-35\n", AB),
     "names are counted": ("x.csv", "0,1\n1,-1\n2,5\n4,-35\n", AB),
+    "names are counted from 1": ("x.csv", "1,2\n1,-1\n2,5\n4,-35\n", AB),
     "one column": ("x.csv", "a\n3\n5\n", [[[3], [5]]]),
     "one column, a gap": ("x.csv", "a\n3\n\n5\n", [[[3], [None], [5]]]),
     "missing": (
@@ -438,6 +439,16 @@ FAILS = {
         "date,b\n2020-01-01,2\n2020-01-33,3\n2020-01-04,4\n",
         "line 3, column 'date': '2020-01-33' is no time like .*: correct it",
     ),
+    "half of the cells are no times": (
+        "x.csv",
+        "when,b\n2020-01-01,2\nx,3\n2020-01-03,4\ny,5\n",
+        "line 3, column 'when': 'x' is no time like",
+    ),
+    "a time with a fault": (
+        "x.csv",
+        "traded,b\n" + "".join(f"2020-01-0{d},{d}\n" for d in (1, 2, 4, 3, 5, 6)),
+        "line 5, column 'traded': earlier than the row above",
+    ),
     "labels differ": (
         "x.csv",
         "id,b,c\nu,2,x\nu,3,y\nv,4,x\n",
@@ -459,6 +470,11 @@ FAILS = {
         "price,b\n1,2\n2,3\n",
         "has no column 'prise', --config.data.channels: did you mean 'price'",
         {"channels": "b,prise"},
+    ),
+    "many columns without numbers": (
+        "x.csv",
+        "a,b,c,d,e,f,g,h,i,j\n" + "x,x,x,x,x,x,x,x,x,x\n" * 2,
+        "no numeric column .*'g', 'h' and 2 more",
     ),
     "no value at all": (
         "x.csv",
@@ -560,6 +576,26 @@ FAILS = {
         "x.npz",
         lambda p: np.savez(p, x=np.ones((2, 3, 1)), lengths=[1, 4]),
         "'lengths' must be 2 whole numbers from 1 to 3",
+    ),
+    "npz, a length of 0": (
+        "x.npz",
+        lambda p: np.savez(p, x=np.ones((2, 3, 1)), lengths=[0, 2]),
+        "'lengths' must be 2 whole numbers from 1 to 3",
+    ),
+    "npz, lengths that are not whole": (
+        "x.npz",
+        lambda p: np.savez(p, x=np.ones((2, 3, 1)), lengths=[1.5, 2]),
+        "'lengths' must be 2 whole numbers from 1 to 3",
+    ),
+    "npz, a name twice": (
+        "x.npz",
+        lambda p: np.savez(p, x=np.ones((2, 3, 2)), channels=["u", "u"]),
+        "names 1 channels in 'channels', and has 2",
+    ),
+    "npz, too many names": (
+        "x.npz",
+        lambda p: np.savez(p, x=np.ones((2, 3, 2)), channels=["u", "v", "v"]),
+        "channels in 'channels', and has 2: name each once",
     ),
     "npz, wrong labels": (
         "x.npz",
@@ -729,6 +765,27 @@ def test_columns_that_count_the_rows_are_left_out(read, name):
     assert varying.channels == (name, "a")
 
 
+def test_rows_that_are_counted_within_each_series(read):
+    """As the columns of frames are that were joined with their numbers and ids."""
+    frames = [pd.DataFrame({"a": [1.0, 2, 4]}), pd.DataFrame({"a": [3.0, 5]})]
+    joined = pd.concat(frames, keys=range(2), names=["id", "row"])
+    table = "id,step,a\nu,1,1\nu,2,2\nu,3,4\nv,1,3\nv,2,5\n"
+    for found, name in ((read_array(joined), "row"), (read(table), "step")):
+        assert lists(found) == [[[1], [2], [4]], [[3], [5]]]
+        assert found.notes[-1] == f"left out column {name!r}: it counts the rows"
+    table = "row,id,a\n0,u,1\n1,u,2\n2,v,3\n"  # all of them
+    assert lists(read(table)) == [[[1], [2]], [[3]]]
+
+
+def test_numbers_that_count_time_within_each_series(read):
+    """From its own start; a gap among many equal steps is none of a value."""
+    for name, times in (("t", range(20)), ("elapsed", (*range(0, 38, 2), 44))):
+        rows = [f"{one},{time},{time % 3}\n" for one in "uv" for time in times]
+        found = read(f"id,{name},a\n" + "".join(rows))
+        assert (found.form.time_column, found.channels) == (name, ("a",))
+        assert len(found.series) == 2
+
+
 @pytest.mark.parametrize(
     ("name", "step", "is_time"),
     [
@@ -834,6 +891,26 @@ def test_what_varies_within_an_id_is_no_label(read):
     assert read("id,y\n1,5\n1,6\n2,5\n").channels == ("y",)
 
 
+def test_fractions_are_no_ids_and_no_labels(read):
+    found = read("sample,a\n0.5,1\n0.5,2\n1.5,3\n")
+    assert found.channels == ("sample", "a")
+    found = read("id,y,a\nu,0.5,1\nu,0.5,2\nv,1.5,3\n")
+    assert found.channels == ("y", "a") and found.labels is None
+
+
+@pytest.mark.parametrize("most", [100, 101])
+def test_a_column_of_very_many_values_is_no_label(read, most):
+    rows = "".join(f"u{i},{i},{step}\n" for i in range(most) for step in (3, 7))
+    assert read(f"id,y,a\n{rows}").channels == (("a",) if most == 100 else ("y", "a"))
+
+
+def test_ids_and_labels_that_are_whole_numbers_in_floats():
+    frame = pd.DataFrame({"id": [3.0, 3, 4], "y": [10.0, 10, 9], "a": [1, 2, 5]})
+    found = read_array(frame)
+    assert lists(found) == [[[1], [2]], [[5]]]
+    assert (found.classes, found.labels.tolist()) == (("9", "10"), [1, 0])
+
+
 @pytest.mark.parametrize(
     ("content", "note"),
     [
@@ -854,13 +931,20 @@ def test_columns_that_are_left_out_are_named(read, content, note):
     assert found.notes[-1].startswith(note)
 
 
+@pytest.mark.parametrize(("channel", "time"), [("a", "time"), ("time", "time_1")])
+def test_a_time_without_a_name_gets_one(read, channel, time):
+    found = read(f",{channel}\n2020-01-01,5\n2020-01-02,6\n")
+    assert (found.form.time_column, found.channels) == (time, (channel,))
+
+
 def test_a_header_that_counts_is_said(read):
     assert read("0\n5\n6\n").notes == ("read line 1, '0', as column names",)
 
 
 def test_columns_without_a_value_are_left_out_as_constants_are(read):
-    found = read("a,b,c,d\n1,,4,\n2,,4,\n")
+    found = read("b,c,a,d\n,4.5,1,\n,4.5,2,\n")
     assert lists(found) == [[[1], [2]]]
+    assert (found.form.dtypes, found.form.decimals) == (("int64",), (0,))
     assert found.notes == (
         "left out 'c': the same value in every row",
         "left out 'b', 'd': no value in any row",
@@ -992,7 +1076,12 @@ def test_a_zone_that_changes(read, tmp_path):
 
 @pytest.mark.parametrize(
     ("zone", "kept"),
-    [("UTC", "UTC"), ("+05:30", "UTC+05:30"), ("Europe/Berlin", "UTC")],
+    [
+        ("UTC", "UTC"),
+        ("+05:30", "UTC+05:30"),
+        ("-03:30", "UTC-03:30"),
+        ("Europe/Berlin", "UTC"),
+    ],
 )
 def test_zones_of_parquet(tmp_path, zone, kept):
     times = pd.date_range("2020-07-01 10:00", periods=3, freq="h", tz=zone)
@@ -1020,9 +1109,10 @@ def test_days_and_months(read, months_days, time_format, step, day_first):
     pairs = [(d, m) if day_first else (m, d) for m, d in months_days]
     years = [2020, 2021] if len(pairs) == 12 else [2020]
     rows = [f"{a:02}/{b:02}/{y},{y + a * b}" for y in years for a, b in pairs]
-    form = read("\n".join(["when,a", *rows])).form
-    assert form.time_step == step
-    assert form.time_format == ("%d/%m/%Y" if day_first else time_format)
+    found = read("\n".join(["when,a", *rows]))
+    expected = "%d/%m/%Y" if day_first else time_format
+    assert (found.form.time_format, found.form.time_step) == (expected, step)
+    assert f"read the times of column 'when' as {expected}" in found.notes
 
 
 @pytest.mark.parametrize(
@@ -1157,9 +1247,10 @@ def test_decimals_of_single_precision():
 
 
 def test_chunks_change_nothing(read, monkeypatch):
-    """Each boundary of a chunk is crossed by something."""
+    """Each boundary of a chunk is crossed by something; one has no y."""
     rows = [
-        f"2020-01-{d:02},{'ab'[d % 2]},{d}.5,{d if d % 5 else ''}" for d in range(1, 29)
+        f"2020-01-{d:02},{'ab'[d % 2]},{d}.5,{d if d % 5 and (d - 1) // 3 != 4 else ''}"
+        for d in range(1, 29)
     ]
     content = "\n".join(["date,id,x,y", *rows, "", ""])
     whole = read(content)
@@ -1174,6 +1265,12 @@ def test_chunks_change_nothing(read, monkeypatch):
         lines[line - 1] = bad
         with pytest.raises(InputError, match=f"line {line}[ ,:]"):
             read("\n".join(lines))
+
+
+def test_a_short_row_before_the_last_chunk(read, monkeypatch):
+    monkeypatch.setattr("l2d_jax.data.own.csv_files.CHUNK", 2)
+    with pytest.raises(InputError, match="line 3: 1 of 2 values"):
+        read("a,b\n1,2\n3\n4,5\n6,7\n")
 
 
 # Parquet and DataFrames
@@ -1201,7 +1298,9 @@ def check_frame(found: Collection, suffix: str) -> None:
     assert found.form.suffix == suffix
 
 
-def test_parquet_and_data_frame(frame, tmp_path):
+@pytest.mark.parametrize("chunk", [200_000, 3])
+def test_parquet_and_data_frame(frame, tmp_path, monkeypatch, chunk):
+    monkeypatch.setattr("l2d_jax.data.own.frames.CHUNK", chunk)
     frame.to_parquet(tmp_path / "x.parquet")
     check_frame(read_file(file_config(tmp_path / "x.parquet")), ".parquet")
     check_frame(read_array(frame), ".parquet")
@@ -1230,6 +1329,11 @@ def test_whole_numbers_with_gaps_stay_whole(tmp_path):
     frame["time"] = pd.array([None] * 4, "Int64")
     with pytest.raises(InputError, match="column 'time': the value is missing"):
         read_array(frame)
+
+
+def test_a_column_alone_keeps_its_name():
+    assert read_array(pd.Series([1.0, 2.0], name="load")).channels == ("load",)
+    assert read_array(pd.Series([1.0, 2.0])).channels == ("value",)
 
 
 def test_sparse_columns():
@@ -1319,7 +1423,9 @@ def test_a_recording_stays_on_disk(tmp_path):
         assert found.channels == ("channel_0", "channel_1", "channel_2")
 
 
-def test_nan_at_the_end_of_a_series_is_its_end():
+@pytest.mark.parametrize("piece", [1 << 22, 4])
+def test_nan_at_the_end_of_a_series_is_its_end(monkeypatch, piece):
+    monkeypatch.setattr("l2d_jax.data.own.arrays.PIECE", piece)
     array = np.arange(12.0).reshape(3, 2, 2)
     array[0, 1] = np.nan
     array[1, 0, 0] = np.nan
@@ -1414,6 +1520,14 @@ def test_float32_must_tell_a_thousand_levels_apart(span, fits):
     else:
         with pytest.raises(InputError, match="varies by 998 "):
             read_array(series)
+
+
+def test_a_fault_behind_the_first_piece(monkeypatch):
+    monkeypatch.setattr("l2d_jax.data.own.arrays.PIECE", 4)
+    array = np.ones((10, 2))
+    array[7, 1] = np.inf
+    with pytest.raises(InputError, match="array, step 7, channel 'channel_1'"):
+        read_array(array)
 
 
 def test_npz_with_all_that_it_may_hold(tmp_path):

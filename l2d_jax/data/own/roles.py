@@ -163,7 +163,7 @@ def find_roles(table: Table, head: Frame, asked: Asked) -> Roles:
         )
     if not channels:
         free = [i for i in free if i not in (*found.values(), *given.values())]
-        channels = numeric_channels(columns, head, kinds, free, "time" in found, notes)
+        channels = numeric_channels(columns, head, kinds, free, found, notes)
         if not channels:
             raise InputError(f"{table.name} {no_channel(columns, kinds, found)}")
     time_format = time_zone = time_dtype = ""
@@ -364,14 +364,14 @@ def numeric_channels(
     head: Frame,
     kinds: list[str],
     free: list[int],
-    timed: bool,
+    found: dict[str, int],
     notes: list[str],
 ) -> list[int]:
     """The free columns that hold numbers; notes say what is left out, and why."""
-    channels, texts = [], []
+    channels, texts, ids = [], [], found.get("id")
     for i in free:
         name = columns[i].lower()
-        if kinds[i] == "text" and NAMES_TIME.search(name) and not timed:
+        if kinds[i] == "text" and NAMES_TIME.search(name) and "time" not in found:
             notes.append(
                 f"left out {columns[i]!r}: its times can't be read; rows are taken in "
                 "the order of the file"
@@ -384,7 +384,9 @@ def numeric_channels(
                 if counts_rows(head[i])
                 else "left out the index, which has no name: name it to use it"
             )
-        elif COUNTS_ROWS.fullmatch(name) and counts_rows(head[i]):
+        elif COUNTS_ROWS.fullmatch(name) and (
+            counts_rows(head[i]) or counts(head, i, ids)
+        ):
             notes.append(f"left out column {columns[i]!r}: it counts the rows")
         else:
             channels.append(i)
