@@ -119,6 +119,17 @@ def test_given_labels_are_believed():
     assert scores["dropped_classes"]["classes"] == [1]
 
 
+def test_more_generated_series_than_real_ones_are_drawn_at_random():
+    """Of 400 in the order of their classes; the first 100 are of one alone."""
+    real, real_labels = waves(0, 50, 50)
+    generated, labels = waves(2, 200, 200)
+    found = class_scores(
+        real, generated, real_labels, num_classes=2, generated_labels=labels
+    )["class_histogram_distance"]
+    # Of 80, as a fifth is held out: .05 on average, .5 of the first ones.
+    assert found["num_samples"] == 80 and max(found["values"]) < 0.2
+
+
 def test_a_mixture_without_some_of_its_modes():
     made = synthetic.mixture()
     series, labels = np.stack(made.series), made.labels
@@ -217,6 +228,7 @@ def test_total_variation_by_hand():
         ([500, 500], [999, 1], [1]),
         ([500, 500], [1000, 0], [1]),
         ([500, 500], [940, 60], []),  # .06 of .5 is more than a tenth
+        ([500, 500], [950, 50], []),  # a tenth of .5 isn't less
         ([500, 500], [960, 40], [1]),
         ([990, 10], [1000, 0], [1]),  # chance about 2^-10
         ([991, 9], [1000, 0], []),  # 2^-9

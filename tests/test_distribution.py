@@ -488,7 +488,7 @@ def test_mmd_of_series_and_increments():
     moved = [mmd(real, generated + level) for mmd in kinds]
     assert moved[0] == pytest.approx(score[0], rel=1e-9)
     assert moved[1] != pytest.approx(score[1], rel=0.1)
-    scaled = [mmd(5 * real, 5 * generated) for mmd in kinds]
+    scaled = [mmd(5 * real + 1e6, 5 * generated + 1e6) for mmd in kinds]
     assert scaled == pytest.approx(score, rel=1e-6)
     same = [mmd(real[:300], real[300:]) for mmd in kinds]
     assert abs(same[0]) < 0.004 and abs(same[1]) < 0.004

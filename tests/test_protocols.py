@@ -13,6 +13,7 @@ from l2d_jax.data.windows import (
     choose_stride,
     choose_window,
     find_period,
+    observed_enough,
 )
 from l2d_jax.types import Collection, Form, InputError
 
@@ -184,6 +185,13 @@ def test_what_has_no_value_at_all_is_refused(what):
         split(Collection("mine", series, ("a", "b")), settings())
 
 
+def test_windows_of_which_half_is_known():
+    """Of four values each, with 3, 2 and 1 that are known."""
+    rows = np.array([[1.0, 5], [2, NAN], [3, NAN], [NAN, NAN]])
+    for stride, enough in ((1, [True, True, False]), (2, [True, False])):
+        assert observed_enough(rows, length=2, stride=stride).tolist() == enough
+
+
 def test_windows_in_a_long_gap_are_left_out():
     given = recording(60, channels=1)
     given.series[0][20:40] = NAN
@@ -283,7 +291,9 @@ def test_no_period_in_a_random_walk_or_noise():
     rng = np.random.default_rng(1)
     noise = rng.normal(size=(2_000, 3))
     assert find_period(noise) == 0
-    assert choose_window(noise) == (24, "no period found")
+    for few in (noise, noise[:240]):
+        assert choose_window(few) == (24, "no period found")
+    assert choose_window(noise[:239]) == (23, "the recording is short")
     assert choose_window(np.cumsum(noise, axis=0)[:, :1])[0] == 24
     assert choose_window(noise[:60])[0] == 6
 

@@ -205,12 +205,41 @@ def test_the_clock_goes_on_as_in_the_users_file(
     assert times == expected
 
 
+def test_a_clock_of_numbers_from_below_0(tmp_path):
+    """Fractions have the decimal mark of the file; whole numbers stay whole."""
+    form = Form(
+        ".csv",
+        ("float32",),
+        ("time", "a"),
+        time_column="time",
+        time_start="-1",
+        time_step="0.5",
+        separator=";",
+        decimal=",",
+    )
+    path = write_form(tmp_path / "x.csv", form, np.zeros((1, 3, 1)))
+    times = [line.split(";")[1] for line in path.read_text().splitlines()[1:]]
+    assert times == ["-1", "-0,5", "0"]
+    form = form._replace(suffix=".parquet", time_step="1")
+    path = write_form(tmp_path / "x.parquet", form, np.zeros((1, 3, 1)))
+    times = pd.read_parquet(path)["time"]
+    assert times.tolist() == [-1, 0, 1] and times.dtype == np.int64
+
+
+def test_columns_of_ones_own_get_names_that_are_free(tmp_path):
+    path = tmp_path / "x.csv"
+    batch = Examples(np.array([[[7.0, np.nan]]], np.float32), np.array([1]))
+    channels = ("t", "sample_id")
+    write_samples(path, iter([batch]), n=1, channels=channels, settings={})
+    assert path.read_text().splitlines() == ["sample_id_,t_,t,sample_id", "0,0,7,"]
+
+
 def test_large_numbers_have_all_digits_before_the_point(tmp_path):
     form = Form(".csv", ("float64",) * 2)
-    values = np.array([[[109506240.0, 0.1], [12345678.0, 1e-9]]])
+    values = np.array([[[109506240.0, 0.1], [-12345678.0, 1e-9]]])
     path = write_form(tmp_path / "x.csv", form, values)
     cells = [line.split(",")[2:] for line in path.read_text().splitlines()[1:]]
-    assert cells == [["109506240", "0.1"], ["12345678", "1e-09"]]
+    assert cells == [["109506240", "0.1"], ["-12345678", "1e-09"]]
 
 
 def test_decimals_in_double_precision(tmp_path):
@@ -251,6 +280,13 @@ def test_whole_numbers_that_the_common_type_lacks(tmp_path):
     path = write_form(tmp_path / "x.npy", form, np.full((1, 2, 2), 1.5e19))
     largest = np.iinfo(np.int64).max
     np.testing.assert_allclose(np.load(path), [[[largest, 127]] * 2], rtol=1e-6)
+
+
+def test_whole_numbers_piece_by_piece(tmp_path):
+    series = np.broadcast_to(np.arange(5)[:, None, None], (5, 2**19, 1))
+    path = write_form(tmp_path / "x.npy", Form(".npy", ("int8",)), series)
+    np.testing.assert_array_equal(np.load(path), series)
+    assert path.stat().st_size < series.size + 1000  # a byte each
 
 
 def test_whole_numbers_of_shorter_series_need_nan(tmp_path):
@@ -303,6 +339,9 @@ def test_ts_has_a_line_per_series(tmp_path):
     path = write_form(tmp_path / "x.ts", None, lengths=np.array([3, 2, 3, 1, 3]))
     lines = path.read_text().splitlines()
     assert lines[lines.index("@data") + 1 :][:2] == ["0,2,4:1,3,5", "6,8:7,9"]
+    assert {"@univariate false", "@dimensions 2"} <= {*lines}
+    path = write_form(tmp_path / "y.ts", None, SERIES[..., :1])
+    assert {"@univariate true", "@dimensions 1"} <= {*path.read_text().splitlines()}
 
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet", ".ts"])

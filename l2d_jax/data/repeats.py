@@ -82,8 +82,7 @@ def hold(
     counts = np.diff(np.append(first, runs.size))
     flat = runs.reshape(-1)
     means = np.add.reduceat(flat, first, dtype=np.float64) / counts
-    # A run of one is left as it is: nothing is rounded.
-    values = np.where(counts == 1, flat[first], means.astype(series.dtype))
+    values = means.astype(series.dtype)  # a run of one is left as it is
     result = series.copy()
     result[:, :, held] = np.moveaxis(
         np.repeat(values, counts).reshape(runs.shape), 1, 2

@@ -86,7 +86,7 @@ def choose_window(recording: Recording) -> tuple[int, str]:
     """
     period = find_period(recording)
     most = max(recording.shape[0] // 10, 2)
-    if period and period * 2 <= recording.shape[0]:
+    if period:
         periods = -(-DEFAULT_WINDOW // period)
         length = period * periods
         why = f"the data repeats after {period} steps"
