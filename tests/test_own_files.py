@@ -1177,6 +1177,16 @@ def test_uneven_times_are_noted(read):
     assert read("time,a\n0.5,1\n0.75,2\n1.0,3\n").form.time_step == "0.25"
 
 
+@pytest.mark.parametrize("unit", ["", "e-9"])
+def test_numbers_that_are_unevenly_spaced_at_any_scale(read, unit):
+    content = "time,a\n" + "".join(f"{t}{unit},{t % 3}\n" for t in (0, 1, 5, 6))
+    found = read(content)
+    assert float(found.form.time_step) == float(f"1{unit}")
+    assert found.notes[-1].startswith("column 'time' is unevenly spaced")
+    rows = "".join(f"{t * t}{unit},{t % 3}\n" for t in range(20))
+    assert read(f"elapsed,a\n{rows}").channels == ("elapsed", "a")
+
+
 @pytest.mark.parametrize(
     "times",
     [

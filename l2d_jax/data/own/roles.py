@@ -348,7 +348,8 @@ def ticks(head: Frame, i: int, ids: int | None) -> bool:
     steps = steps.dropna().to_numpy(np.float64)
     if not len(steps) or not (steps > 0).all():
         return False
-    return bool(np.isclose(steps, np.median(steps), rtol=0.01).mean() >= MOSTLY)
+    equal = np.isclose(steps, np.median(steps), rtol=0.01, atol=0)
+    return bool(equal.mean() >= MOSTLY)
 
 
 def counts_rows(column: Column) -> bool:

@@ -246,7 +246,7 @@ def with_clock(
     form = form._replace(time_column=name, time_zone=roles.time_zone)
     if not time_format:
         step = float(np.median(steps)) if len(steps) else 1.0
-        even = np.allclose(steps, step, rtol=1e-3)
+        even = np.allclose(steps, step, rtol=1e-3, atol=0)
         if even and len(steps):
             step = float(f"{steps.mean():.12g}")  # 0.1, not 0.10000000000000009
         start = plain(times[0].item())
