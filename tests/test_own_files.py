@@ -120,6 +120,11 @@ WORKS = {
     "gzip": ("x.csv.gz", gzip.compress(b"a,b\n1,-1\n2,5\n4,-35\n"), AB),
     "gzip in secret": ("x.csv", gzip.compress(b"a,b\n1,-1\n2,5\n4,-35\n"), AB),
     "UTF-16": ("x.csv", "a,b\n1,-1\n2,5\n4,-35\n".encode("utf-16"), AB),
+    "UTF-16, the other order": (
+        "x.csv",
+        "\ufeffa,b\n1,-1\n2,5\n4,-35\n".encode("utf-16-be"),
+        AB,
+    ),
     "surplus separators": ("x.csv", "a,b\n1,-1,\n2,5,\n4,-35,\n", AB),
     "Excel's line": ("x.csv", "sep=;\na;b\n1,5;-1\n2;5\n", [[[1.5, -1], [2, 5]]]),
     "Excel's line, quotes": (
@@ -454,6 +459,17 @@ FAILS = {
         "id,b,c\nu,2,x\nu,3,y\nv,4,x\n",
         "line 3, column 'c': 'y', but series 'u' began with 'x': give one label",
         {"label_column": "c"},
+    ),
+    "labels differ, of ids apart": (
+        "x.csv",
+        "id,b,c\nu,2,x\nv,4,z\nu,3,y\n",
+        "line 4, column 'c': 'y', but series 'u' began with 'x': give one label",
+        {"label_column": "c"},
+    ),
+    "times twice, of ids apart": (
+        "x.csv",
+        "id,date,b\nu,2020-01-01,2\nv,2020-01-01,3\nv,2020-01-02,4\nu,2020-01-01,5\n",
+        "line 5, column 'date': the same time as in line 2; remove",
     ),
     "id missing": (
         "x.csv",
@@ -1243,6 +1259,7 @@ def test_decimals_are_kept(read, monkeypatch, cells, decimals):
             rows = "".join(f"{i},{cell}\n" for i, cell in enumerate(order))
             form = read("b,a\n" + rows).form
             assert form.decimals == (0, decimals) and form.places == (0, decimals)
+            assert form.dtypes == ("int64", "float64")
 
 
 def test_decimals_of_single_precision():
@@ -1277,8 +1294,11 @@ def test_chunks_change_nothing(read, monkeypatch):
             read("\n".join(lines))
 
 
-def test_a_short_row_before_the_last_chunk(read, monkeypatch):
+def test_faults_before_the_last_chunk(read, monkeypatch):
+    """Near 1e9, float32 has every 64th whole number; and a row that is short."""
     monkeypatch.setattr("l2d_jax.data.own.csv_files.CHUNK", 2)
+    with pytest.raises(InputError, match="varies by 64 around"):
+        read("a\n1000000000\n1000000001\n1000000000\n1000000064\n")
     with pytest.raises(InputError, match="line 3: 1 of 2 values"):
         read("a,b\n1,2\n3\n4,5\n6,7\n")
 
@@ -1452,6 +1472,7 @@ def test_nan_at_the_end_of_a_series_is_its_end(monkeypatch, piece):
         (np.array([[True, False], [False, True]]), "bool"),
         (np.array([[1, 2], [3, 5]], ">f8"), "float64"),
         (np.array([[1, 2], [3, 5]], np.float16), "float16"),
+        (np.array([[1, 2], [3, 5]], np.longdouble), "float64"),
         (jnp.array([[1, 2], [3, 5]], jnp.bfloat16), "float32"),
         (jnp.array([[1, 2], [3, 5]]), "int32"),
         ([[1, 2], [3, 5]], "int64"),
@@ -1480,6 +1501,19 @@ def test_lists_of_different_lengths():
     assert [one.shape for one in found.series] == [(2, 3), (1, 3)]
 
 
+def test_lists_of_different_types():
+    found = read_array([np.ones((2, 2), np.int8), np.ones((3, 2), np.int16)])
+    assert found.form.dtypes == ("float64", "float64")
+
+
+def test_a_recording_has_no_labels(tmp_path):
+    assert read_array(np.array([3.0, 5.0])).notes == ()
+    np.savez(tmp_path / "x.npz", x=np.array([3.0, 5.0]), label="a")
+    found = read_file(file_config(tmp_path / "x.npz"))
+    assert found.labels is None
+    assert found.notes == ("left out the labels: one recording has none",)
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [
@@ -1500,6 +1534,10 @@ def test_lists_of_different_lengths():
         (np.array([1e9, 1e9 + 1]), "'channel_0' varies by 1 .* subtract a constant"),
         (
             np.array([2**40, 2**40 + 1]),
+            "'channel_0' varies by 1 .* subtract a constant",
+        ),
+        (
+            np.array([2**30, 2**30 + 1], np.int32),
             "'channel_0' varies by 1 .* subtract a constant",
         ),
         (
