@@ -231,13 +231,13 @@ class Cascade:
         )
 
     def _in_data_units(self, z: np.ndarray) -> Examples:
-        layout, settings = self.layout, METHODS[self.config.variant].settings
+        layout = self.layout
         series, lengths = from_model_space(
             z,
             self.normalizer,
             layout.ragged,
             layout.min_length,
-            clip="clip" in settings and self.config.sampling.clip,
+            clip=clips(self.config),
         )
         return Examples(with_decimals(series, layout.form), lengths)
 
@@ -266,6 +266,11 @@ class Cascade:
             return examples
         # NaN at the end of an array is missing to a model of one length.
         return examples._replace(lengths=np.full(len(series), length))
+
+
+def clips(config: FrozenConfigDict) -> bool:
+    """Whether samples are clipped to the range of the training series."""
+    return "clip" in METHODS[config.variant].settings and config.sampling.clip
 
 
 def with_decimals(series: SeriesBatch, form: Form | None) -> SeriesBatch:

@@ -14,12 +14,11 @@ from jax import export as jax_export
 from jaxtyping import Array, Float, Int
 
 from l2d_jax import parallel
-from l2d_jax.cascade import Cascade, sampler
+from l2d_jax.cascade import Cascade, clips, sampler
 from l2d_jax.data.levels import Levels
 from l2d_jax.errors import check_choice
 from l2d_jax.files import FilePath, to_path, whole_file
 from l2d_jax.types import ANY_DECIMALS, InputError, RandomKey, Series
-from l2d_jax.variants import METHODS
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")  # as JAX calls them
 
@@ -70,13 +69,11 @@ def one_in_data_units(
     """(key, index) -> a series as `model.sample` makes it, and its length."""
     layout, normalizer = model.layout, jax.tree.map(np.asarray, model.normalizer)
     program = sampler(model.config, layout.shape)
-    clips = "clip" in METHODS[model.config.variant].settings
-    clips = clips and model.config.sampling.clip
 
     def one(key: RandomKey, index: Int[Array, ""]) -> tuple[Series, Int[Array, ""]]:
         z = program({"params": model.params, "key": key}, index)
         x = normalizer.denormalize(z[:, : len(layout.channels)])
-        if clips:
+        if clips(model.config):
             x = jnp.clip(x, normalizer.low[None], normalizer.high[None])
         length = jnp.int32(layout.length)
         if layout.ragged:  # as data.ragged.likeliest_lengths
