@@ -824,7 +824,8 @@ def test_every_metric_is_computed_by_default(monkeypatch):
             name,
             lambda *_, name=name, **__: {f"{name}_{i}": named(name) for i in (0, 1)},
         )
-    scores = evaluate(GOOD, GOOD)
+    labels = np.arange(len(GOOD)) % 2
+    scores = evaluate(GOOD, GOOD, labels=labels)
     assert {name: score["name"] for name, score in scores.items()} == {
         **{name: name for name in METRICS},
         **{f"{name}_{i}": name for name in GROUPS for i in (0, 1)},
@@ -834,10 +835,11 @@ def test_every_metric_is_computed_by_default(monkeypatch):
     # From one look at the clock to the next it is 6 s; two of a group took half each.
     told, clock = [], itertools.count(0.0, 6.0)
     monkeypatch.setattr("l2d_jax.metrics.time.perf_counter", clock.__next__)
-    found = evaluate(GOOD, GOOD, metrics=["pca_fid", "privacy"], announce=told.append)
+    names = ["pca_fid", "classes", "privacy"]  # without labels there are no classes
+    found = evaluate(GOOD, GOOD, metrics=names, announce=told.append)
     assert told == ["pca_fid, 1 of 2", "privacy, 2 of 2"]
     assert [score["seconds"] for score in found.values()] == [6.0, 3.0, 3.0]
-    assert [*evaluate(GOOD, GOOD, metrics=["pca_fid", "classes"])] == [
+    assert [*evaluate(GOOD, GOOD, metrics=["pca_fid", "classes"], labels=labels)] == [
         *("pca_fid", "classes_0", "classes_1")
     ]
 

@@ -99,9 +99,7 @@ def score_fidelity(sets: Sets, *, num_repeats: int, seed: int) -> dict[str, Any]
 
 
 def score_classes(sets: Sets, *, num_repeats: int, seed: int) -> dict[str, Any]:
-    """The scores of `class_scores`; none without labels."""
-    if sets.labels is None:
-        return {}
+    """The scores of `class_scores`, of labelled series."""
     with_test = sets.test_labels is not None
     return class_scores(
         sets.train,
@@ -217,6 +215,8 @@ def evaluate(
         num_series=num_series,
         seed=seed,
     )
+    if sets.labels is None:
+        names = [name for name in names if name != "classes"]
     told = {"context_fid": {"encoder_series": sets.train}}
     scores = {}
     for count, name in enumerate(names, 1):
