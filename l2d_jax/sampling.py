@@ -123,6 +123,13 @@ SOLVERS: dict[str, Solver] = {
 }
 
 
+def takes_eta(solver: str) -> bool:
+    """Whether `eta` changes the steps of a solver."""
+    alpha_bar = np.array([0.1, 0.4, 0.7, 0.9, 1.0])
+    none, full = (SOLVERS[solver](alpha_bar[:-1], alpha_bar[1:], x) for x in (0.0, 1.0))
+    return not np.array_equal(none, full)
+
+
 def solver_table(
     solver: str, schedule: NoiseSchedule, steps: Int[np.ndarray, " S"], *, eta: float
 ) -> Table:

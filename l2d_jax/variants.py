@@ -241,8 +241,9 @@ def with_sampling(
         s.update(others)
     check_sampling(config)
     solvers = {s[name] for name in ("solver", "latent_solver") if name in takes}
-    if "eta" in given and "ddim" not in solvers:
-        raise InputError(f"eta={s.eta} is a setting of solver='ddim': say both")
+    if "eta" in given and not any(map(sampling.takes_eta, solvers)):
+        takers = " or ".join(map(repr, filter(sampling.takes_eta, sampling.SOLVERS)))
+        raise InputError(f"eta={s.eta} is a setting of solver={takers}: say both")
     return FrozenConfigDict(config)
 
 

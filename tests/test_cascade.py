@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from l2d_jax import cascade, configs, diffusion, latents, networks, parallel
+from l2d_jax import cascade, configs, diffusion, latents, networks, parallel, sampling
 from l2d_jax.cascade import (
     Cascade,
     Layout,
@@ -500,6 +500,20 @@ def test_a_series_in_a_list_is_the_same_in_an_array():
     with pytest.raises(InputError, match=r"4 to 7 steps.* fixed length 7"):
         fixed.encode(as_list)
     assert np.isfinite(fixed.encode(x)).all()  # missing
+
+
+def test_a_solver_of_ones_own_takes_eta_if_it_uses_it(monkeypatch):
+    model, key = make_model(num_steps=5), jax.random.key(0)
+    monkeypatch.setitem(sampling.SOLVERS, "mine", sampling.ddim)
+    one, other = (model.sample(key, 4, solver="mine", eta=eta) for eta in (0.0, 0.5))
+    assert np.abs(one - other).max() > 1e-3
+    monkeypatch.setitem(
+        sampling.SOLVERS, "fixed", lambda *levels: sampling.ddim(*levels[:2], 0.5)
+    )
+    says = "eta=0.5 is a setting of solver='ddim' or 'mine': say both"
+    with pytest.raises(InputError, match=says):
+        model.sample(key, 4, solver="fixed", eta=0.5)
+    np.testing.assert_array_equal(model.sample(key, 4, solver="fixed"), other)
 
 
 def test_ancestral_alone_takes_all_steps_of_either_chain():
