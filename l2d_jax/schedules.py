@@ -93,6 +93,21 @@ def scaled(schedule: NoiseSchedule, noise_scale: float) -> NoiseSchedule:
     return NoiseSchedule(alpha_bar / (alpha_bar + noise_scale**2 * (1.0 - alpha_bar)))
 
 
+def check_levels(name: str, alpha_bar: np.ndarray, num_steps: int) -> None:
+    """Raises `InputError` unless alpha_bar is [K] and falls, between 1 and 0."""
+    if alpha_bar.shape != (num_steps,):
+        raise InputError(
+            f"schedule={name!r}: alpha_bar has shape {list(alpha_bar.shape)}, and "
+            f"num_diffusion_steps={num_steps}: give one value a step"
+        )
+    if not ((np.diff(alpha_bar) < 0).all() and alpha_bar[-1] > 0 and alpha_bar[0] < 1):
+        raise InputError(
+            f"schedule={name!r}: alpha_bar must fall from step to step, from below 1 "
+            f"to above 0, and begins with {alpha_bar[0]:.6g}, ends with "
+            f"{alpha_bar[-1]:.6g}: t = 0 has the least noise"
+        )
+
+
 def make_schedule(
     name: str,
     *,
@@ -101,7 +116,11 @@ def make_schedule(
     beta_last: float,
     noise_scale: float = 1.0,
 ) -> NoiseSchedule:
-    """The schedule of that name; raises `InputError` for values that are none."""
+    """The schedule of that name, its noise levels times `noise_scale`.
+
+    Raises:
+      InputError: values that are none; or what the schedule gives isn't one.
+    """
     if num_steps < 2:
         raise InputError(f"num_diffusion_steps={num_steps}: use 2 or more (paper: 100)")
     if not 0.0 < beta_first <= beta_last < 1.0:
@@ -111,7 +130,9 @@ def make_schedule(
         )
     if not 0.0 < noise_scale < np.inf:
         raise InputError(f"noise_scale={noise_scale}: use a number above 0 (paper: 1)")
-    schedule = scaled(SCHEDULES[name](num_steps, beta_first, beta_last), noise_scale)
+    schedule = SCHEDULES[name](num_steps, beta_first, beta_last)
+    check_levels(name, np.asarray(schedule.alpha_bar), num_steps)
+    schedule = scaled(schedule, noise_scale)
     if 1.0 - schedule.alpha_bar[0] < LEAST_NOISE:
         raise InputError(
             f"noise_scale={noise_scale}: too little noise for float64 at the first "

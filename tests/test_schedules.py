@@ -1,9 +1,11 @@
+import re
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from l2d_jax.diffusion import q_sample
-from l2d_jax.schedules import SCHEDULES, make_schedule
+from l2d_jax.schedules import SCHEDULES, NoiseSchedule, make_schedule
 from l2d_jax.types import InputError
 
 PAPER = dict(num_steps=100, beta_first=1e-4, beta_last=0.1)
@@ -89,3 +91,20 @@ def test_before_the_first_step_nothing_is_noise():
 def test_impossible_values_are_refused(wrong, says):
     with pytest.raises(InputError, match=says):
         make_schedule("linear", **PAPER | wrong)
+
+
+@pytest.mark.parametrize(
+    "alpha_bar, says",
+    [
+        (np.linspace(0.01, 0.99, 100), "begins with 0.01, ends with 0.99: t = 0 has"),
+        (np.linspace(0.99, 0.0, 100), "to above 0, and begins with 0.99, ends with 0:"),
+        (np.linspace(1.0, 0.01, 100), "from below 1 to above 0, and begins with 1,"),
+        (np.full(100, 0.5), "must fall from step to step"),
+        (np.full(100, np.nan), "begins with nan"),
+        (np.linspace(0.99, 0.01, 101), "shape [101], and num_diffusion_steps=100"),
+    ],
+)
+def test_a_schedule_of_ones_own_is_checked(alpha_bar, says, monkeypatch):
+    monkeypatch.setitem(SCHEDULES, "mine", lambda *_: NoiseSchedule(alpha_bar))
+    with pytest.raises(InputError, match="schedule='mine': " + ".*" + re.escape(says)):
+        make_schedule("mine", **PAPER)
