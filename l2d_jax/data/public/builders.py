@@ -225,6 +225,14 @@ def published(source: Source) -> Collection:
             f"{path} holds other values than published (content {digest}, expected "
             f"{source.digest}): {mend}"
         )
+    for field in ("channels", "classes") if source.channels else ():
+        known, found = getattr(source, field), getattr(collection, field)
+        if known != found:
+            raise InputError(
+                f"{path} has the {field} {', '.join(found) or '-'}, and the catalogue "
+                f"{', '.join(known) or '-'}: correct the {field} of "
+                f"{source.name!r} in l2d_jax/data/public/catalog.py"
+            )
     return collection
 
 

@@ -1,4 +1,4 @@
-"""The eleven public data sets: what each is, where its file is, how it is read.
+"""The public data sets: what each is, where its file is, how it is read.
 
 Read from here alone, without TensorFlow Datasets: `builders` prepares the sets.
 """
@@ -104,13 +104,13 @@ def ucr(
     *,
     size: int,
     sha256: str,
-    num_classes: int,
+    classes: tuple[str, ...],
     num_train: int,
     num_test: int,
     length: int,
     digest: str,
 ) -> Source:
-    """A univariate set of the UCR archive."""
+    """A univariate set of the UCR archive; its classes by size, as -1 and 1."""
     return Source(
         name=name,
         title=stem,
@@ -122,7 +122,7 @@ def ucr(
             f"{stem}.zip", f"{CLASSIFICATION}/aeon-toolkit/{stem}.zip", size, sha256
         ),
         channels=("value",),
-        classes=numbered(num_classes),
+        classes=classes,
         num_train=num_train,
         num_test=num_test,
         lengths=(length, length),
@@ -277,7 +277,7 @@ ECG5000 = ucr(
     "length; each has mean 0 and standard deviation 1.",
     size=3_381_035,
     sha256="9ee5d2cb50d5100de928428cd40dadd76534390f55f582e163f0b16fd41a7f87",
-    num_classes=5,
+    classes=numbered(5),
     num_train=500,
     num_test=4_500,
     length=140,
@@ -359,7 +359,7 @@ ELECTRIC_DEVICES = ucr(
     "series has mean 0 and standard deviation 1.",
     size=1_686_718,
     sha256="58fab9a03a674f63694ef6a23bdebff3ba046486c99faf727a1c878238990b25",
-    num_classes=7,
+    classes=numbered(7),
     num_train=8_926,
     num_test=7_711,
     length=96,
@@ -373,7 +373,7 @@ CROP = ucr(
     "the crop.",
     size=1_722_405,
     sha256="927e6c9c47d336405433165efc6952208ffdf7ec6bbb8a08373a39251eed043d",
-    num_classes=24,
+    classes=numbered(24),
     num_train=7_200,
     num_test=16_800,
     length=46,
@@ -387,7 +387,7 @@ FACE_ALL = ucr(
     "mean 0 and standard deviation 1.",
     size=1_427_485,
     sha256="5dcf1cff54c87a7a50847ed7abbfc50801db227269579c3569c8c829bc8b0352",
-    num_classes=14,
+    classes=numbered(14),
     num_train=560,
     num_test=1_690,
     length=131,
