@@ -6,7 +6,8 @@ from ml_collections import FrozenConfigDict
 
 from l2d_jax import diffusion, latents, missing, networks, stages
 from l2d_jax.baselines import fourier_diffusion
-from l2d_jax.configs import base, resolve
+from l2d_jax.configs import base, own, resolve
+from l2d_jax.types import InputError
 
 SHAPE = (10, 3)
 
@@ -31,6 +32,28 @@ def moved(params):
 def upstream_of(config, series):
     stage = stages.encoder_stage(config, SHAPE)
     return stage.export(jax.jit(stage.init)(jax.random.key(0)), series)
+
+
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (networks.make_encoder, "encoder.depth=0"),
+        (
+            lambda config: networks.make_decoder(config, SHAPE),
+            "encoder.decoder_patch=0",
+        ),
+        (lambda config: networks.make_condition(config, SHAPE), "data_stage.patch=0"),
+        (networks.make_series_denoiser, "data_stage.patch=0"),
+        (networks.make_latent_denoiser, "training.compute_dtype='auto'"),
+    ],
+)
+def test_no_network_of_a_config_in_which_its_size_is_open(make, field):
+    """Sizes of 0 would make networks too: an encoder of one block."""
+    config = own.get_config()
+    if not field.startswith("training"):
+        config = resolve(config)
+    with pytest.raises(InputError, match=f"^{field} is still open: config = "):
+        make(config)
 
 
 # --- missing values -------------------------------------------------------------------
