@@ -9,8 +9,9 @@ from functools import partial
 
 from ml_collections import ConfigDict
 
-from l2d_jax.baselines import BASELINES, settings
+from l2d_jax.baselines import settings
 from l2d_jax.types import InputError
+from l2d_jax.variants import METHODS
 
 
 def get_config() -> ConfigDict:
@@ -215,7 +216,7 @@ def single_stage(config: ConfigDict) -> None:
 def variant(name: str, config: ConfigDict) -> None:
     """What is trained; a set's spacing of few steps is for those given a latent."""
     config.variant = name
-    if name not in ("full", "oracle_latent"):
+    if "start_rounds" not in METHODS[name].settings:
         config.sampling.spacing = 0.0
 
 
@@ -223,8 +224,5 @@ ARGUMENTS = {
     "smoke": smoke,
     "paper": paper,
     "single_stage": single_stage,
-    **{
-        name: partial(variant, name)
-        for name in ("full", "latent_only", "data_only", "oracle_latent", *BASELINES)
-    },
+    **{name: partial(variant, name) for name in METHODS},
 }
