@@ -120,7 +120,8 @@ def test_every_metric_tells_waves_twice_as_loud_from_halves_of_real_ones():
     json.dumps(scores, allow_nan=False)
     for name in set(names) - {"skewness_difference", "correlational_score"}:
         score = scores[name]
-        assert score["at_floor_size"]["mean"] > max(score["floor"]["values"]), name
+        told = score["at_floor_size"]["mean"] > max(score["floor"]["values"])
+        assert told, f"{name} doesn't tell them: if it can't, leave it out above"
         assert score["num_samples"] == 300 and score["floor"]["num_samples"] == 150
 
 
