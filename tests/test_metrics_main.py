@@ -118,6 +118,32 @@ def test_series_that_end_in_nan_are_told(folder, capsys):
     )
 
 
+def test_samples_that_were_left_scaled_are_told(folder, capsys):
+    """As many generators save them: it is no fault of theirs."""
+    low, high = OTHER.min(), OTHER.max()
+    np.save("scaled.npy", (OTHER - low) / (high - low))
+    assert main(["real.npy", "scaled.npy", "--metrics=spectral_distance"]) == 0
+    said = capsys.readouterr().err
+    ends = f"{REAL.min():.4g} and {REAL.max():.4g}"
+    assert "scaled.npy: all values lie between 0 and 1, those of real.npy betw" in said
+    assert f"between {ends}: scores compare them as they are" in said
+    assert main(["real.npy", "other.npy", "--metrics=spectral_distance"]) == 0
+    assert main(["scaled.npy", "scaled.npy", "--metrics=spectral_distance"]) == 0
+    assert "all values" not in capsys.readouterr().err
+
+
+def test_series_of_one_channel_without_its_axis_are_said_to_be_a_recording(
+    folder, capsys
+):
+    np.save("one.npy", REAL[..., :1])
+    np.save("flat.npy", OTHER[..., 0])
+    with pytest.raises(SystemExit):
+        main(["one.npy", "flat.npy"])
+    said = capsys.readouterr().err
+    assert "one.npy has 1 and flat.npy 5, and both need the same" in said
+    assert said.endswith("two axes, [steps, channels], are one recording\n")
+
+
 def test_recordings_are_cut_as_long_as_the_series(folder, capsys):
     """A recording beside series of 7 steps, and beside another recording."""
     recording = RNG.standard_normal((400, 2)).cumsum(axis=0)
@@ -148,7 +174,11 @@ def test_labels_of_the_test_series_alone_are_left_aside(folder):
         (["real.npy", "other.npy", "--out=no/s.json"], ["no/s.json", "no such folder"]),
         (["nothing.npy", "real.npy"], ["error: nothing.npy does not exist$"]),
         (["real.npy", "other.npy", "--metrics=fid"], ["unknown metric 'fid'"]),
-        (["real.npy", "narrow.npy"], ["real has 2 channels and generated 1"]),
+        (
+            ["real.npy", "narrow.npy"],
+            ["real.npy has 2 and narrow.npy 1, and both need"],
+        ),
+        (["real.npy", "turned.npy"], ["2 and turned.npy 5", "is .series, steps, c"]),
         (["real.npy", "other.npy", "--num_repeats=0"], ["num_repeats=0"]),
         (["real.npy"], ["required", "generated"]),
         (["x.npz", "y.npz"], ["x.npz has the channels a, b", "y.npz b, a", "order"]),
@@ -156,6 +186,7 @@ def test_labels_of_the_test_series_alone_are_left_aside(folder):
 )
 def test_errors_are_one_line(folder, capsys, arguments, words):
     np.save(folder / "narrow.npy", REAL[..., :1])
+    np.save(folder / "turned.npy", OTHER.swapaxes(1, 2))
     np.savez(folder / "x.npz", series=REAL, channels=["a", "b"])
     np.savez(folder / "y.npz", series=REAL, channels=["b", "a"])
     with pytest.raises(SystemExit) as end:

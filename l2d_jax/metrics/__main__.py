@@ -20,6 +20,7 @@ from l2d_jax.missing import filled
 from l2d_jax.types import Collection, InputError, Splits, is_ragged
 
 GENERATED = 1  # place among the files
+SCALED = 1.0  # values of many generators stay below it, whatever the data
 USAGE = """python -m l2d_jax.metrics REAL GENERATED [--test=FILE] [--out=scores.json]
 
 Files: .npy or .npz of [N, L, C]; .csv or .parquet with a column of ids; .ts. A file of
@@ -61,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for other in filter(None, (generated, test)):
             check_channels(real, other)
             tell_of_shorter(real, other)
+            tell_of_scale(real, other)
         labelled = real.labels is not None
         if not labelled and metrics == ["classes"]:
             raise InputError(
@@ -186,9 +188,38 @@ def tell_of_shorter(real: Read, other: Read) -> None:
         )
 
 
+def tell_of_scale(real: Read, other: Read) -> None:
+    """A line on series that stay between -1 and 1 where the real ones don't."""
+    ends = [extremes(one.series) for one in (other, real)]
+    largest, of_real = (max(map(abs, both)) for both in ends)
+    if largest <= SCALED < of_real / 2:
+        (low, high), (real_low, real_high) = ends
+        print(
+            f"{other.path}: all values lie between {low:.4g} and {high:.4g}, those of "
+            f"{real.path} between {real_low:.4g} and {real_high:.4g}: scores compare "
+            "them as they are, so bring both to the same units",
+            file=sys.stderr,
+        )
+
+
+def extremes(series: Any) -> tuple[float, float]:
+    """Lowest and highest value, NaN left out."""
+    parts = series if isinstance(series, list) else [series]
+    return (
+        min(float(np.nanmin(part)) for part in parts),
+        max(float(np.nanmax(part)) for part in parts),
+    )
+
+
 def check_channels(one: Read, other: Read) -> None:
-    """Raises `InputError` where both files name their channels, and differently."""
-    if len(one.channels) == len(other.channels) and one.channels != other.channels:
+    """Raises `InputError` where two files have other channels, or another order."""
+    if len(one.channels) != len(other.channels):
+        raise InputError(
+            f"channels: {one.path} has {len(one.channels)} and {other.path} "
+            f"{len(other.channels)}, and both need the same. An array of series is "
+            "[series, steps, channels]; two axes, [steps, channels], are one recording"
+        )
+    if one.channels != other.channels:
         if any(name.startswith("channel_") for name in one.channels + other.channels):
             return  # names that nobody gave
         raise InputError(

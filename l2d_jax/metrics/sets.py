@@ -126,7 +126,7 @@ def of_one_shape(**sets: SeriesSet) -> list[Float[np.ndarray, "_ L C"]]:
         if other.shape[2] != one.shape[2]:
             raise InputError(
                 f"{first} has {one.shape[2]} channels and {name} {other.shape[2]}: "
-                "give the same channels in the same order"
+                "give [series, steps, channels], the same channels in the same order"
             )
     ragged = not all(isinstance(given, ARRAYS) for given in sets.values())
     for name, other in zip(others, more, strict=True):
