@@ -202,11 +202,20 @@ def train(task: Task, workdir: FilePath) -> Cascade:
         say(f"training: on {parallel.describe_devices()}")
     for name in variant.stages:
         params |= train_stage(name, task, params, facts[name], choice, workdir)
-    params |= variant.extras(config, params, task.series)
     write_config(config, choice, workdir)
-    model = with_values_of(model_of(task, params), task)
+    model = assemble(task, params)
     save(model, workdir, facts)
     return model
+
+
+def assemble(task: Task, params: Params) -> Cascade:
+    """The model whose stages exported `params`, in whichever loop they were trained.
+
+    docs/extending.md has such a loop.
+    """
+    extras = METHODS[task.config.variant].extras
+    params = params | extras(task.config, params, task.series)
+    return with_values_of(model_of(task, params), task)
 
 
 def model_of(task: Task, params: Params) -> Cascade:

@@ -1,0 +1,81 @@
+"""docs/extending.md: its examples run, and what they make is what it says."""
+
+import re
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import l2d_jax
+from l2d_jax import run, sampling, schedules, variants
+from l2d_jax.data import read_array, split
+from l2d_jax.metrics import METRICS
+from l2d_jax.task import prepare
+
+PAGE = Path(__file__).parent.parent / "docs" / "extending.md"
+TABLES = (sampling.SOLVERS, schedules.SCHEDULES, variants.ALL_STAGES, METRICS)
+
+
+@pytest.fixture(autouse=True)
+def tables_as_they_were():
+    before = [dict(table) for table in TABLES]
+    yield
+    for table, entries in zip(TABLES, before, strict=True):
+        table.clear()
+        table.update(entries)
+
+
+def waves(n=80):
+    """The first channel still at most steps, the second never."""
+    rng = np.random.default_rng(0)
+    t = np.arange(8)[None] + rng.uniform(0, 6, (n, 1))
+    held = np.repeat(rng.normal(size=(n, 2)), 4, axis=1)
+    return np.stack([held, 300 + 20 * np.sin(t)], axis=-1)
+
+
+def test_the_examples_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    series = waves()
+    names = {"series": series}
+    first, loop, condition = re.findall(
+        r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.M | re.S
+    )
+    small = "config = l2d_jax.configs.own.get_config()"
+    for code in (first, loop):
+        assert small in code
+    exec(first.replace(small, small[:-1] + '"smoke")'), names)
+    assert {"level", "spectral_distance"} == names["scores"].keys()
+    assert names["model"].config.sampling.solver == "less_noise"
+    # Samples are those of the solver: of another one they are others.
+    key = jax.random.key(0)
+    ancestral = names["model"].sample(key, len(series), solver="ancestral")
+    assert np.abs(names["x"] - ancestral).max() > 1e-3
+
+    exec(loop.replace(small, small[:-1] + '"smoke")'), names)
+    model = names["model"]
+    run.save(model, tmp_path / "mine", {})
+    again = l2d_jax.load(tmp_path / "mine")
+    np.testing.assert_array_equal(again.sample(key, 5), model.sample(key, 5))
+
+    exec(condition, names)
+    assert np.isfinite(names["x"]).all()
+    value = names["loss"](names["weights"], key, jnp.zeros((8, 2)), names["given"][0])
+    assert np.isfinite(value)
+
+
+def test_weights_of_another_loop_make_the_model_that_a_run_makes():
+    """With the range of the data, and the channels that stand still."""
+    series = waves()
+    config = l2d_jax.configs.own.get_config("smoke,data_only")
+    config.sampling.few_values = 0
+    model = l2d_jax.fit(series, config=config)
+    config.data.name = "array"
+    config = l2d_jax.configs.resolve(config)
+    task = prepare(config, split(read_array(series, config.data), config.data))
+    trained = {k: v for k, v in model.params.items() if k not in ("low", "high")}
+    again = run.assemble(task, trained)
+    assert again.normalizer.held_below[0] > 0 == again.normalizer.held_below[1]
+    key = jax.random.key(1)
+    np.testing.assert_array_equal(again.sample(key, 9), model.sample(key, 9))
