@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from l2d_jax.errors import check_choice
 from l2d_jax.schedules import NoiseSchedule
 from l2d_jax.types import InputError, RandomKey, Step
 
@@ -134,6 +135,7 @@ def solver_table(
     solver: str, schedule: NoiseSchedule, steps: Int[np.ndarray, " S"], *, eta: float
 ) -> Table:
     """Coefficients (a, b, c, s) [S, 4] of a solver along `steps`, in float64."""
+    check_choice(solver, SOLVERS, "solver")
     alpha_bar = np.asarray(schedule.alpha_bar, np.float64)
     ab_t = alpha_bar[steps]
     return SOLVERS[solver](ab_t, np.append(ab_t[1:], 1.0), eta)
@@ -175,7 +177,7 @@ def sample(
     chain starts with, see `start_table`.
 
     Raises:
-      InputError: unless 1 <= num_steps <= K.
+      InputError: unless 1 <= num_steps <= K; no such solver.
     """
     num_steps = schedule.num_steps if num_steps is None else num_steps
     steps = timesteps(schedule.num_steps, num_steps, spacing=spacing)

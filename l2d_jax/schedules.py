@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from l2d_jax.errors import check_choice
 from l2d_jax.types import InputError, Scalar, Step
 
 LEAST_NOISE = 1e-10  # 1 - alpha_bar: float64 has 6 digits of it
@@ -119,8 +120,9 @@ def make_schedule(
     """The schedule of that name, its noise levels times `noise_scale`.
 
     Raises:
-      InputError: values that are none; or what the schedule gives isn't one.
+      InputError: no such schedule; values that are none; or what it gives isn't one.
     """
+    check_choice(name, SCHEDULES, "schedule")
     if num_steps < 2:
         raise InputError(f"num_diffusion_steps={num_steps}: use 2 or more (paper: 100)")
     if not 0.0 < beta_first <= beta_last < 1.0:

@@ -193,6 +193,11 @@ def test_the_last_step_leaves_the_estimate_itself(solver, num_steps):
     assert np.isfinite(table).all()
 
 
+def test_a_solver_that_is_none_is_named():
+    with pytest.raises(InputError, match="solver='heun': use one of ancestral, ddim"):
+        sample(lambda x, t: x, make(10), jax.random.key(0), (2,), solver="heun")
+
+
 @pytest.mark.parametrize("spacing", [1.0, 1.5, 2.0, 5.0])
 @pytest.mark.parametrize("num_diffusion_steps", [2, 7, 100, 500])
 def test_timesteps_start_at_the_top_and_end_at_0(num_diffusion_steps, spacing):

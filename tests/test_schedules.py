@@ -93,6 +93,11 @@ def test_impossible_values_are_refused(wrong, says):
         make_schedule("linear", **PAPER | wrong)
 
 
+def test_a_schedule_that_is_none_is_named():
+    with pytest.raises(InputError, match="schedule='cosin': use one of linear, cos"):
+        make_schedule("cosin", **PAPER)
+
+
 @pytest.mark.parametrize(
     "alpha_bar, says",
     [
