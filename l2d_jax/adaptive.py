@@ -29,7 +29,7 @@ from jaxtyping import Float
 from ml_collections import ConfigDict
 
 from l2d_jax import parallel
-from l2d_jax.cascade import reconstructor, sampler
+from l2d_jax.cascade import numbers, reconstructor, sampler
 from l2d_jax.latents import standard_latents
 from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.metrics.representations import principal_components
@@ -140,12 +140,11 @@ def measure(
     shape, latents = rows.shape[1:], standard_latents(config, params, rows)
     steps = min(SAMPLING_STEPS, config.data_stage.num_diffusion_steps)
     sampling = with_sampling(config, num_steps=steps)
-    inputs = {"params": params, "key": jax.random.key(config.seed), "latents": latents}
+    inputs = {"params": params, "key": jax.random.key(config.seed)}
 
-    def draw(one, count):
+    def draw(one, given):
         size = parallel.sampling_batch_size(config)
-        indices = np.arange(count, dtype=np.int32)
-        return points_of(parallel.map_all(one, inputs, indices, batch_size=size))
+        return points_of(parallel.map_all(one, inputs, given, batch_size=size))
 
     real = points_of(rows)
     components = principal_components(real)
@@ -154,8 +153,8 @@ def measure(
         points @ components / deviation
         for points in (
             real,
-            draw(reconstructor(sampling, shape), len(rows)),
-            draw(sampler(sampling, shape), NUM_DRAWN),
+            draw(reconstructor(sampling, shape), (numbers(len(rows)), latents)),
+            draw(sampler(sampling, shape), numbers(NUM_DRAWN)),
         )
     )
     parts = [distance(drawn[i::NUM_PARTS], rebuilt) for i in range(NUM_PARTS)]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 from ml_collections import FrozenConfigDict
 
 from l2d_jax import latents, memory, parallel
@@ -23,6 +23,7 @@ from l2d_jax.types import (
     Latent,
     Params,
     RandomKey,
+    Rows,
     Series,
     SeriesBatch,
 )
@@ -128,7 +129,7 @@ class Cascade:
         check_count(n)
         program = sampler(self.config, self.layout.shape)
         inputs = {"params": self.params, "key": key}
-        batches = self._mapped(parallel.share_rows, program, inputs, n)
+        batches = self._mapped(parallel.share_rows, program, inputs, numbers(n))
         return (self._in_data_units(z) for z in batches)
 
     def encode(self, x: Any) -> Float[np.ndarray, "N d"]:
@@ -175,7 +176,8 @@ class Cascade:
         self._check_latent()
         program = latent_sampler(self.config, self.layout.shape)
         inputs = {"params": self.params, "key": key}
-        return np.concatenate([*self._mapped(parallel.map_rows, program, inputs, n)])
+        r = self._mapped(parallel.map_rows, program, inputs, numbers(n))
+        return np.concatenate([*r])
 
     def decode(
         self, key: RandomKey, r: Any
@@ -201,8 +203,8 @@ class Cascade:
         if not np.isfinite(r).all():
             raise InputError("a latent is nan or inf: give numbers")
         program = reconstructor(self.config, self.layout.shape)
-        inputs = {"params": self.params, "key": key, "latents": r}
-        z = [*self._mapped(parallel.map_rows, program, inputs, len(r))]
+        inputs, rows = {"params": self.params, "key": key}, (numbers(len(r)), r)
+        z = [*self._mapped(parallel.map_rows, program, inputs, rows)]
         examples = self._in_data_units(np.concatenate(z))
         return to_list(*examples[:2]) if self.layout.ragged else examples.series
 
@@ -218,15 +220,17 @@ class Cascade:
         )
 
     def _mapped(
-        self, over_rows: Callable, program: Callable, inputs: Params, n: int
+        self, over_rows: Callable, program: Callable, inputs: Params, rows: Rows
     ) -> Iterator[np.ndarray]:
-        """program(inputs, i) for i < n, batch by batch; smaller ones if need be."""
-        indices = np.arange(n, dtype=np.int32)
+        """program(inputs, row) for all rows, in batches; smaller ones if need be."""
         return memory.in_parts(
             lambda first, size: over_rows(
-                program, inputs, indices[first:], batch_size=size
+                program,
+                inputs,
+                jax.tree.map(lambda x: x[first:], rows),
+                batch_size=size,
             ),
-            n,
+            len(jax.tree.leaves(rows)[0]),
             batch_size=parallel.sampling_batch_size(self.config),
         )
 
@@ -299,6 +303,11 @@ def check_count(n: Any) -> None:
         raise InputError(f"{n!r} series: give a whole number, 1 or more")
 
 
+def numbers(n: int) -> Int[np.ndarray, " n"]:
+    """0, 1, ..., n - 1: of series, whose keys are made of them."""
+    return np.arange(n, dtype=np.int32)
+
+
 # --- programs: of one series, to be mapped --------------------------------------------
 
 
@@ -335,11 +344,12 @@ def latent_sampler(config: FrozenConfigDict, shape: tuple[int, int]) -> Callable
 
 @lru_cache(maxsize=16)
 def reconstructor(config: FrozenConfigDict, shape: tuple[int, int]) -> Callable:
-    """({params, key, latents}, index) -> series drawn given latents[index]."""
+    """({params, key}, (index, latent)) -> series drawn given the latent."""
     generator = make_generator(config, shape)
 
-    def one(inputs: Params, index: Array) -> Series:
+    def one(inputs: Params, row: tuple[Array, Latent]) -> Series:
+        index, r_0 = row
         _, key_decode = keys_of(inputs["key"], index)
-        return generator.decode(inputs["params"], key_decode, inputs["latents"][index])
+        return generator.decode(inputs["params"], key_decode, r_0)
 
     return one

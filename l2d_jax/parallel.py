@@ -15,7 +15,7 @@ import re
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -376,13 +376,14 @@ def map_rows(
 ) -> Iterator[Params]:
     """function(params, row) for every row [N, ...], as numpy, a few batches at a time.
 
-    Each device always sees batches of the same shape, so the numbers don't depend on
-    how many devices there are; memory doesn't depend on N. Parameters go to the devices
-    once. `function` must be hashable and the same object at every call, or it is
-    compiled again. Only devices of this process take part, so that it may be called by
-    one of several.
+    `rows` is an array, or a tuple of arrays: a row is then one of each. Each device
+    always sees batches of the same shape, so the numbers don't depend on how many
+    devices there are; memory doesn't depend on N. Parameters go to the devices once.
+    `function` must be hashable and the same object at every call, or it is compiled
+    again. Only devices of this process take part, so that it may be called by one of
+    several.
     """
-    num_rows = rows.shape[0]
+    num_rows = jax.tree.leaves(rows)[0].shape[0]
     batch_size = fitting(batch_size, num_rows)
     num_batches = math.ceil(num_rows / batch_size)
     devices = tuple(jax.local_devices() if devices is None else devices)[:num_batches]
@@ -390,19 +391,22 @@ def map_rows(
     group = len(devices) * batch_size
     pending = None  # the group that the devices are working on
     for start in range(0, num_rows, group):
-        taken = rows[start : start + group]
-        count = taken.shape[0]
-        if count < group:  # fill up with copies of the first row
-            index = np.concatenate([np.arange(count), np.zeros(group - count, int)])
-            taken = taken[index]
-        result = program(
-            params, taken.reshape(len(devices), batch_size, *rows.shape[1:])
-        )
+        taken = partial(_taken, start=start, shape=(len(devices), batch_size))
+        result = program(params, jax.tree.map(taken, rows))
         if pending is not None:
             yield _collect(*pending)
-        pending = (result, count)
+        pending = (result, min(group, num_rows - start))
     if pending is not None:
         yield _collect(*pending)
+
+
+def _taken(rows: Rows, *, start: int, shape: tuple[int, int]) -> np.ndarray:
+    """Rows from `start` on, [devices, batch, ...]; at the end, copies of the first."""
+    taken = rows[start : start + math.prod(shape)]
+    count = taken.shape[0]
+    if lacking := math.prod(shape) - count:
+        taken = taken[np.concatenate([np.arange(count), np.zeros(lacking, int)])]
+    return taken.reshape(*shape, *taken.shape[1:])
 
 
 def fitting(batch_size: int, num_rows: int) -> int:

@@ -1,6 +1,6 @@
 import re
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -151,6 +151,27 @@ def test_latents_of_samples_decode_to_them(variant):
     assert not np.allclose(swapped, x, rtol=1e-2, atol=1e-2)
 
 
+def test_one_program_decodes_any_number_of_latents(monkeypatch):
+    """As one samples: a program is traced, and compiled, once for 9 to 16 of them."""
+    traced = []
+
+    def decode(params, key, r_0):
+        traced.append(r_0.shape)
+        return jnp.broadcast_to(r_0[0], (7, 2))
+
+    generator = Generator(decode, decode)
+    monkeypatch.setattr(cascade, "make_generator", lambda config, shape: generator)
+    again = lru_cache(reconstructor.__wrapped__)
+    monkeypatch.setattr(cascade, "reconstructor", again)
+    model, times = make_model(), []
+    for n in (9, 10, 16):
+        r = np.arange(float(n))[:, None] * np.ones(model.config.encoder.latent_dim)
+        x = model.decode(jax.random.key(0), r)
+        np.testing.assert_allclose(x[:, 0, 0], SHIFT[0] + SCALE[0] * np.arange(n))
+        times.append(len(traced))
+    assert times == times[:1] * 3
+
+
 @pytest.mark.parametrize(
     ("r", "says"),
     [
@@ -204,12 +225,12 @@ def test_draws_have_keys_and_latents_of_their_own(monkeypatch):
     one, again = (
         f.__wrapped__(FrozenConfigDict(), (2, 2)) for f in (sampler, reconstructor)
     )
-    inputs = {"params": {}, "key": jax.random.key(5), "latents": jnp.eye(5)[:, :2]}
+    inputs = {"params": {}, "key": jax.random.key(5)}
     key = jax.random.fold_in(inputs["key"], 1)
     expected = [jax.random.normal(half, (2,)) for half in jax.random.split(key)]
     np.testing.assert_array_equal(one(inputs, jnp.int32(1)), expected)
-    expected = [[0.0, 1.0], expected[1]]
-    np.testing.assert_array_equal(again(inputs, jnp.int32(1)), np.stack(expected))
+    row, expected = (jnp.int32(1), jnp.array([0.0, 1.0])), [[0.0, 1.0], expected[1]]
+    np.testing.assert_array_equal(again(inputs, row), np.stack(expected))
 
 
 def test_the_decoder_gets_latents_in_their_own_scale():

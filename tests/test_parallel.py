@@ -64,6 +64,20 @@ def test_every_row_is_mapped_once_in_order(num_devices, num_rows):
     np.testing.assert_array_equal(np.concatenate(list(parts)), 10 + rows.sum(axis=1))
 
 
+def test_rows_of_several_arrays_are_mapped_together():
+    """20 rows over two devices by 8: what fills up the last group is dropped."""
+    rows = np.arange(20, dtype=np.int32), np.arange(20.0, dtype=np.float32)[:, None]
+    parts = parallel.map_rows(
+        add_product, jnp.float32(1), rows, batch_size=8, devices=DEVICES[:2]
+    )
+    np.testing.assert_array_equal(np.concatenate([*parts]), 1 + np.arange(20.0) ** 2)
+
+
+def add_product(params, row):
+    index, x = row
+    return params + index * x[0]
+
+
 def add_sum(params, row):
     return params + row.sum()
 
