@@ -33,7 +33,7 @@ from l2d_jax.cascade import numbers, reconstructor, sampler
 from l2d_jax.latents import standard_latents
 from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.metrics.representations import principal_components
-from l2d_jax.missing import fill_missing
+from l2d_jax.missing import interpolated
 from l2d_jax.stages import STAGES
 from l2d_jax.train import fit_briefly
 from l2d_jax.types import InputError, Params, Rows
@@ -199,5 +199,4 @@ def deviation_of(points: Points) -> float:
 
 def points_of(rows: Float[np.ndarray, "N L C"]) -> Points:
     """A row a series, gaps interpolated."""
-    series, _ = parallel.in_float32(jax.jit(jax.vmap(fill_missing)))(rows)
-    return np.asarray(series).reshape(len(rows), -1)
+    return interpolated(rows).reshape(len(rows), -1)

@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float
 
 from l2d_jax import parallel
-from l2d_jax.types import Examples, Series, inside
+from l2d_jax.types import Examples, Rows, Series, inside
 
 
 def fill_missing(x: Series) -> tuple[Series, Bool[Array, "L C"]]:
@@ -41,8 +41,12 @@ def without_hidden(
     return seen, observed.any(axis=-1)
 
 
-def interpolated(_: tuple[()], x: Series) -> Series:
-    """Without missing values: for `parallel.map_all`, that has nothing to share."""
+def interpolated(series: Rows) -> Float[np.ndarray, "N L C"]:
+    """All series [N, L, C] without missing values."""
+    return parallel.map_all(_interpolated, (), series)
+
+
+def _interpolated(_: tuple[()], x: Series) -> Series:
     return fill_missing(x)[0]
 
 
@@ -51,6 +55,6 @@ def filled(examples: Examples) -> Examples:
     within = inside(examples.lengths, examples.series.shape[1])
     if not np.isnan(examples.series[within]).any():
         return examples
-    series = parallel.map_all(interpolated, (), examples.series)
+    series = interpolated(examples.series)
     series[~within] = np.nan
     return examples._replace(series=series)

@@ -13,16 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from l2d_jax import parallel
 from l2d_jax.missing import interpolated
 from l2d_jax.types import Latent, Params, RandomKey, Rows, Series
 
 PIECE = 4_096  # series whose products are summed at once
-
-
-def filled(series: Rows) -> np.ndarray:
-    """All series [N, L, C], missing values interpolated."""
-    return parallel.map_all(interpolated, (), series)
 
 
 # --- bootstrap ------------------------------------------------------------------------
@@ -31,7 +25,7 @@ def filled(series: Rows) -> np.ndarray:
 def training_series(config: ConfigDict, params: Params, series: Rows) -> Params:
     """All of them."""
     del config, params
-    return {"training_series": filled(series)}
+    return {"training_series": interpolated(series)}
 
 
 def bootstrap_decode(config: FrozenConfigDict, shape: tuple[int, int]) -> Callable:
@@ -55,7 +49,7 @@ def moments(config: ConfigDict, params: Params, series: Rows) -> Params:
     values, has no Cholesky factor.
     """
     del config, params
-    x = filled(series)
+    x = interpolated(series)
     x = x.reshape(len(x), -1)
     mean = x.mean(axis=0, dtype=np.float64)
     covariance = np.zeros((x.shape[1], x.shape[1]))
