@@ -352,7 +352,10 @@ def local_part(
 
 @in_float32
 def place(tree: Params, devices: Sequence[jax.Device] | None = None) -> Params:
-    """A copy on all devices of this process, so that donating it is safe."""
+    """On all devices of this process; what lies on one already isn't copied there.
+
+    So a program to which this is donated may take `tree` with it.
+    """
     devices = jax.local_devices() if devices is None else list(devices)
     mesh = jax.sharding.Mesh(np.asarray(devices), (AXIS,))
     return jax.device_put(
