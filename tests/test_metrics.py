@@ -864,3 +864,35 @@ def test_few_series_are_warned_of(num_series, few, little):
     first = scores["pca_fid"]["warning"]
     assert first.endswith("copies") and ("every score says little" in first) == few
     assert ("takes 321 or more" in scores["context_fid"].get("warning", "")) == little
+
+
+@pytest.mark.parametrize(
+    "module, metric",
+    [
+        ("context_fid", "context_fid"),
+        ("recurrent", "discriminative_score_repaired"),
+        ("recurrent", "predictive_score"),
+    ],
+)
+def test_float64_of_other_code_changes_no_score(module, metric, monkeypatch):
+    """The program that trains its networks is the same with jax_enable_x64."""
+
+    class Lowered(Exception):
+        pass
+
+    def lower(program, *args, used=None):
+        del used
+        raise Lowered(program.lower(*args).as_text())
+
+    module = importlib.import_module(f"l2d_jax.metrics.{module}")
+    monkeypatch.setattr(module, "remembered", lower)
+    series, programs = np.random.default_rng(0).uniform(size=(16, 8, 2)), []
+    for enabled in (False, True):
+        jax.config.update("jax_enable_x64", enabled)
+        try:
+            with pytest.raises(Lowered) as lowered:
+                METRICS[metric](series, series[::-1], num_repeats=1)
+        finally:
+            jax.config.update("jax_enable_x64", False)
+        programs.append(str(lowered.value))
+    assert programs[0] == programs[1]

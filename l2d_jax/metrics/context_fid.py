@@ -18,7 +18,7 @@ from l2d_jax.metrics.floors import MIN_REPEATS, NOT_FINITE, as_score, choose
 from l2d_jax.metrics.frechet import frechet_distance, halves_and_whole
 from l2d_jax.metrics.remembered import remembered
 from l2d_jax.models import TS2Vec
-from l2d_jax.parallel import map_all
+from l2d_jax.parallel import in_float32, map_all
 from l2d_jax.types import Params, RandomKey, Scalar, Series, SeriesBatch
 
 ENCODER = TS2Vec(features=320, width=64, depth=10)
@@ -126,6 +126,7 @@ def percentile(
 # --- the encoders ---------------------------------------------------------------------
 
 
+@in_float32
 def train_encoders(real: SeriesBatch, *, num_repeats: int, seed: int) -> Params:
     """Parameters of `ENCODER`, one row a repeat: 200 iterations, 600 for large sets.
 
