@@ -6,7 +6,7 @@ than the same sum of shifted matrix products (see benchmarks/).
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import flax.linen as nn
 import jax
@@ -262,6 +262,23 @@ def attend(
     return jnp.einsum("hlm,hme->hle", weights, value).swapaxes(0, 1)
 
 
+def contraction(
+    x: Float[Array, "T *K"],
+    kernel: Float[Array, "*K_and_N"],
+    dimensions: tuple,
+    precision: None = None,
+    *,
+    dtype: DTypeLike,
+) -> Float[Array, "T *N"]:
+    """`product` as a `dot_general` of Flax: the last axes of x, the first of kernel."""
+    del precision
+    count = len(dimensions[0][0])
+    inner, outer = kernel.shape[:count], kernel.shape[count:]
+    rows = x.reshape(*x.shape[: x.ndim - count], math.prod(inner))
+    y = product(rows, kernel.reshape(math.prod(inner), -1), dtype)
+    return y.reshape(*rows.shape[:-1], *outer)
+
+
 class SelfAttention(nn.Module):
     """Full multi-head self-attention along time."""
 
@@ -270,6 +287,10 @@ class SelfAttention(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "T width"]) -> Float[Array, "T width"]:
+        dot = partial(contraction, dtype=self.dtype)
         return nn.MultiHeadDotProductAttention(
-            self.num_heads, dtype=self.dtype, attention_fn=attend
+            self.num_heads,
+            attention_fn=attend,
+            qkv_dot_general=dot,
+            out_dot_general=dot,
         )(x)

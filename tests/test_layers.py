@@ -11,6 +11,7 @@ from l2d_jax.layers import (
     Conv1D,
     Dense,
     Residual,
+    SelfAttention,
     StepEmbedding,
     TimeMixing,
     along_time,
@@ -256,6 +257,24 @@ def test_attention_is_that_of_flax(dropout_rate):
     without = attend(query, key, value, **options)  # deterministic
     same = np.allclose(found, without, atol=1e-6)
     assert same == (dropout_rate == 0.0)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_self_attention_rounds_factors_only(dtype):
+    """Its four products as those of dense layers; all else is float32."""
+    x = jax.random.normal(jax.random.key(0), (5, 8))
+    layer = SelfAttention(num_heads=2, dtype=dtype)
+    params = layer.init(jax.random.key(1), x)
+    (p,) = params["params"].values()
+    query, key, value = (
+        product(x, p[name]["kernel"].reshape(8, 8), dtype).reshape(5, 2, 4)
+        for name in ("query", "key", "value")
+    )
+    seen = attend(query, key, value).reshape(5, 8)
+    expected = product(seen, p["out"]["kernel"].reshape(8, 8), dtype)
+    found = layer.apply(params, x)
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_attention_of_bfloat16_factors_is_in_float32():
