@@ -47,13 +47,21 @@ def cosine(c: ConfigDict) -> optax.Schedule:
 
 def constant(c: ConfigDict) -> optax.Schedule:
     """Linear warm-up, then the same at every step."""
-    warm_up = optax.linear_schedule(0.0, c.learning_rate, max(warmup_steps(c), 1))
-    return warm_up if c.warmup_steps else optax.constant_schedule(c.learning_rate)
+    return after_warm_up(c, optax.constant_schedule(c.learning_rate))
 
 
 def exponential(c: ConfigDict) -> optax.Schedule:
-    """learning_rate decay_rate^step."""
-    return optax.exponential_decay(c.learning_rate, 1, c.decay_rate)
+    """Linear warm-up, then learning_rate decay_rate^step, counted from its end."""
+    return after_warm_up(c, optax.exponential_decay(c.learning_rate, 1, c.decay_rate))
+
+
+def after_warm_up(c: ConfigDict, rate: optax.Schedule) -> optax.Schedule:
+    """Linear from 0 to `c.learning_rate`, with which `rate` begins."""
+    steps = warmup_steps(c)
+    if not steps:
+        return rate
+    warm_up = optax.linear_schedule(0.0, c.learning_rate, steps)
+    return optax.join_schedules([warm_up, rate], [steps])
 
 
 DECAY_FIELDS: dict[str, set[str]] = {  # beside the learning rate

@@ -96,6 +96,24 @@ def test_chunks_and_checkpoints_do_not_change_the_result(
     np.testing.assert_allclose(w, adamw_by_hand(c), rtol=1e-4)
 
 
+@pytest.mark.parametrize("decay", ["constant", "exponential"])
+def test_rates_after_a_warm_up(decay):
+    """Linear over 3 of 12 steps, half of one; what follows counts from its end."""
+    c = settings()
+    with c.unlocked():
+        c.update(decay=decay, decay_rate=0.5)
+    after = 0.1 * np.ones(9) if decay == "constant" else 0.1 * 0.5 ** np.arange(9)
+    warm_up = 0.1 * np.arange(3) / 3
+    for steps, num_steps, rates in (
+        (3, 12, np.concatenate([warm_up, after])),
+        (0, 12, after),
+        (3, 1, after[:1]),  # too few steps for a warm-up
+    ):
+        c.update(warmup_steps=steps, num_steps=num_steps)
+        found = [train.learning_rate(c)(step) for step in range(len(rates))]
+        np.testing.assert_allclose(found, rates, rtol=1e-6)
+
+
 def test_what_is_logged_is_what_is_done():
     """Rates of warm-up and cosine; the norm of the gradient before it is clipped."""
     c = settings()
