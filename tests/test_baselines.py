@@ -596,6 +596,22 @@ def test_settings_that_can_not_be_are_refused(method, field, value, says):
         resolve(config)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("batch_size", 16, "batch_size=16 can't be split into 3 batches"),
+        ("decay", "cosine", "decay=cosine: .* at half: use constant"),
+        ("warmup_steps", 5, "warmup_steps=5: .* at half: use 0"),
+    ],
+)
+def test_the_joint_phase_is_checked_before_the_first(field, value, says):
+    """A turn taken twice a step counts twice in a decay, which then ends at half."""
+    config = tiny("time_gan")
+    config.time_gan_joint[field] = value
+    with pytest.raises(InputError, match=f"--config.time_gan_joint.{says}"):
+        baselines.STAGES["time_gan_embedding"](resolve(config), SHAPE)
+
+
 def test_joint_phase_leaves_a_good_discriminator_alone(monkeypatch):
     monkeypatch.setattr(time_gan, "GOOD_ENOUGH", 1e9)
     config, stages = time_gan_stages(tiny("time_gan"))

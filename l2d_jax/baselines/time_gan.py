@@ -334,15 +334,24 @@ def supervised_stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
 
 def joint_stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
     """Phase 3: all five."""
-    batch_size = config.time_gan_joint.batch_size
+    return phase("joint", JOINT, config, shape)
+
+
+def check_joint(c: ConfigDict) -> None:
+    """Raises `InputError` for settings that phase 3 can't have: before phase 1."""
     parts = BATCHES * parallel.num_devices()
-    if batch_size % parts:
+    if c.batch_size % parts:
         raise InputError(
-            f"--config.time_gan_joint.batch_size={batch_size} can't be split into "
+            f"--config.time_gan_joint.batch_size={c.batch_size} can't be split into "
             f"{BATCHES} batches over {parallel.num_devices()} devices: use a multiple "
             f"of {parts}"
         )
-    return phase("joint", JOINT, config, shape)
+    for field, value in {"decay": "constant", "warmup_steps": 0}.items():
+        if c[field] != value:
+            raise InputError(
+                f"--config.time_gan_joint.{field}={c[field]}: networks that take two "
+                f"turns in a step would be through with it at half: use {value}"
+            )
 
 
 def phase(
@@ -352,6 +361,7 @@ def phase(
     shape: tuple[int, int],
 ) -> Stage:
     """A phase as a stage, that goes on with the networks of the one before."""
+    check_joint(config.time_gan_joint)
     length, channels = shape
     nets = networks(config, channels)
     turns = make_turns(nets)
