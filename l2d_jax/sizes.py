@@ -59,16 +59,20 @@ def with_sizes(
 def with_steps(config: ConfigDict, num_series: int) -> tuple[ConfigDict, list[str]]:
     """The config with training steps of 0 chosen for so many series, and what they are.
 
-    Of the two diffusion stages: those of configs/base.py, but not more than
+    Of the two diffusion stages: those of configs/base.py, but not more than some
     `MOST_EPOCHS` times through the series. What is longer learns few of them by heart
-    (docs/own_data.md).
+    (docs/own_data.md). Above one call of the training program they are whole calls: a
+    shorter last one would be another program to compile.
     """
+    per_call = config.training.steps_per_call
     config, known, notes = config.copy_and_resolve_references(), base.get_config(), []
     for section in ("latent_stage", "data_stage"):
         c, name = config[section], section.replace("_", " ")
         if c.num_steps or section not in trained_sections(config):
             continue
         most = math.ceil(MOST_EPOCHS * num_series / c.batch_size)
+        if most > per_call:
+            most = math.floor(most / per_call + 0.5) * per_call
         c.num_steps = min(known[section].num_steps, most)
         times = c.num_steps * c.batch_size / num_series
         notes.append(

@@ -740,14 +740,15 @@ def test_the_prediction_chosen_for_the_size_of_a_token(shape, asked, chosen):
 @pytest.mark.parametrize(
     ("series", "latent", "data"),
     [
-        (200, 391, 782),
-        (640, 1_250, 2_500),
-        (3_000, 5_860, 10_000),
+        (20, 40, 79),
+        (200, 400, 800),
+        (640, 1_300, 2_500),
+        (3_000, 5_900, 10_000),
         (10**6, 8_000, 10_000),
     ],
 )
 def test_steps_chosen_for_the_number_of_series(series, latent, data):
-    """At most 500 times through them: of 200, 500 x 200 / 256 and / 128, rounded up."""
+    """500 times through them: of 200, 500 x 200 / 256 = 391, in calls of 100 steps."""
     config, notes = sizes.with_steps(resolve(configs.own.get_config()), series)
     assert config.latent_stage.num_steps == latent
     assert config.data_stage.num_steps == data
