@@ -90,6 +90,9 @@ def is_being_written(path: Path) -> bool:
 @contextmanager
 def only_here(path: Path) -> Generator[bool, None, None]:
     """No other process of this host has the lock; False where it can't be known."""
+    if fcntl is None:  # where a file that is open can't be deleted, either
+        yield False
+        return
     file, sure = open_locked(path)
     with file:
         yield sure
@@ -97,11 +100,10 @@ def only_here(path: Path) -> Generator[bool, None, None]:
 
 def open_locked(path: Path) -> tuple[IO[str], bool]:
     """The file, made if it is missing, and whether no other process can lock it now."""
+    assert fcntl is not None
     while True:
         file = path.open("a+")
         try:
-            if fcntl is None:
-                return file, False
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file, True

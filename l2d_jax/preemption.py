@@ -11,6 +11,7 @@ What has no checkpoints, as writing samples, ends with status 143, and starts an
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -66,16 +67,16 @@ def watch(*, goes_on: bool = True) -> None:
     """
     _notice.status = 0 if goes_on else STOPPED
     _notice.came = _notice.asked = _notice.deferred = False
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    reading, writing = socket.socketpair()  # Windows has no pipes that don't block
+    writing.setblocking(False)
+    signal.set_wakeup_fd(writing.detach(), warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, _notice)
     threading.Thread(target=_end_in_time, args=(reading,), daemon=True).start()
 
 
-def _end_in_time(reading: int) -> None:
+def _end_in_time(reading: socket.socket) -> None:
     """Ends the process though its main thread is busy: this one never is."""
-    while os.read(reading, 1)[0] != signal.SIGTERM:
+    while reading.recv(1)[0] != signal.SIGTERM:
         pass
     _notice.came = True
     time.sleep(GRACE_SECONDS)

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +45,22 @@ def test_a_text_is_replaced_whole(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
     write_text(tmp_path / "new" / "folder" / "a.json", "three")  # made with it
     assert (tmp_path / "new" / "folder" / "a.json").read_text() == "three"
+
+
+def test_a_lock_where_an_open_file_cant_be_deleted(tmp_path, monkeypatch):
+    """On Windows, which has no `flock` either."""
+    unlink = Path.unlink
+
+    def as_on_windows(path, missing_ok=False):
+        opened = (os.path.realpath(fd) for fd in Path("/proc/self/fd").iterdir())
+        assert str(path.resolve()) not in opened, f"{path} is open"
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(lock, "fcntl", None)
+    monkeypatch.setattr(Path, "unlink", as_on_windows)
+    with lock.locked(tmp_path):
+        assert lock.as_holder((tmp_path / lock.LOCK).read_text())["pid"] == os.getpid()
+    assert not list(tmp_path.iterdir())
 
 
 class Broken(Exception):

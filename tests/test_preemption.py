@@ -104,7 +104,8 @@ BUSY = "hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)"  # deaf to signals, for 
 )
 def test_outside_of_training_it_stops_where_it_is(work, goes_on, says):
     code = (
-        "import hashlib, time\n"
+        "import hashlib, os, time\n"
+        "del os.set_blocking\n"  # Windows lacks it until Python 3.12
         "from l2d_jax import preemption\n"
         "preemption.GRACE_SECONDS = 1.0\n"
         f"preemption.watch(goes_on={goes_on})\n"
