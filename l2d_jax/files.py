@@ -55,9 +55,19 @@ def absolute(name: str | FilePath) -> FilePath:
 
 
 def cache_folder() -> Path:
-    """$L2D_CACHE_DIR, by default ~/.cache/l2d_jax. It need not exist yet."""
-    given = os.environ.get("L2D_CACHE_DIR")
-    return Path(given or "~/.cache/l2d_jax").expanduser()
+    """$L2D_CACHE_DIR, by default ~/.cache/l2d_jax. It need not exist yet.
+
+    Raises:
+      InputError: nobody knows the home folder, as of a container's nameless user.
+    """
+    given = os.environ.get("L2D_CACHE_DIR") or "~/.cache/l2d_jax"
+    folder = Path(os.path.expanduser(given))
+    if folder.parts[0] == "~":
+        raise InputError(
+            "there is no home folder to keep files in between runs: set L2D_CACHE_DIR "
+            "to a folder"
+        )
+    return folder
 
 
 def is_remote(path: FilePath) -> bool:

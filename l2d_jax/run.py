@@ -111,7 +111,7 @@ def check_scorable(config: ConfigDict, splits: Splits) -> None:
 
 def check_own_file_kept(config: ConfigDict, workdir: FilePath) -> None:
     """Raises `InputError` where samples would be written over the user's own file."""
-    own = Path(config.data.path).expanduser()
+    own = to_path(config.data.path)
     if config.data.path and own.stem == "samples" and same_file(own.parent, workdir):
         raise InputError(
             f"--config.data.path={own}: the run would write its samples over it; give "

@@ -3,6 +3,7 @@
 import os
 import socket
 from pathlib import Path
+from unittest.mock import Mock
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,14 @@ from test_processes import SMALL
 import l2d_jax
 from l2d_jax import lock
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model
-from l2d_jax.files import Mirror, absolute, to_path, whole_file, write_text
+from l2d_jax.files import (
+    Mirror,
+    absolute,
+    cache_folder,
+    to_path,
+    whole_file,
+    write_text,
+)
 from l2d_jax.logbook import Logbook, read_losses, rows
 from l2d_jax.samples import read_npz, write_samples
 from l2d_jax.types import Examples, InputError
@@ -45,6 +53,17 @@ def test_a_text_is_replaced_whole(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
     write_text(tmp_path / "new" / "folder" / "a.json", "three")  # made with it
     assert (tmp_path / "new" / "folder" / "a.json").read_text() == "three"
+
+
+def test_a_user_without_a_home_folder(monkeypatch):
+    for name in ("HOME", "L2D_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    nobody = KeyError("getpwuid(): uid not found: 54321")
+    monkeypatch.setattr("pwd.getpwuid", Mock(side_effect=nobody))
+    with pytest.raises(InputError, match=r"no home folder .*: set L2D_CACHE_DIR"):
+        cache_folder()
+    monkeypatch.setenv("L2D_CACHE_DIR", "/kept")
+    assert cache_folder() == Path("/kept")
 
 
 def test_a_lock_where_an_open_file_cant_be_deleted(tmp_path, monkeypatch):

@@ -686,6 +686,13 @@ def test_places_without_a_file(tmp_path):
             read_file(file_config(path))
 
 
+def test_a_name_that_begins_with_a_tilde(tmp_path, monkeypatch):
+    """As some editors call their copies: nobody's home folder."""
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path / "~x.csv", "a\n" + "".join(f"{i % 7}\n" for i in range(30)))
+    assert read_file(file_config("~x.csv")).channels == ("a",)
+
+
 # Columns
 
 

@@ -9,6 +9,7 @@ Nothing is skipped in silence: what was recognised or left out is a line in the 
 and what can't be used is an InputError that names the file, the place and the mend.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -76,7 +77,7 @@ def own_path(given: str) -> Path:
             "local files: copy it to each machine, and name the copy in "
             "--config.data.path"
         )
-    path = Path(given).expanduser()
+    path = Path(os.path.expanduser(given))  # leaves ~x.csv as it is
     if path.is_dir():
         raise InputError(f"{path} is a folder: name one file in --config.data.path")
     if not path.exists():

@@ -69,7 +69,7 @@ def folders() -> list[Path]:
     given = os.environ.get("L2D_DATA_DIR")
     if not given:
         return [cache_folder()]
-    folder = Path(given).expanduser()
+    folder = Path(os.path.expanduser(given))
     if not folder.is_dir():
         raise InputError(
             f"L2D_DATA_DIR={given} is no folder: create it, or unset the variable"
