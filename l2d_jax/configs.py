@@ -39,8 +39,8 @@ BUNDLED = Path(__file__).resolve().parent / "bundled_configs"
 
 
 def folder() -> Path:
-    """The configs folder: beside the package in a checkout, else inside the package."""
-    return CHECKOUT if (CHECKOUT / "base.py").exists() else BUNDLED
+    """The configs folder: inside the package, or beside it in a checkout."""
+    return BUNDLED if BUNDLED.is_dir() else CHECKOUT
 
 
 def find(name: str) -> str:

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from l2d_jax import configs
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -51,6 +53,17 @@ def test_configs_are_in_the_wheel(metadata):
     package = "l2d_jax.bundled_configs"
     assert package in metadata["packages"]
     assert (ROOT / metadata["package_dir"][package] / "base.py").is_file()
+
+
+def test_configs_beside_an_installed_package_are_of_others(tmp_path, monkeypatch):
+    """As site-packages/configs, of any other project."""
+    ours, others = tmp_path / "l2d_jax" / "bundled_configs", tmp_path / "configs"
+    for place in (ours, others):
+        place.mkdir(parents=True)
+        (place / "base.py").touch()
+    monkeypatch.setattr(configs, "BUNDLED", ours)
+    monkeypatch.setattr(configs, "CHECKOUT", others)
+    assert configs.folder() == ours
 
 
 def test_folders_that_tests_read_are_in_the_sdist():
