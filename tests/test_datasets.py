@@ -294,6 +294,22 @@ def test_prepared_set_is_loaded_without_its_file(load, tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.parametrize("name", ["japanese_vowels", "stock", "ecg200"])
+def test_without_array_record_it_is_read_each_time(name, load, monkeypatch):
+    """TFDS brings it on Linux only, and it has no wheels for Windows."""
+    source = SOURCES.get(name) or archive_source(name)
+    made = builders.load(source)
+    monkeypatch.setitem(sys.modules, "array_record", None)
+    monkeypatch.setattr(builders, "prepare", None)
+    read = builders.load(source)
+    for one, other in zip(made.series, read.series, strict=True):
+        np.testing.assert_array_equal(one, other, strict=True)
+    if made.labels is not None:
+        np.testing.assert_array_equal(made.labels, read.labels)
+    bare = dict(series=[], labels=None)
+    assert read._replace(**bare) == made._replace(**bare)
+
+
 def test_tfds_reads_the_prepared_set(load, shelf):
     import tensorflow_datasets as tfds
 

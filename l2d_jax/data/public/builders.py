@@ -4,11 +4,13 @@ A set is read from its file once, checked against what was published, and prepar
 below $TFDS_DATA_DIR (by default ~/tensorflow_datasets) as array_record files: splits
 `train` and `test`, in the published order, of {series, length, label}. A recording is
 one example. From then on its file isn't needed.
+Where there is no array_record, as on Windows, its file is read each time.
 
 This module imports tensorflow_datasets, so import it where it is used.
 """
 
 import contextlib
+import importlib.util
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +43,8 @@ def load(source: Source) -> Collection:
       InputError: the file can't be had, or holds other series than published; the
         folder of prepared sets can't be used.
     """
+    if importlib.util.find_spec("array_record") is None:
+        return unprepared(source)
     prepare(source)
     folder = prepared_folder(source)
     try:
@@ -50,6 +54,18 @@ def load(source: Source) -> Collection:
             f"{folder} can't be read ({one_line(error)}): delete it, and the set is "
             "prepared again"
         ) from error
+
+
+def unprepared(source: Source) -> Collection:
+    """The set from its file, as it would be read back."""
+    source = source if source.channels else discovered(source)
+    found = published(source)
+    return found._replace(
+        name=source.name,
+        series=[one.astype(np.float32) for one in found.series],
+        channels=source.channels,
+        classes=source.classes,
+    )
 
 
 def read_back(source: Source, builder: Any) -> Collection:
