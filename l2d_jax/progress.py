@@ -11,8 +11,13 @@ _SILENT: ContextVar[bool] = ContextVar("silent", default=False)
 
 
 def say(text: str) -> None:
-    """Prints on standard output what was found, chosen or done."""
+    """Prints on standard output what was found, chosen or done.
+
+    Letters that it can't show, as of the user's columns, are written \\u6e29.
+    """
     if is_first() and not _SILENT.get():
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        text = text.encode(encoding, "backslashreplace").decode(encoding)
         print(text, flush=True)
 
 
@@ -24,7 +29,8 @@ def say_how_far(text: str) -> None:
 
 def shows_bar() -> bool:
     """Whether bars go where somebody sees them move."""
-    return is_first() and not _SILENT.get() and sys.stderr.isatty()
+    seen = sys.stderr is not None and sys.stderr.isatty()  # None: closed by the shell
+    return seen and is_first() and not _SILENT.get()
 
 
 @contextmanager

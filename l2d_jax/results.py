@@ -31,7 +31,7 @@ from l2d_jax.metrics.about import SCORES
 from l2d_jax.metrics.sets import Rows, rows_of
 from l2d_jax.metrics.table import table
 from l2d_jax.missing import filled
-from l2d_jax.progress import say
+from l2d_jax.progress import say, shows_bar
 from l2d_jax.report import write_report
 from l2d_jax.samples import check_out, read_npz, read_settings, write_samples
 from l2d_jax.types import Examples, InputError, Splits, is_ragged, tree_size
@@ -138,7 +138,7 @@ def write_batches(
             pass
         return
     check_out(path)
-    with tqdm(total=n, desc="sample", unit="series", disable=None) as bar:
+    with tqdm(total=n, desc="sample", unit="series", disable=not shows_bar()) as bar:
 
         def counted():
             for batch in batches:
