@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 
 readme = Path(__file__).parent / "README.md"
 
-test = ["beartype", "pytest>=8", "pytest-xdist"]
+test = ["beartype>=0.23", "pytest>=8", "pytest-xdist>=3.5"]
 notebooks = ["ipykernel", "jupytext", "nbclient", "notebook"]
 dev = [
     *test,
@@ -39,29 +39,30 @@ setup(
     package_dir={"l2d_jax.bundled_configs": "configs"},
     entry_points={"console_scripts": ["l2d = l2d_jax.cli:main"]},
     # Lower bounds only: a newer JAX must never be out of reach because of this package.
+    # They were tried together, on Python 3.11.
     install_requires=[
-        "absl-py",
-        "etils",
+        "absl-py>=2.0",
+        "etils>=1.9.1",
         "flax>=0.12",
-        "fsspec",  # copies into buckets; etils brings it too
-        "importlib_resources",  # needed by tensorflow-datasets, not declared there
+        "fsspec>=2023.1",  # copies into buckets; etils brings it too
+        "importlib_resources>=6.0",  # needed by tensorflow-datasets, not declared there
         "jax>=0.10",
         "jaxtyping>=0.3",
-        "matplotlib",
+        "matplotlib>=3.9",
         "ml-collections>=1.1",
         "numpy>=2.0",
         "optax>=0.2.8",
         "orbax-checkpoint>=0.12",
-        "pandas",
-        "pillow",
-        "pyarrow>=14.0.1",  # before it, a file could run code
-        "scikit-learn",
-        "scipy",
-        "sktime",
-        "tensorboardX",
+        "pandas>=2.2.2",
+        "pillow>=10.0",
+        "pyarrow>=17.0",
+        "scikit-learn>=1.5",
+        "scipy>=1.14",
+        "sktime>=0.31",
+        "tensorboardX>=2.6.2",
         "tensorflow-datasets>=4.9.10",
-        "threadpoolctl",
-        "tqdm",
+        "threadpoolctl>=3.1",
+        "tqdm>=4.64",
     ],
     extras_require={
         "test": test,

@@ -1100,10 +1100,10 @@ def test_a_zone_that_changes(read, tmp_path):
 @pytest.mark.parametrize(
     ("zone", "kept"),
     [
-        ("UTC", "UTC"),
-        ("+05:30", "UTC+05:30"),
-        ("-03:30", "UTC-03:30"),
-        ("Europe/Berlin", "UTC"),
+        ("UTC", "+0000"),
+        ("+05:30", "+0530"),
+        ("-03:30", "-0330"),
+        ("Europe/Berlin", "+0000"),
     ],
 )
 def test_zones_of_parquet(tmp_path, zone, kept):
@@ -1113,7 +1113,7 @@ def test_zones_of_parquet(tmp_path, zone, kept):
     found = read_file(file_config(tmp_path / "x.parquet"))
     again = written(found, tmp_path / "y.parquet", 3)
     assert again == times.tolist()
-    assert {str(time.tz) for time in again} == {kept}
+    assert {time.strftime("%z") for time in again} == {kept}
     note = "column 'when' has times in Europe/Berlin: samples get theirs in UTC"
     assert (found.notes[-1] == note) == (zone == "Europe/Berlin")
 

@@ -83,6 +83,11 @@ def test_only_linters_have_upper_bounds(metadata):
     assert set(bounded) <= set(metadata["extras_require"]["dev"])
 
 
+def test_all_that_a_run_needs_has_a_lower_bound(metadata):
+    """Else pip keeps what is there, as a pandas that was built for NumPy 1."""
+    assert [r for r in metadata["install_requires"] if ">=" not in r] == []
+
+
 def test_every_import_is_declared(metadata):
     declared = {distribution(r) for r in requirements(metadata)}
     installed = packages_distributions()
