@@ -11,7 +11,8 @@ def keep_programs() -> None:
     """Turns JAX's persistent compilation cache on, unless the user has set one.
 
     In $JAX_COMPILATION_CACHE_DIR, by default the folder `xla` of $L2D_CACHE_DIR, which
-    is ~/.cache/l2d_jax. JAX_ENABLE_COMPILATION_CACHE=false switches it off.
+    is ~/.cache/l2d_jax. JAX_ENABLE_COMPILATION_CACHE=false switches it off. From a
+    folder that can't be written, as of a group, programs are taken, and none added.
     """
     if jax.config.values["jax_compilation_cache_dir"] is not None:
         return
@@ -22,4 +23,5 @@ def keep_programs() -> None:
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        least = 0.1 if os.access(folder, os.W_OK) else float("inf")
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", least)

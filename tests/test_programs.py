@@ -14,12 +14,12 @@ jax.jit(lambda x: (x @ x).sum())(jax.numpy.ones((3, 3))).block_until_ready()
 """
 
 
-def kept(tmp_path, **settings):
+def kept(tmp_path, code=CODE, **settings):
     """Files that a fresh process leaves below `tmp_path`."""
     names = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
     environment = {k: v for k, v in os.environ.items() if k not in names}
     environment |= {"L2D_CACHE_DIR": str(tmp_path / "own"), **settings}
-    subprocess.run([sys.executable, "-c", CODE], env=environment, check=True)
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
     files = tmp_path.rglob("*")
     return {file.relative_to(tmp_path).parts[0] for file in files if file.is_file()}
 
@@ -37,3 +37,24 @@ def test_programs_are_kept_where_the_user_says(tmp_path, settings, folders):
     if "JAX_COMPILATION_CACHE_DIR" in settings:
         settings = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "theirs")}
     assert kept(tmp_path, **settings) == folders
+
+
+OTHERS = """
+import os
+os.access = lambda *_: False
+import jax
+from l2d_jax.programs import keep_programs
+keep_programs()
+def slow(x):  # to compile
+    for _ in range(300):
+        x = jax.numpy.sin(x @ x)
+    return x
+jax.jit(slow)(jax.numpy.ones((3, 3))).block_until_ready()
+"""
+
+
+def test_nothing_is_written_into_a_folder_of_others(tmp_path):
+    """Else JAX warns of each program."""
+    assert kept(tmp_path, OTHERS) == set()
+    writable = OTHERS.replace("False", "True")
+    assert kept(tmp_path, writable) == {"own"}
