@@ -31,7 +31,7 @@ def to_path(name: str | FilePath) -> FilePath:
     """
     scheme, colon, _ = os.fspath(name).partition("://")
     if not colon:
-        return Path(os.path.expanduser(name))
+        return Path(with_home(os.fspath(name)))
     if scheme != "gs":
         raise InputError(
             f"{name}: of remote places only gs:// is known. Mount it as a folder, and "
@@ -55,19 +55,23 @@ def absolute(name: str | FilePath) -> FilePath:
 
 
 def cache_folder() -> Path:
-    """$L2D_CACHE_DIR, by default ~/.cache/l2d_jax. It need not exist yet.
+    """$L2D_CACHE_DIR, by default ~/.cache/l2d_jax. It need not exist yet."""
+    return Path(with_home(os.environ.get("L2D_CACHE_DIR") or "~/.cache/l2d_jax"))
+
+
+def with_home(name: str) -> str:
+    """~/x in the home folder; other names, as ~x.csv, as they are.
 
     Raises:
       InputError: nobody knows the home folder, as of a container's nameless user.
     """
-    given = os.environ.get("L2D_CACHE_DIR") or "~/.cache/l2d_jax"
-    folder = Path(os.path.expanduser(given))
-    if folder.parts[0] == "~":
+    found = os.path.expanduser(name)
+    if Path(found).parts[:1] == ("~",):
         raise InputError(
-            "there is no home folder to keep files in between runs: set L2D_CACHE_DIR "
-            "to a folder"
+            f"{name}: this user has no home folder. Set HOME, or L2D_CACHE_DIR and "
+            "TFDS_DATA_DIR for files that are kept between runs"
         )
-    return folder
+    return found
 
 
 def is_remote(path: FilePath) -> bool:

@@ -16,6 +16,8 @@ from test_processes import SMALL
 import l2d_jax
 from l2d_jax import lock
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model
+from l2d_jax.data.own import own_path
+from l2d_jax.data.public.catalog import SOURCES, prepared_folder
 from l2d_jax.files import (
     Mirror,
     absolute,
@@ -56,14 +58,21 @@ def test_a_text_is_replaced_whole(tmp_path):
 
 
 def test_a_user_without_a_home_folder(monkeypatch):
-    for name in ("HOME", "L2D_CACHE_DIR"):
+    for name in ("HOME", "L2D_CACHE_DIR", "TFDS_DATA_DIR"):
         monkeypatch.delenv(name, raising=False)
     nobody = KeyError("getpwuid(): uid not found: 54321")
     monkeypatch.setattr("pwd.getpwuid", Mock(side_effect=nobody))
-    with pytest.raises(InputError, match=r"no home folder .*: set L2D_CACHE_DIR"):
-        cache_folder()
+    for in_it in (
+        cache_folder,
+        lambda: to_path("~/runs/mine"),
+        lambda: prepared_folder(SOURCES["stock"]),
+        lambda: own_path("~/mine.csv"),
+    ):
+        with pytest.raises(InputError, match=r"~/.*: this user has no home folder"):
+            in_it()
     monkeypatch.setenv("L2D_CACHE_DIR", "/kept")
     assert cache_folder() == Path("/kept")
+    assert to_path("~mine") == Path("~mine")
 
 
 def test_a_lock_where_an_open_file_cant_be_deleted(tmp_path, monkeypatch):

@@ -9,7 +9,6 @@ Nothing is skipped in silence: what was recognised or left out is a line in the 
 and what can't be used is an InputError that names the file, the place and the mend.
 """
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +28,7 @@ from l2d_jax.data.own.csv_files import read_csv
 from l2d_jax.data.own.frames import read_frame, read_parquet
 from l2d_jax.data.own.roles import Asked, asked_of
 from l2d_jax.data.own.rows import sorted_classes
+from l2d_jax.files import with_home
 from l2d_jax.types import Collection, Form, InputError
 
 
@@ -77,7 +77,7 @@ def own_path(given: str) -> Path:
             "local files: copy it to each machine, and name the copy in "
             "--config.data.path"
         )
-    path = Path(os.path.expanduser(given))  # leaves ~x.csv as it is
+    path = Path(with_home(given))
     if path.is_dir():
         raise InputError(f"{path} is a folder: name one file in --config.data.path")
     if not path.exists():

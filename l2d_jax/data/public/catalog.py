@@ -16,6 +16,7 @@ from etils import epath
 
 from l2d_jax.data.public import parsers
 from l2d_jax.data.public.downloads import RemoteFile
+from l2d_jax.files import with_home
 from l2d_jax.types import Collection
 
 VERSION = "1.0.0"  # of the prepared form; goes up when a parser's result changes
@@ -51,7 +52,7 @@ def prepared_folder(source: Source) -> epath.Path:
     Below $TFDS_DATA_DIR, by default ~/tensorflow_datasets.
     """
     root = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return epath.Path(root).expanduser() / source.name / VERSION
+    return epath.Path(with_home(root)) / source.name / VERSION
 
 
 def prepared(source: Source) -> bool:

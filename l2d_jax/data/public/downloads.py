@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from l2d_jax.errors import one_line
-from l2d_jax.files import cache_folder
+from l2d_jax.files import cache_folder, with_home
 from l2d_jax.types import InputError
 
 TIMEOUT = 30.0  # seconds without an answer
@@ -69,7 +69,7 @@ def folders() -> list[Path]:
     given = os.environ.get("L2D_DATA_DIR")
     if not given:
         return [cache_folder()]
-    folder = Path(os.path.expanduser(given))
+    folder = Path(with_home(given))
     if not folder.is_dir():
         raise InputError(
             f"L2D_DATA_DIR={given} is no folder: create it, or unset the variable"
