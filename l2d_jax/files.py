@@ -38,9 +38,7 @@ def to_path(name: str | FilePath) -> FilePath:
             "name that"
         )
     if importlib.util.find_spec("gcsfs") is None:
-        raise InputError(
-            f"{name} needs gcsfs: pip install -e '.[gcs]', in the checkout"
-        )
+        raise InputError(f"{name} needs gcsfs: pip install gcsfs")
     from fsspec.config import conf
 
     # Other processes write there too: what was listed a minute ago says nothing.
