@@ -100,6 +100,7 @@ def score_fidelity(sets: Sets, *, num_repeats: int, seed: int) -> dict[str, Any]
 
 def score_classes(sets: Sets, *, num_repeats: int, seed: int) -> dict[str, Any]:
     """The scores of `class_scores`, of labelled series."""
+    assert sets.labels is not None
     with_test = sets.test_labels is not None
     return class_scores(
         sets.train,
