@@ -166,7 +166,7 @@ def steps_of_chain(cell: Cell) -> str:
 
 
 def costs(cells: list[Cell], method: Method) -> list[str]:
-    """Of the first seed; shares of training and commits of all, seconds as medians."""
+    """Of all seeds, seconds as medians; parameters are the same for each."""
     first = cells[0]
     sampling = [
         cell["seconds of sampling"] for cell in cells if cell["seconds of sampling"]
@@ -177,7 +177,7 @@ def costs(cells: list[Cell], method: Method) -> list[str]:
     )
     return [
         shares_of_training(cells, method),
-        steps_of_chain(first),
+        ", ".join(dict.fromkeys(map(steps_of_chain, cells))),
         f"{counted:,}" if counted else "",
         f"{np.median(training):.0f}" if np.median(training) else "",
         f"{np.median(sampling):.0f}" if sampling else "",

@@ -173,6 +173,17 @@ def test_a_seed_without_a_score_leaves_no_mean_of_the_others(cells):
     assert "| full | 3 | undefined | undefined | 0.130 ± 0.041" in text
 
 
+def test_a_page_names_the_steps_of_each_seeds_chain(cells):
+    def change(cell):
+        if cell["seed"] == 1:
+            cell["config"]["sampling"]["num_steps"] = 0  # all
+
+    folder = cells(change)
+    page.main([folder, "--sets=stock", "--methods=full"])
+    text = (Path(folder) / "tables.md").read_text()
+    assert "| 49 %, 35 %, 55 % | 20 of 100, 100 | 2,200,054 |" in text
+
+
 def test_a_page_is_of_one_number_of_series(cells):
     def change(cell):
         if cell["seed"] == 1:
