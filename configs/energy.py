@@ -6,7 +6,7 @@ Expected: Context-FID .0119 (95 % interval .0102 to .0136; seed 0, five encoders
 series, .0143 at half their number, where real against real has .0066: distinguishable
 from real by Context-FID; discriminative score at that size .040 beside .002. Time: 52
 min of training on one of two CPU cores of an AMD EPYC, which other programs shared,
-with --config.training.compute_dtype=bfloat16; samples and all 22 scores 17 min more.
+with --config.training.compute_dtype=bfloat16; samples and all scores 17 min more.
 
 Noise on the latent r in training is about as large as the prior's own error: the
 latents of overlapping windows lie along curves, generated ones between them. With .3,

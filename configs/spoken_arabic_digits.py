@@ -2,8 +2,8 @@
 
     python main.py --config=configs/spoken_arabic_digits.py --workdir=runs/digits
 
-Expected: Context-FID .083 of 2,000 series (seed 0; two encoders: .076, .089), at half
-of these .131, where real against real has .086; with
+Expected: Context-FID .0828 of 2,000 series (seed 0; two encoders: .0761, .0894), at
+half of these .131, where real against real has .0861; with
 --config.evaluation.num_series=2000, .num_repeats=2 and
 --config.training.compute_dtype=bfloat16. Not measured: all series, five encoders. Time:
 16 min on one of two CPU cores with AMX, which other programs shared.
