@@ -2,8 +2,8 @@
 
     python benchmarks/full_scores.py
 
-The first table is that of README.md, the second that of docs/results.md: a test looks
-for each of their rows there. Both are read from benchmarks/results.
+The first table is that of README.md, the others those of docs/results.md: a test looks
+for each of their rows there. All are read from benchmarks/results.
 """
 
 import argparse
@@ -21,14 +21,14 @@ Scores = dict[str, Score]
 
 
 class Row(NamedTuple):
-    """A set whose Context-FID is of all series, by five encoders."""
+    """A set, the number of series that its scores are of, and their file."""
 
     title: str
     series: int
     file: str
 
 
-ROWS = (
+ROWS = (  # all series, five encoders
     Row("Stock, 24 x 6", 3662, "scores_stock.json"),
     Row("Japanese Vowels, 7-29 x 12", 640, "scores_japanese_vowels.json"),
     Row("ETTh1, 24 x 7", 17_397, "scores_etth.json"),
@@ -39,6 +39,14 @@ ROWS = (
     Row("Electric Devices, 96 x 1", 16_637, "scores_electric_devices.json"),
     Row("Energy, 24 x 28", 19_712, "scores_energy.json"),
     Row("Face All, 131 x 1", 2250, "scores_face_all.json"),
+)
+SMALL_ROWS = (  # 2,000 series, two encoders
+    Row("Riverflow, 24 x 1", 2000, "scores_riverflow.json"),
+    Row("Spoken Arabic Digits, 4-93 x 13", 2000, "scores_spoken_arabic_digits.json"),
+    Row("Crop, 46 x 1", 2000, "scores_crop.json"),
+    Row("AR(1), 24 x 2", 2000, "scores_ar1.json"),
+    Row("Mixture, 24 x 1", 2000, "scores_mixture.json"),
+    Row("Sines, 24 x 5", 2000, "scores_sines.json"),
 )
 OTHERS = (
     "random_convolution_fid",
@@ -85,6 +93,17 @@ def other_scores_row(row: Row, scores: Scores) -> str:
     return "| " + " | ".join((row.title.split(",")[0], *cells)) + " |"
 
 
+def small_row(row: Row, scores: Scores) -> str:
+    """Context-FID and, in brackets, by each encoder; at the floor's size; the floor."""
+    score = scores["context_fid"]
+    of_each, of_floor = (
+        f"{number(one['mean'])} ({', '.join(map(number, one['values']))})"
+        for one in (score, score["floor"])
+    )
+    cells = (row.title, of_each, number(score["at_floor_size"]["mean"]), of_floor)
+    return "| " + " | ".join(cells) + " |"
+
+
 def cell(score: Score | None, best: str) -> str:
     """Empty where it is undefined or wasn't computed."""
     found = (score or {}).get("at_floor_size") or {}
@@ -95,10 +114,14 @@ def cell(score: Score | None, best: str) -> str:
 
 
 def main() -> None:
-    """Prints both tables, without their heads."""
+    """Prints all tables, without their heads."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    for make in (context_fid_row, other_scores_row):
-        print("\n".join(make(row, read(row)) for row in ROWS), end="\n\n")
+    for rows, make in (
+        (ROWS, context_fid_row),
+        (ROWS, other_scores_row),
+        (SMALL_ROWS, small_row),
+    ):
+        print("\n".join(make(row, read(row)) for row in rows), end="\n\n")
 
 
 if __name__ == "__main__":

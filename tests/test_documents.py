@@ -1,12 +1,19 @@
 """Links lead somewhere, sentences are whole, and scores are those of the json files."""
 
+import ast
+import json
 import re
 from pathlib import Path
 
+import corruptions
+import few_steps
 import full_scores
 import pytest
+import scaling
+from full_scores import ROWS, SMALL_ROWS, number
 
 ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
@@ -54,16 +61,71 @@ def test_a_sentence_that_is_cut_is_found(text, cut):
 
 
 @pytest.mark.parametrize(
-    ("page", "make"),
+    ("page", "rows", "make"),
     [
-        ("README.md", full_scores.context_fid_row),
-        ("docs/results.md", full_scores.other_scores_row),
+        ("README.md", ROWS, full_scores.context_fid_row),
+        ("docs/results.md", ROWS, full_scores.other_scores_row),
+        ("docs/results.md", SMALL_ROWS, full_scores.small_row),
     ],
 )
-def test_scores_in_the_documents_are_those_of_the_json_files(page, make):
+def test_scores_in_the_documents_are_those_of_the_json_files(page, rows, make):
     text = (ROOT / page).read_text("utf-8")
-    for row in full_scores.ROWS:
+    for row in rows:
         assert make(row, full_scores.read(row)).removesuffix("|") in text
+
+
+@pytest.mark.parametrize("row", [*ROWS, *SMALL_ROWS], ids=lambda row: row.title)
+def test_scores_that_a_config_expects_are_those_of_its_json_file(row):
+    name = row.file.removeprefix("scores_").removesuffix(".json")
+    source = (ROOT / "configs" / f"{name}.py").read_text("utf-8")
+    expected = " ".join(ast.get_docstring(ast.parse(source)).split())
+    score = full_scores.read(row)["context_fid"]
+    mean, values = number(score["mean"]), ", ".join(map(number, score["values"]))
+    low, high = map(number, score["interval"])
+    if row in ROWS:
+        assert f"Context-FID {mean} (95 % interval {low} to {high}; " in expected
+    else:
+        assert f"{mean} of 2,000 series (seed 0; two encoders: {values})" in expected
+    assert f" {number(score['at_floor_size']['mean'])}" in expected
+    assert f"real against real has {number(score['floor']['mean'])}" in expected
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("few_steps", few_steps.markdown),
+        ("corruptions", corruptions.markdown),
+        ("scaling", scaling.table),
+    ],
+)
+def test_pages_of_benchmarks_are_those_of_their_json_files(name, make):
+    found = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
+    assert make(found) == (RESULTS / f"{name}.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("title", "name", "variant"),
+    [
+        ("Japanese Vowels", "japanese_vowels", "full"),
+        ("without the latent", "japanese_vowels", "data_only"),
+        ("ECG5000", "ecg5000", "full"),
+        ("without the latent", "ecg5000", "data_only"),
+        ("Character Trajectories", "character_trajectories", "full"),
+        ("without the latent", "character_trajectories", "data_only"),
+        ("Crop", "crop", "full"),
+    ],
+)
+def test_few_steps_in_the_documents_are_those_of_the_json_file(title, name, variant):
+    found = json.loads((RESULTS / "few_steps.json").read_text("utf-8"))
+    rows = found["sets"][name]["rows"]
+    solvers = [*(f"dpm_solver++|{steps}" for steps in (1, 5, 20, 100)), "ancestral|100"]
+    cells = [rows[f"{variant}|data|{solver}"] for solver in solvers]
+    written = " | ".join(
+        f"{number(one['context_fid'])} / {number(one['random_convolution_fid'])}"
+        for one in cells
+    )
+    text = (ROOT / "docs" / "results.md").read_text("utf-8")
+    assert f"| {title} | {written} |" in text
 
 
 def test_a_row_of_scores_by_hand():
