@@ -128,6 +128,35 @@ def test_few_steps_in_the_documents_are_those_of_the_json_file(title, name, vari
     assert f"| {title} | {written} |" in text
 
 
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("Stock, 2,000 series", "stock"),
+        ("Japanese Vowels, 640", "japanese_vowels"),
+        ("ECG5000, 2,000", "ecg5000"),
+        ("Character Trajectories, 1,000", "character_trajectories"),
+        ("Energy, 2,000", "energy"),
+        ("Crop, 2,000", "crop"),
+    ],
+)
+def test_few_steps_in_the_readme_are_those_of_the_json_file(title, name):
+    found = json.loads((RESULTS / "few_steps.json").read_text("utf-8"))
+    scores = {
+        key: row["context_fid"] for key, row in found["sets"][name]["rows"].items()
+    }
+    expected = [scores[f"full|data|dpm_solver++|{steps}"] for steps in (5, 100)]
+    alone = [score for key, score in scores.items() if key.startswith("data_only|")]
+    if alone:
+        expected += [scores["data_only|data|dpm_solver++|5"], min(alone)]
+    lines = (ROOT / "README.md").read_text("utf-8").splitlines()
+    line = next(line for line in lines if line.startswith(f"| {title} |"))
+    figures = re.findall(r"\| (\.\d+)", line)
+    assert figures == [
+        f"{score:.{len(figure) - 1}f}".removeprefix("0")
+        for figure, score in zip(figures, expected, strict=True)
+    ]
+
+
 def test_a_row_of_scores_by_hand():
     score = {
         "mean": 0.0123449,
