@@ -157,6 +157,49 @@ def test_few_steps_in_the_readme_are_those_of_the_json_file(title, name):
     ]
 
 
+@pytest.mark.parametrize(
+    ("title", "rate", "relative_to"),
+    [
+        ("100 steps, series per second", "100 steps, {}", None),
+        ("5 steps, series per second", "5 steps, {}", None),
+        (
+            "100 steps, speed relative to 500 of Diffusion-TS in PyTorch",
+            "100 steps, {}",
+            "Diffusion-TS's size, 500 steps, float32",
+        ),
+        (
+            "5 steps, relative to the same",
+            "5 steps, {}",
+            "Diffusion-TS's size, 500 steps, float32",
+        ),
+        (
+            "a call of the denoiser, relative to the same network in PyTorch",
+            "denoiser, {}",
+            "torch denoiser, {}",
+        ),
+        (
+            "a training step, relative to PyTorch",
+            "training, {}",
+            "torch training, {}",
+        ),
+    ],
+)
+def test_speed_in_the_readme_is_that_of_the_json_files(title, rate, relative_to):
+    lines = (ROOT / "README.md").read_text("utf-8").splitlines()
+    line = next(line for line in lines if line.startswith(f"| {title} |"))
+    figures = re.findall(r"\d[\d.]*", line.removeprefix(f"| {title} ").replace(",", ""))
+    expected = []
+    for name in ("epyc", "h100"):
+        found = json.loads((RESULTS / f"speed_stock_{name}.json").read_text("utf-8"))
+        rates = found["sets"]["stock"]["rates"]
+        for dtype in ("float32", "bfloat16"):
+            value = rates[rate.format(dtype)]["median"]
+            if relative_to:
+                value /= rates[relative_to.format(dtype)]["median"]
+            expected.append(value)
+    assert [float(figure) for figure in figures] == pytest.approx(expected, rel=0.03)
+
+
 def test_a_row_of_scores_by_hand():
     score = {
         "mean": 0.0123449,
