@@ -460,7 +460,7 @@ def test_the_flow_is_trained_by_its_likelihood_and_drawn_from_backwards():
     config, x = resolve(tiny("fourier_flow")), waves(20) * np.float32([1, 1e5])
     stage, key = fourier_flow.stage(config, SHAPE), jax.random.key(3)
     params = stage.export(jax.jit(stage.init)(jax.random.key(0)), None)
-    params |= fourier_flow.extras(config, {}, x)
+    params |= fourier_diffusion.extras(config, {}, x)
     model, weights = fourier_flow.network(config), params["fourier_flow"]
     standard = fourier_diffusion.to_spectrum(jnp.asarray(x[0]))
     standard = (standard - params["mean"]) / params["std"]

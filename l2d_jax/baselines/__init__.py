@@ -41,7 +41,7 @@ BASELINES: dict[str, Variant] = {
         ("fourier_flow",),
         no_prior,
         fourier_flow.decode,
-        fourier_flow.extras,
+        fourier_diffusion.extras,
         chain="",
         settings=(),
     ),

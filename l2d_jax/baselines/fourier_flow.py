@@ -26,7 +26,6 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax.baselines.fourier_diffusion import (
-    extras,
     from_spectrum,
     noise_scale,
     standard_spectra,
@@ -35,8 +34,6 @@ from l2d_jax.baselines.fourier_diffusion import (
 from l2d_jax.layers import torch_uniform
 from l2d_jax.stages import Stage
 from l2d_jax.types import Latent, Metrics, Params, RandomKey, Scalar, Series
-
-__all__ = ["decode", "extras", "log_likelihood", "stage"]
 
 Spectrum = Float[Array, "L C"]
 View = Float[Array, " _"]  # of all channels

@@ -49,13 +49,6 @@ from l2d_jax.types import (
     Series,
 )
 
-__all__ = [
-    "decode",
-    "embedding_stage",
-    "joint_stage",
-    "supervised_stage",
-]
-
 GAMMA = 1.0  # weight of the adversarial losses before the supervisor
 GOOD_ENOUGH = 0.15  # loss below which the discriminator isn't trained
 BATCHES = 3  # of a step of the joint phase

@@ -31,8 +31,6 @@ from l2d_jax.data.public.downloads import find, locate
 from l2d_jax.errors import one_line
 from l2d_jax.types import Collection, InputError
 
-__all__ = ["SeriesBuilder", "builder_class", "load", "prepare", "prepared"]
-
 CHUNK = 4096  # examples read at a time
 
 
