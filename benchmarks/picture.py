@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from l2d_jax.data import load_splits
+from l2d_jax.metrics.neighbours import nearest
 from l2d_jax.plots import drawing, numbers
 from l2d_jax.samples import read_npz
 from l2d_jax.workdir import load
@@ -33,7 +34,7 @@ def draw(real, generated, labels) -> Figure:
         ax.set_xlabel("time step")
     points = numbers.features(real, generated)
     where = numbers.tsne(*points, start=numbers.pca(*points), seed=0)
-    near = labels[numbers.nearest(points[1], points[0])]
+    near = labels[nearest(points[1], points[0]).indices[:, 0]]
     maps = (("real", where.real, labels), ("generated", where.generated, near))
     for ax, (name, place, classes) in zip(axes[2:], maps, strict=True):
         for index in np.unique(classes):

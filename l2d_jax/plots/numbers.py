@@ -8,8 +8,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num
 
-from l2d_jax.metrics.neighbours import nearest as nearest_rows
-
 
 class Map2D(NamedTuple):
     """Where a projection puts real and generated series, in arbitrary units."""
@@ -111,13 +109,6 @@ def tsne(
     with threadpool_limits(1):  # 4 times as fast as two threads on cores that are busy
         placed = method.fit_transform(points).astype(np.float64)
     return Map2D(placed[: len(real)], placed[len(real) :], ("", ""))
-
-
-def nearest(
-    generated: Float[np.ndarray, "n F"], real: Float[np.ndarray, "N F"]
-) -> Int[np.ndarray, " n"]:
-    """Index of the real row closest to each generated one."""
-    return nearest_rows(generated, real).indices[:, 0]
 
 
 def shared_edges(

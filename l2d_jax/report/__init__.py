@@ -240,7 +240,7 @@ def _nearest_labels(
 ) -> Int[np.ndarray, " n"]:
     some = numbers.pick(len(real), MAX_SEARCHED, seed=SEED)
     rows, others = numbers.features(real[some], generated)
-    return labels[some][numbers.nearest(others, rows)]
+    return labels[some][nearest(others, rows).indices[:, 0]]
 
 
 def class_numbers(names: Sequence[str]) -> Sequence[int]:
