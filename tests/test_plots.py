@@ -10,8 +10,6 @@ from l2d_jax.metrics.distances import log_spectra, mean_log_spectrum
 from l2d_jax.metrics.neighbours import nearest
 from l2d_jax.plots import drawing, numbers
 
-pytestmark = pytest.mark.filterwarnings("error")
-
 NAN = np.nan
 
 

@@ -25,8 +25,6 @@ from l2d_jax.report import (
 from l2d_jax.report.scores import reading, scores_body
 from l2d_jax.types import InputError
 
-pytestmark = pytest.mark.filterwarnings("error")
-
 VOID = {"meta", "img", "br"}
 NAN = np.nan
 
