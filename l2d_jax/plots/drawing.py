@@ -14,6 +14,7 @@ from jaxtyping import Float, Int, Num
 
 from l2d_jax.metrics.distances import log_spectra
 from l2d_jax.plots.numbers import (
+    BINS,
     Band,
     Map2D,
     autocorrelation,
@@ -120,7 +121,7 @@ def length_picture(
 ) -> Picture:
     """Densities of the lengths of series, in time steps."""
     most = real.shape[1]
-    edges = np.linspace(0.5, most + 0.5, 1 + min(60, most))
+    edges = np.linspace(0.5, most + 0.5, 1 + min(BINS, most))
     return _densities(lengths(real), lengths(generated), edges, "length, time steps")
 
 

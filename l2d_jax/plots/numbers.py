@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num
 
+BINS = 60  # of a density
+
 
 class Map2D(NamedTuple):
     """Where a projection puts real and generated series, in arbitrary units."""
@@ -112,8 +114,8 @@ def tsne(
 
 
 def shared_edges(
-    real: Float[np.ndarray, " N"], generated: Float[np.ndarray, " n"], *, bins: int = 60
-) -> Float[np.ndarray, " bins_plus_1"]:
+    real: Float[np.ndarray, " N"], generated: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " edges"]:
     """Bin edges over both, at most one real range beyond what is real on either side.
 
     Without the bound, one stray generated value would squeeze all others into one bin.
@@ -124,7 +126,7 @@ def shared_edges(
     if high - low <= 1e-9 * max(abs(low), abs(high)):
         margin = max(0.5, 1e-3 * abs(low))
         low, high = low - margin, high + margin
-    return np.linspace(low, high, bins + 1)
+    return np.linspace(low, high, BINS + 1)
 
 
 def density(
