@@ -3,15 +3,8 @@
 import functools
 
 from l2d_jax.data.public import parsers
-from l2d_jax.data.public.catalog import SOURCES, Source
+from l2d_jax.data.public.catalog import CLASSIFICATION, SOURCES, UCR, UEA, Source
 from l2d_jax.data.public.downloads import RemoteFile
-
-SITE = "https://timeseriesclassification.com"
-CITATION = (
-    "Dau et al., The UCR time series archive, IEEE/CAA J. Automatica Sinica 6 (2019); "
-    "Bagnall et al., The UEA multivariate time series classification archive, "
-    "arXiv:1811.00075 (2018)"
-)
 
 
 def archive_source(name: str) -> Source | None:
@@ -30,10 +23,12 @@ def archive_source(name: str) -> Source | None:
         name=official.lower(),
         title=official,
         description=f"{official} of the UCR and UEA time series archives.",
-        citation=CITATION,
+        citation=f"{UCR} {UEA}",
         licence="not stated",
-        homepage=f"{SITE}/description.php?Dataset={official}",
-        file=RemoteFile(f"{official}.zip", f"{SITE}/aeon-toolkit/{official}.zip"),
+        homepage=f"{CLASSIFICATION}/description.php?Dataset={official}",
+        file=RemoteFile(
+            f"{official}.zip", f"{CLASSIFICATION}/aeon-toolkit/{official}.zip"
+        ),
         channels=(),
         classes=(),
         num_train=0,
