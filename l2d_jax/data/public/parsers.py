@@ -388,7 +388,8 @@ def without_padding(series: Float[np.ndarray, "_ *C"]) -> Float[np.ndarray, "_ *
 
 def plain_label(label: str) -> str:
     """1.0 and 1 are one class in two of an archive's formats, so both are called 1."""
-    return str(int(float(label))) if is_float(label) and is_whole(label) else label
+    whole = is_float(label) and float(label).is_integer()
+    return str(int(float(label))) if whole else label
 
 
 def is_float(text: str) -> bool:
@@ -398,11 +399,6 @@ def is_float(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def is_whole(text: str) -> bool:
-    """True if the number, as text, has no fraction."""
-    return float(text).is_integer()
 
 
 def numbers_first(label: str) -> tuple[bool, float, str]:
