@@ -190,14 +190,13 @@ def from_array(
     names = channels_of(count) if channels is None else names_of(channels, count, name)
     if array.ndim == 2:
         check_recording(array, name, lengths, labels)
-        series, pieces = [array], [array]
+        series = [array]
     else:
         ends = (
             ends_of(array) if lengths is None else check_lengths(lengths, array, name)
         )
         series = [one[:end] for one, end in zip(array, ends.tolist(), strict=True)]
-        pieces = series
-    check_values(pieces, name, names)
+    check_values(series, name, names)
     index, classes, notes = None, (), ()
     if labels is not None and array.ndim == 2:
         notes = ("left out the labels: one recording has none",)
@@ -289,7 +288,7 @@ def check_whole(array: np.ndarray, where: str) -> None:
     """Raises InputError where whole numbers become one in float32."""
     if array.dtype.itemsize <= 2 or array.dtype.kind not in "iu":
         return
-    flat = array.reshape(-1, array.shape[-1]) if array.ndim > 1 else array[:, None]
+    flat = array.reshape(-1, array.shape[-1])
     check_values([flat], where, channels_of(flat.shape[1]))
 
 
