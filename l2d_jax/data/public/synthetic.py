@@ -87,15 +87,16 @@ def collection(
 # What is known of them
 
 
-def sines_mean(length: int = LENGTH) -> Float[np.ndarray, " length"]:
+def sines_mean() -> Float[np.ndarray, " L"]:
     """E x_t of each channel of `sines`."""
-    return (1 + expected_wave(np.arange(length), 1).imag) / 2
+    return (1 + expected_wave(np.arange(LENGTH), 1).imag) / 2
 
 
-def sines_covariance(length: int = LENGTH) -> Float[np.ndarray, "length length"]:
+def sines_covariance() -> Float[np.ndarray, "L L"]:
     """Cov(x_s, x_t) of each channel of `sines`; 0 between channels."""
-    s, t = np.arange(length)[:, None], np.arange(length)[None, :]
-    mean = expected_wave(np.arange(length), 1).imag
+    steps = np.arange(LENGTH)
+    s, t = steps[:, None], steps[None, :]
+    mean = expected_wave(steps, 1).imag
     product = (expected_wave(s - t, 0) - expected_wave(s + t, 2)).real / 2
     return (product - mean[:, None] * mean[None, :]) / 4
 
@@ -107,17 +108,15 @@ def expected_wave(steps: np.ndarray, phases: int) -> np.ndarray:
     return size * np.exp(1j * (steps + phases) * half)
 
 
-def ar1_covariance(
-    coefficient: float, length: int = LENGTH
-) -> Float[np.ndarray, "length length"]:
+def ar1_covariance(coefficient: float) -> Float[np.ndarray, "L L"]:
     """coefficient^|s - t| = Cov(x_s, x_t) of a channel of `ar1`."""
-    steps = np.arange(length)
+    steps = np.arange(LENGTH)
     return coefficient ** np.abs(steps[:, None] - steps[None, :])
 
 
-def mixture_templates(length: int = LENGTH) -> Float[np.ndarray, "8 length"]:
+def mixture_templates() -> Float[np.ndarray, "8 L"]:
     """The noiseless series of the modes, in [0, 1], in the order of the classes."""
-    time = np.linspace(0.0, 1.0, length)
+    time = np.linspace(0.0, 1.0, LENGTH)
     bump = np.exp(-(((time - 0.5) / 0.12) ** 2))
     return np.stack(
         [
@@ -133,13 +132,13 @@ def mixture_templates(length: int = LENGTH) -> Float[np.ndarray, "8 length"]:
     )
 
 
-def mixture_mean(length: int = LENGTH) -> Float[np.ndarray, " length"]:
+def mixture_mean() -> Float[np.ndarray, " L"]:
     """E x_t of `mixture`."""
-    return np.array(MIXTURE_WEIGHTS) @ mixture_templates(length)
+    return np.array(MIXTURE_WEIGHTS) @ mixture_templates()
 
 
-def mixture_covariance(length: int = LENGTH) -> Float[np.ndarray, "length length"]:
+def mixture_covariance() -> Float[np.ndarray, "L L"]:
     """Cov(x_s, x_t) of `mixture`: between the templates, plus the noise."""
-    centred = mixture_templates(length) - mixture_mean(length)
+    centred = mixture_templates() - mixture_mean()
     between = (centred.T * np.array(MIXTURE_WEIGHTS)) @ centred
-    return between + MIXTURE_SD**2 * np.eye(length)
+    return between + MIXTURE_SD**2 * np.eye(LENGTH)
