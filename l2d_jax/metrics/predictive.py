@@ -126,7 +126,9 @@ def score(
         ]
         errors = teach(predictor, repeats, data, seed=seed)
     parts = {
-        name: summary(mean_of_rows(errors[name]), num_samples=size)
+        name: summary(
+            errors[name].mean(axis=1, dtype=np.float64).tolist(), num_samples=size
+        )
         for name, size in sizes.items()
     }
     whole = parts.pop("whole")
@@ -145,11 +147,6 @@ def reason_undefined(predictor: "Predictor", n: int) -> str | None:
     if predictor.num_inputs == 0:
         return NO_INPUT
     return NO_TARGET if n < 2 else None
-
-
-def mean_of_rows(errors: Float[np.ndarray, "R n"]) -> list[float]:
-    """The mean error of each network."""
-    return errors.mean(axis=1, dtype=np.float64).tolist()
 
 
 def ceiling(targets: Float[np.ndarray, "N T O"]) -> float:

@@ -327,7 +327,7 @@ def class_indices(
         name: None if labels is None else label_array(labels, count, name)
         for name, (labels, count) in named.items()
     }
-    of_train, *others = arrays.values()
+    of_train = arrays["labels"]
     if of_train is None:
         for name, array in arrays.items():
             if array is not None:
@@ -351,7 +351,7 @@ def class_indices(
         )
     indices = [
         None if array is None else np.searchsorted(values, array)
-        for array in (of_train, *others)
+        for array in arrays.values()
     ]
     names = (
         one.decode(errors="backslashreplace") if isinstance(one, bytes) else str(one)

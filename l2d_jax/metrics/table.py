@@ -12,7 +12,7 @@ def table(scores: Mapping[str, Mapping[str, Any]]) -> str:
     """A line a score, by family, with its verdict; then notes and warnings."""
     rows: list[tuple[str, ...]] = [HEADER]
     for family, heading in HEADINGS.items():
-        names = [name for name in scores if family_of(name) == family]
+        names = [name for name in scores if about(name).family == family]
         rows += [(heading, *[""] * 5)] if names else []
         rows += [row(name, scores[name]) for name in names]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -27,11 +27,6 @@ def table(scores: Mapping[str, Mapping[str, Any]]) -> str:
         said = dict.fromkeys(score[kind] for score in scores.values() if kind in score)
         lines += [f"{kind.upper()}: {text}" for text in said]
     return "\n".join(lines)
-
-
-def family_of(name: str) -> str:
-    """The family of a score; "other" for one that isn't known."""
-    return about(name).family
 
 
 def row(name: str, score: Mapping[str, Any]) -> tuple[str, ...]:
