@@ -98,12 +98,7 @@ def uniform_weight(prediction: str, snr: Scalar) -> Scalar:
 
 def min_snr_weight(prediction: str, snr: Scalar) -> Scalar:
     """w = min(SNR, 5) in units of the x_0 error, whichever the prediction."""
-    return jnp.minimum(snr, MIN_SNR_GAMMA) / in_x_0_errors(prediction, snr)
-
-
-def in_x_0_errors(prediction: str, snr: Scalar) -> Scalar:
-    """|| target - prediction ||^2 over || x_0 - x_0_hat ||^2: 1, SNR or SNR + 1."""
-    return PREDICTIONS[prediction].in_x_0_errors(snr)
+    return jnp.minimum(snr, MIN_SNR_GAMMA) / PREDICTIONS[prediction].in_x_0_errors(snr)
 
 
 def sigmoid_weight(prediction: str, snr: Scalar) -> Scalar:
@@ -112,7 +107,7 @@ def sigmoid_weight(prediction: str, snr: Scalar) -> Scalar:
     sigmoid(2 - log SNR) on the eps error (Kingma & Gao 2023; Hoogeboom et al. 2024).
     """
     soft = 1.0 / (1.0 / snr + jnp.exp(-SIGMOID_BIAS))  # finite for any SNR above 0
-    return soft / in_x_0_errors(prediction, snr)
+    return soft / PREDICTIONS[prediction].in_x_0_errors(snr)
 
 
 WEIGHTINGS: dict[str, Callable[[str, Scalar], Scalar]] = {

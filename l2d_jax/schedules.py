@@ -8,7 +8,6 @@ where it enters a program.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +20,7 @@ from l2d_jax.types import InputError, Scalar, Step
 LEAST_NOISE = 1e-10  # 1 - alpha_bar: float64 has 6 digits of it
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["alpha_bar"], meta_fields=[])
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class NoiseSchedule:
     """alpha_bar [K], strictly decreasing in (0, 1)."""
