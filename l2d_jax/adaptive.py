@@ -33,6 +33,7 @@ from l2d_jax.cascade import numbers, reconstructor, sampler
 from l2d_jax.latents import standard_latents
 from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.metrics.representations import principal_components
+from l2d_jax.metrics.sets import rows_of
 from l2d_jax.missing import interpolated
 from l2d_jax.stages import STAGES
 from l2d_jax.train import fit_briefly
@@ -93,7 +94,8 @@ def with_latent(config: ConfigDict, series: Rows) -> tuple[ConfigDict, list[Cand
       InputError: too few series, or all of them the same.
     """
     config = config.copy_and_resolve_references()
-    c, rows = config.encoder, some_rows(series, seed=config.seed)
+    c, some = config.encoder, rows_of(series.shape[0], MAX_SERIES, seed=config.seed)
+    rows = np.asarray(series[some], np.float32)
     if len(rows) < MIN_SERIES:
         raise InputError(
             f"{len(rows)} training series are too few to choose latent_dim and "
@@ -117,13 +119,6 @@ def best(candidates: Sequence[Candidate]) -> Candidate:
     smallest = min(candidates, key=lambda one: one.bound)
     good = [one for one in candidates if one.as_good_as(smallest)] or [smallest]
     return min(good, key=lambda one: (*one.from_papers, one.bound))
-
-
-def some_rows(series: Rows, *, seed: int) -> Float[np.ndarray, "N L C"]:
-    """Up to `MAX_SERIES` of the series at random."""
-    n = series.shape[0]
-    order = np.random.default_rng(seed).permutation(n)[:MAX_SERIES]
-    return np.asarray(series[np.sort(order)], np.float32)
 
 
 def measure(
