@@ -214,14 +214,14 @@ def check_flags(argv: list[str]) -> None:
             raise InputError(
                 f"--{name} is for --mode=sample: leave it out (a run takes {instead})"
             )
-    if _CONFIG.value is not None and not isinstance(_CONFIG.value, ConfigDict):
+    if _CONFIG.value is None:
+        return
+    if not isinstance(_CONFIG.value, ConfigDict):
         kind = type(_CONFIG.value).__name__
         raise InputError(
             f"--config: get_config() returns a value of type {kind}, and not a config: "
             "begin with that of configs/base.py"
         )
-    if _CONFIG.value is None:
-        return
     given = config_flags.get_override_values(flags.FLAGS["config"])
     if _MODE.value == "run":
         configs.check_used(_CONFIG.value, given)

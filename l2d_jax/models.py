@@ -192,8 +192,7 @@ class LatentDenoiser(nn.Module):
         for _ in range(self.num_blocks):
             x = Residual(MLP(2, dtype=self.dtype), self.dtype)(x, step)
         x = nn.silu(nn.LayerNorm()(x))
-        x = Dense(r_t.shape[-1], kernel_init=nn.initializers.zeros)(x)
-        return x
+        return Dense(r_t.shape[-1], kernel_init=nn.initializers.zeros)(x)
 
 
 class SeriesDenoiser(nn.Module):
@@ -229,10 +228,7 @@ class SeriesDenoiser(nn.Module):
             x = Residual(MIXERS[self.mixing](dtype=self.dtype), self.dtype)(x, step)
             x = Residual(MLP(4, dtype=self.dtype), self.dtype)(x, step)
         x = nn.LayerNorm()(x)
-        x = Dense(
-            self.patch * channels,
-            kernel_init=nn.initializers.zeros,
-        )(x)
+        x = Dense(self.patch * channels, kernel_init=nn.initializers.zeros)(x)
         return from_patches(x, length, channels)
 
 

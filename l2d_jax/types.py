@@ -48,8 +48,6 @@ class Collection(NamedTuple):
 
 
 BUSINESS_DAY = "B"  # Monday to Friday, as pandas calls it
-
-
 ANY_DECIMALS = 7  # float32 has hardly more
 
 

@@ -27,7 +27,7 @@ from l2d_jax.types import Form, InputError
 SHAPES_SAMPLES = ("encoder", "latent_stage", "data_stage", "sampling")
 # Since 0.2.0, with what that one did:
 ADDED_TO_SAMPLING = {"repeats_from": 1.0, "few_values": 0}
-LIBRARIES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
+LIBRARIES = ("l2d_jax", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 def make_workdir(workdir: str | FilePath) -> FilePath:
@@ -167,10 +167,9 @@ def made_by() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Of what the numbers depend on."""
-    names = ("l2d_jax", *LIBRARIES)
     return {
         "python": platform.python_version(),
-        **{name: library_version(name) for name in names},
+        **{name: library_version(name) for name in LIBRARIES},
     }
 
 

@@ -22,11 +22,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from l2d_jax.metrics.floors import choose, summary
-from l2d_jax.metrics.neighbours import (
-    count_balls,
-    lengths,
-    nearest,
-)
+from l2d_jax.metrics.neighbours import count_balls, lengths, nearest
 
 K = 5  # neighbours that make the radius of a ball
 NUM_LEVELS = 100  # of alpha and of beta, in the integrals

@@ -30,10 +30,7 @@ CLOSE = 0.5  # a ratio d1 / d2 below it: much nearer to one record than to the n
 LEVELS = (0.01, 0.05, 0.25, 0.5)  # quantiles of the distance to the closest record
 COPIES = "COPIES OF TRAINING DATA"  # how a warning of them begins
 CHANCE_SDS = 4.0  # standard deviations that chance goes
-CHANCE = (
-    3e-5  # probability that it goes so far: that of a Gaussian beyond 4 on one side
-)
-
+CHANCE = 3e-5  # probability that it goes so far: of a Gaussian beyond 4, on one side
 
 # --- distances to the training data ---------------------------------------------------
 #
