@@ -10,7 +10,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,7 +41,6 @@ MAGIC = {  # of what is often renamed to csv
 class Dialect(NamedTuple):
     """How a file writes its cells."""
 
-    zipped: bool
     encoding: str
     separator: str = ","
     decimal: str = "."
@@ -81,7 +80,7 @@ def open_table(path: Path) -> Table:
     """The file as a table: nothing but its beginning is read as yet."""
     dialect = find_dialect(path)
     with open_text(path, dialect) as file:
-        rows = cells_of(file, dialect)
+        rows = cells_of(file, dialect.separator)
         header = next(rows, [])
         below = next(rows, [])
     where = f"{path}, line {dialect.header}"
@@ -121,9 +120,7 @@ def open_table(path: Path) -> Table:
 
 def find_dialect(path: Path) -> Dialect:
     """Recognised from the first bytes and lines."""
-    with open(path, "rb") as raw:
-        zipped = raw.read(2) == b"\x1f\x8b"
-    with open_bytes(path, zipped) as raw:
+    with open_bytes(path) as raw:
         start = raw.read(1 << 12)
     for magic, what in MAGIC.items():
         if start.startswith(magic):
@@ -131,7 +128,7 @@ def find_dialect(path: Path) -> Dialect:
     wide = start.startswith((b"\xff\xfe", b"\xfe\xff"))
     if not wide and b"\0" in start:
         raise InputError(f"{path} is not text: save it as a csv in UTF-8")
-    dialect = Dialect(zipped, "utf-16" if wide else "utf-8-sig")
+    dialect = Dialect("utf-16" if wide else "utf-8-sig")
     with open_text(path, dialect) as file:
         sample = file.read(SAMPLE)
     lines = sample.splitlines(keepends=True)
@@ -156,8 +153,7 @@ def find_separator(lines: list[str]) -> str:
 
     def merit(separator: str) -> tuple[bool, bool, bool, int, bool]:
         try:
-            reader = csv.reader(lines[:100], delimiter=separator, skipinitialspace=True)
-            rows = [cells for cells in reader if cells]
+            rows = [cells for cells in cells_of(lines[:100], separator) if cells]
         except csv.Error:
             return False, False, False, 0, False
         width = len(rows[0])
@@ -187,8 +183,8 @@ def has_decimal_comma(lines: list[str], dialect: Dialect) -> bool:
     Where there are none of all these, 1,234 is a fraction unless 1.234 is there too.
     What is written the other way is no number, and complained of where it is read.
     """
-    reader = csv.reader(lines[1:], delimiter=dialect.separator, skipinitialspace=True)
-    cells = [cell.strip() for row in reader for cell in row]
+    rows = cells_of(lines[1:], dialect.separator)
+    cells = [cell.strip() for row in rows for cell in row]
     commas = [cell for cell in cells if WITH_COMMA.fullmatch(cell)]
     points = [cell for cell in cells if WITH_POINT.fullmatch(cell)]
     sure, against = (
@@ -200,14 +196,16 @@ def has_decimal_comma(lines: list[str], dialect: Dialect) -> bool:
     return bool(commas) and not points
 
 
-def open_bytes(path: Path, zipped: bool) -> Any:
+def open_bytes(path: Path) -> Any:
     """The file, unpacked."""
+    with open(path, "rb") as raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
     return gzip.open(path, "rb") if zipped else open(path, "rb")
 
 
 def open_text(path: Path, dialect: Dialect) -> io.TextIOWrapper:
     """The file as text from its header on, line ends as they are."""
-    raw = open_bytes(path, dialect.zipped)
+    raw = open_bytes(path)
     file = io.TextIOWrapper(raw, encoding=dialect.encoding, newline="")
     for _ in range(1, dialect.header):
         next(file)
@@ -216,9 +214,7 @@ def open_text(path: Path, dialect: Dialect) -> io.TextIOWrapper:
 
 def undecodable_line(path: Path) -> str:
     """The first line that isn't UTF-8."""
-    with open(path, "rb") as raw:
-        zipped = raw.read(2) == b"\x1f\x8b"
-    with open_bytes(path, zipped) as raw:
+    with open_bytes(path) as raw:
         for number, line in enumerate(raw, start=1):
             try:
                 line.decode()
@@ -304,7 +300,7 @@ def read_chunks(
     missing: Any = {i: [""] if i in texts else words for i in columns}
     types: Any = dict.fromkeys(texts, str)
     with open_text(path, dialect) as file:
-        next(cells_of(file, dialect))  # the header
+        next(cells_of(file, dialect.separator))  # the header
         try:
             parts = pd.read_csv(
                 file,
@@ -346,15 +342,15 @@ def spellings() -> list[str]:
     return sorted({"".join(word) for pairs in letters for word in product(*pairs)})
 
 
-def cells_of(file: io.TextIOWrapper, dialect: Dialect) -> Iterator[list[str]]:
-    """The lines of a file, cell by cell."""
-    return csv.reader(file, delimiter=dialect.separator, skipinitialspace=True)
+def cells_of(lines: Iterable[str], separator: str) -> Any:
+    """The reader of csv, which gives a list of cells for each row."""
+    return csv.reader(lines, delimiter=separator, skipinitialspace=True)
 
 
 def numbered_rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
     """(line, cells) of each row below the header: slow, to explain what went wrong."""
     with open_text(path, dialect) as file:
-        reader = csv.reader(file, delimiter=dialect.separator, skipinitialspace=True)
+        reader = cells_of(file, dialect.separator)
         next(reader)
         line = reader.line_num + dialect.header
         for cells in reader:
