@@ -21,6 +21,7 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from l2d_jax import parallel
 from l2d_jax.errors import one_line
@@ -118,12 +119,13 @@ class Checkpoints:
         return None
 
     def _restore(self, step: int, template: Params) -> Params:
-        found = self._read(step, seal=ocp.args.JsonRestore())["seal"]
-        facts = self._read(step, facts=ocp.args.JsonRestore())["facts"]
+        found = _read(self._manager, step, "seal", ocp.args.JsonRestore())
+        facts = _read(self._manager, step, "facts", ocp.args.JsonRestore())
         check_seal(found, facts=facts)
         self._check(facts)
         abstract = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), template)
-        state = self._read(step, state=ocp.args.StandardRestore(abstract))["state"]
+        restore = ocp.args.StandardRestore(abstract)
+        state = _read(self._manager, step, "state", restore)
         check_seal(found, arrays=state)
         place = self.directory / str(step)
         warn_of_versions(place, found["versions"], self._versions)
@@ -140,9 +142,6 @@ class Checkpoints:
         if steps:
             parallel.wait("unreadable checkpoints moved")
             self._manager.reload()
-
-    def _read(self, step: int, **args) -> Any:
-        return self._manager.restore(step, args=ocp.args.Composite(**args))
 
     def _check(self, saved: Mapping[str, Any]) -> None:
         names = sorted({*saved, *self._facts})
@@ -181,8 +180,8 @@ def save_model(
     """Writes nested dicts of arrays with their facts: what `load_model` reads alone."""
     arrays = jax.tree.map(np.asarray, arrays)
     described = {
-        "/".join(path): [list(leaf.shape), str(leaf.dtype)]
-        for path, leaf in _flatten(arrays)
+        path: [list(leaf.shape), str(leaf.dtype)]
+        for path, leaf in flatten_dict(arrays, sep="/").items()
     }
     facts = json.loads(json.dumps({"arrays": described, **facts}))
     directory = absolute(directory)
@@ -213,20 +212,15 @@ def load_model(directory: FilePath) -> tuple[Params, dict[str, Any], dict[str, s
     try:
         with _reader(directory) as manager:
             step = manager.latest_step()
-            args = ocp.args.Composite(seal=ocp.args.JsonRestore())
-            found = manager.restore(step, args=args)["seal"]
-            args = ocp.args.Composite(facts=ocp.args.JsonRestore())
-            facts = dict(manager.restore(step, args=args)["facts"])
+            found = _read(manager, step, "seal", ocp.args.JsonRestore())
+            facts = dict(_read(manager, step, "facts", ocp.args.JsonRestore()))
             check_seal(found, facts=facts)
-            template: Params = {}
-            for path, (shape, dtype) in facts.pop("arrays").items():
-                *folders, name = path.split("/")
-                node = template
-                for folder in folders:
-                    node = node.setdefault(folder, {})
-                node[name] = np.empty(shape, dtype)
-            args = ocp.args.Composite(arrays=ocp.args.StandardRestore(template))
-            arrays = manager.restore(step, args=args)["arrays"]
+            flat = {
+                path: np.empty(shape, dtype)
+                for path, (shape, dtype) in facts.pop("arrays").items()
+            }
+            template = ocp.args.StandardRestore(unflatten_dict(flat, sep="/"))
+            arrays = _read(manager, step, "arrays", template)
             check_seal(found, arrays=arrays)
     except Exception as error:
         raise InputError(
@@ -329,6 +323,10 @@ def _manager(directory: FilePath, *, keep: int) -> ocp.CheckpointManager:
     )
 
 
+def _read(manager: ocp.CheckpointManager, step: int | None, part: str, how: Any) -> Any:
+    return manager.restore(step, args=ocp.args.Composite(**{part: how}))[part]
+
+
 def _reader(directory: FilePath) -> ocp.CheckpointManager:
     """Of this process alone: it waits for no other."""
     _hush()
@@ -342,14 +340,6 @@ def _reader(directory: FilePath) -> ocp.CheckpointManager:
             create=False, multiprocessing_options=alone
         ),
     )
-
-
-def _flatten(tree: Params, path: tuple[str, ...] = ()):
-    for name, node in tree.items():
-        if isinstance(node, dict):
-            yield from _flatten(node, (*path, name))
-        else:
-            yield (*path, name), node
 
 
 def _cause(error: Exception) -> str:
