@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 from l2d_jax.metrics.floors import MIN_REPEATS, NOT_FINITE, as_score, choose
 from l2d_jax.metrics.frechet import frechet_distance, halves_and_whole
 from l2d_jax.metrics.remembered import remembered
+from l2d_jax.metrics.sets import lengthened
 from l2d_jax.models import TS2Vec
 from l2d_jax.parallel import in_float32, map_all
 from l2d_jax.types import Params, RandomKey, Scalar, Series, SeriesBatch
@@ -195,16 +196,7 @@ def in_sections(series: SeriesBatch) -> Float[np.ndarray, "M T C"]:
     num_sections = max(series.shape[1] // MAX_TRAIN_LENGTH, 1)
     sections = np.array_split(series, num_sections, axis=1)
     longest = sections[0].shape[1]
-    return np.concatenate(
-        [
-            np.pad(
-                section,
-                ((0, 0), (0, longest - section.shape[1]), (0, 0)),
-                constant_values=np.nan,
-            )
-            for section in sections
-        ]
-    )
+    return np.concatenate([lengthened(section, longest) for section in sections])
 
 
 def centred(series: SeriesBatch) -> SeriesBatch:

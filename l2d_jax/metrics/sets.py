@@ -138,16 +138,15 @@ def of_one_shape(**sets: SeriesSet) -> list[Float[np.ndarray, "_ L C"]]:
     if one.shape[1] < 2:
         raise InputError(f"{first} has series of 1 step only: give 2 or more steps")
     longest = max(array.shape[1] for array in arrays)
-    return [
-        np.pad(
-            array,
-            ((0, 0), (0, longest - array.shape[1]), (0, 0)),
-            constant_values=np.nan,
-        )
-        if array.shape[1] < longest
-        else array
-        for array in arrays
-    ]
+    return [lengthened(array, longest) for array in arrays]
+
+
+def lengthened(series: SeriesBatch, length: int) -> Float[np.ndarray, "N length C"]:
+    """Filled up with NaN to `length` steps; itself where it has as many."""
+    missing = length - series.shape[1]
+    if not missing:
+        return series
+    return np.pad(series, ((0, 0), (0, missing), (0, 0)), constant_values=np.nan)
 
 
 def as_array(given: SeriesSet, name: str) -> Float[np.ndarray, "N L C"]:
