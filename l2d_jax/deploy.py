@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from l2d_jax import parallel
 from l2d_jax.cascade import Cascade, clips, sampler
-from l2d_jax.data.levels import Levels
+from l2d_jax.data.levels import snap
 from l2d_jax.errors import check_choice
 from l2d_jax.files import FilePath, to_path, whole_file
 from l2d_jax.types import ANY_DECIMALS, InputError, RandomKey, Series
@@ -84,7 +84,8 @@ def one_in_data_units(
         channels = x.shape[1]
         x = held(x, np.broadcast_to(normalizer.held_below, channels))
         levels = np.atleast_2d(normalizer.levels)
-        x = snapped(x, np.broadcast_to(levels, (channels, levels.shape[1])))
+        levels = np.broadcast_to(levels, (channels, levels.shape[1]))
+        x = jnp.asarray(snap(x, levels))
         for c, places in enumerate(layout.form.places if layout.form else ()):
             if places < ANY_DECIMALS:
                 x = x.at[:, c].set(jnp.round(x[:, c], places))
@@ -107,17 +108,4 @@ def held(x: Series, limits: Float[np.ndarray, " C"]) -> Series:
         one(x[:, c], limit) if limit else x[:, c]
         for c, limit in enumerate(limits.tolist())
     ]
-    return jnp.stack(columns, axis=1)
-
-
-def snapped(x: Series, levels: Levels) -> Series:
-    """`data.levels.snap`, of one series: the nearest of few values; NaN stays."""
-    columns = []
-    for c, row in enumerate(levels):
-        values, column = row[~np.isnan(row)], x[:, c]
-        if len(values):
-            between = (values[1:] + values[:-1]) / 2
-            nearest = jnp.asarray(values)[jnp.searchsorted(between, column)]
-            column = jnp.where(jnp.isnan(column), jnp.nan, nearest)
-        columns.append(column)
     return jnp.stack(columns, axis=1)

@@ -95,7 +95,7 @@ def test_of_one_series_as_of_many():
     levels = np.array([[-1, 0, 2], [NAN] * 3, [0.5, NAN, NAN]], np.float32)
     found = jax.vmap(lambda one: deploy.held(one, limits))(x)
     np.testing.assert_allclose(found, hold(x, limits), rtol=1e-6)
-    found = jax.vmap(lambda one: deploy.snapped(one, levels))(x)
+    found = jax.vmap(lambda one: snap(one, levels))(x)
     np.testing.assert_array_equal(found, snap(x, levels))
 
 

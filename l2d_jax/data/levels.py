@@ -7,7 +7,7 @@ take the nearest value that occurs in training.
 import numpy as np
 from jaxtyping import Float
 
-from l2d_jax.data.normalizer import CHUNK
+from l2d_jax.data.normalizer import CHUNK, AnyArray
 from l2d_jax.types import Examples, inside
 
 Levels = Float[np.ndarray, "C V"]
@@ -43,14 +43,15 @@ def few_values(examples: Examples, most: int) -> Levels:
 
 
 def snap(
-    series: Float[np.ndarray, "N L C"], levels: Levels
-) -> Float[np.ndarray, "N L C"]:
+    series: Float[AnyArray, "*N L C"], levels: Levels
+) -> Float[AnyArray, "*N L C"]:
     """Each value of a channel of few is the nearest of them; NaN stays."""
-    result = series.copy()
+    xp, columns = series.__array_namespace__(), []  # numpy's or JAX's
     for c, row in enumerate(levels):
-        values = row[~np.isnan(row)]
+        values, column = row[~np.isnan(row)], series[..., c]
         if len(values):
             between = (values[1:] + values[:-1]) / 2
-            nearest = values[np.searchsorted(between, series[..., c])]
-            result[..., c] = np.where(np.isnan(series[..., c]), np.nan, nearest)
-    return result
+            nearest = xp.asarray(values)[xp.searchsorted(between, column)]
+            column = xp.where(xp.isnan(column), xp.nan, nearest)
+        columns.append(column)
+    return xp.stack(columns, axis=-1)

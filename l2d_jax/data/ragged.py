@@ -174,7 +174,7 @@ def from_model_space(
     limits = np.broadcast_to(host.held_below, channels)
     levels = np.atleast_2d(host.levels)
     levels = np.broadcast_to(levels, (channels, levels.shape[1]))
-    return snap(hold(series, limits), levels), lengths
+    return np.asarray(snap(hold(series, limits), levels)), lengths
 
 
 def likeliest_lengths(
