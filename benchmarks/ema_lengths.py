@@ -13,6 +13,7 @@ import argparse
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +48,6 @@ def power(width: float) -> float:
     return brentq(lambda gamma: deviation(gamma) - width, 0.0, 1e4)
 
 
-def towards(rate: jax.Array, old: jax.Array, new: jax.Array) -> jax.Array:
-    """The average after one more step."""
-    return old + rate * (new - old)
-
-
 def with_tracks(step: Callable, gammas: np.ndarray) -> Callable:
     """The train step, and beside its state the averages [row] of the weights."""
 
@@ -59,10 +55,8 @@ def with_tracks(step: Callable, gammas: np.ndarray) -> Callable:
         inner, tracks = state
         rates = 1.0 - (1.0 - 1.0 / (inner.step + 1.0)) ** (gammas + 1.0)
         inner, metrics = step(inner, batch)
-        rates_of = jax.vmap(towards, (0, 0, None))
-        tracks = jax.tree.map(
-            lambda old, new: rates_of(rates, old, new), tracks, inner.params
-        )
+        mix = jax.vmap(lambda rate, old, new: old + rate * (new - old), (0, 0, None))
+        tracks = jax.tree.map(partial(mix, rates), tracks, inner.params)
         return (inner, tracks), metrics
 
     return tracked

@@ -77,7 +77,6 @@ SECONDS_PER_CHECKPOINT = 60.0
 PROBE_CHAINS = (2, 4)  # steps of the chains that are timed
 LEAST_CHAIN = 5  # steps: no budget cuts a chain to fewer
 
-
 Plan = dict[str, Any]
 
 
@@ -499,8 +498,6 @@ def main(arguments: list[str] | None = None) -> None:
         else args.sampling_minutes or None,
     )
     try:
-        if args.seeds < 1:
-            raise InputError(f"--seeds={args.seeds}: use 1 or more")
         for option in ("budget_minutes", "sampling_minutes"):
             check_minutes(getattr(args, option), option)
         methods = read_methods(args.methods)

@@ -16,7 +16,7 @@ from pathlib import Path
 import jax
 import numpy as np
 from ml_collections import FrozenConfigDict
-from speed import random_weights
+from speed import memory, random_weights
 
 from l2d_jax import configs, parallel
 from l2d_jax.cascade import Cascade, Layout
@@ -45,18 +45,10 @@ def write(model: Cascade, suffix: str, n: int) -> dict[str, float]:
         sample_to_file(model, path, n=n, seed=0, num_steps=5)
         size = path.stat().st_size
     return {
-        "peak MiB": peak(),
+        "peak MiB": round(memory()),
         "file MiB": round(size / 2**20),
         "seconds": round(time.perf_counter() - start, 1),
     }
-
-
-def peak() -> int:
-    """MiB that this process has held at most since the record was taken back."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return round(int(line.split()[1]) / 1024)
-    raise RuntimeError("no VmHWM in /proc/self/status")
 
 
 def main() -> None:

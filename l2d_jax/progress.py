@@ -34,8 +34,8 @@ def shows_bar() -> bool:
 
 
 @contextmanager
-def silence(silent: bool = True) -> Generator[None, None, None]:
-    """Inside nothing is said, in this thread; warnings are still logged."""
+def silence(silent: bool) -> Generator[None, None, None]:
+    """Inside, if `silent`, nothing is said in this thread; warnings are logged."""
     token = _SILENT.set(silent)
     try:
         yield
