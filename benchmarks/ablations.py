@@ -40,7 +40,7 @@ from l2d_jax.errors import check_choice
 from l2d_jax.files import write_text
 from l2d_jax.lock import locked
 from l2d_jax.metrics import evaluate
-from l2d_jax.results import comparable, some
+from l2d_jax.results import comparable, real_sets
 from l2d_jax.run import train
 from l2d_jax.task import prepare
 from l2d_jax.types import Examples, InputError
@@ -215,7 +215,7 @@ def score_row(
 
 
 def left_out(examples: Examples, c: Any) -> Examples | None:
-    """As many other series as `some` takes; None where there are too few."""
+    """As many other series as `real_sets` takes; None where there are too few."""
     order = np.random.default_rng(c.seed).permutation(len(examples.series))
     index = order[c.num_series : 2 * c.num_series]
     return take(examples, np.sort(index)) if len(index) == c.num_series else None
@@ -249,7 +249,7 @@ def add_rows(args: argparse.Namespace) -> dict[str, Any]:
     config = config_of(args)
     folder = args.out / args.set
     path = folder / "ablations.json"
-    real = comparable(some(load_splits(config.data).train, config.evaluation))
+    real = comparable(real_sets(load_splits(config.data), config)[0])
     settings = {
         "data set": args.set,
         "series": len(real),

@@ -29,7 +29,7 @@ from l2d_jax import configs, parallel, stages
 from l2d_jax.configs import resolve
 from l2d_jax.data import load_splits
 from l2d_jax.files import write_text
-from l2d_jax.results import comparable, some
+from l2d_jax.results import comparable, real_sets
 from l2d_jax.run import train
 from l2d_jax.task import prepare
 from l2d_jax.train import batches, init_state, make_train_step
@@ -110,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Encoder and latent stage as any run has them; its data stage is one step.
     first = with_fields(config, {"data_stage.num_steps": 1})
     model = train(prepare(first, splits), make_workdir(folder / "base"))
-    real = comparable(some(splits.train, config.evaluation))
+    real = comparable(real_sets(splits, config)[0])
     context_fid = make_score(real, repeats=args.repeats)
     results: dict[str, Any] = {
         "data set": args.set,

@@ -39,7 +39,7 @@ from l2d_jax.metrics import evaluate
 from l2d_jax.metrics.context_fid import encode, train_encoders
 from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.metrics.sets import sets_of
-from l2d_jax.results import comparable, some
+from l2d_jax.results import comparable, real_sets
 from l2d_jax.run import train
 from l2d_jax.task import prepare
 from l2d_jax.types import InputError, tree_size
@@ -282,7 +282,7 @@ def add_set(
     config = configs.load(name).get_config()
     config.evaluation.num_series = args.num_series
     config.training.compute_dtype = args.compute_dtype
-    real = comparable(some(load_splits(config.data).train, config.evaluation))
+    real = comparable(real_sets(load_splits(config.data), config)[0])
     settings = {
         "series": len(real),
         "seeds": args.seeds,

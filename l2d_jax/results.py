@@ -20,15 +20,15 @@ from l2d_jax import parallel
 from l2d_jax.cascade import Cascade
 from l2d_jax.checkpoints import checksum
 from l2d_jax.configs import SECTIONS, resolve_evaluation
-from l2d_jax.data import load_splits, to_list
+from l2d_jax.data import load_splits
 from l2d_jax.data.protocols import take
-from l2d_jax.data.ragged import ModelSpace
+from l2d_jax.data.ragged import ModelSpace, comparable
 from l2d_jax.files import FilePath, same_file, to_path, write_text
 from l2d_jax.lock import locked
 from l2d_jax.logbook import read_losses, read_seconds
 from l2d_jax.metrics import evaluate
 from l2d_jax.metrics.about import SCORES
-from l2d_jax.metrics.sets import Rows, rows_of
+from l2d_jax.metrics.sets import rows_of
 from l2d_jax.metrics.table import table
 from l2d_jax.missing import filled
 from l2d_jax.progress import say, shows_bar
@@ -224,41 +224,21 @@ def real_sets(
 
     `searched`: all, or `MAX_SEARCHED` of each, among which copies are searched.
     """
-    c, choose = config.evaluation, searchable if searched else some
-    test = None if splits.test is None else filled(choose(splits.test, c))
-    return filled(choose(splits.train, c)), test
-
-
-def searchable(examples: Examples, c: ConfigDict) -> Examples:
-    """Those that are searched for copies."""
-    return part(examples, searched_rows(examples, c))
-
-
-def searched_rows(examples: Examples, c: ConfigDict) -> Rows:
-    """Which these are; those that are compared are among them."""
-    return rows_of(len(examples.lengths), most_searched(c), seed=c.seed)
+    c = config.evaluation
+    most = most_searched(c) if searched else c.num_series
+    test = None if splits.test is None else filled(some(splits.test, most, seed=c.seed))
+    return filled(some(splits.train, most, seed=c.seed)), test
 
 
 def most_searched(c: ConfigDict) -> int:
-    """How many at most; 0: all, where all are compared."""
+    """How many at most; 0: all, where all are compared. These are among them."""
     return max(c.num_series, MAX_SEARCHED) if c.num_series else 0
 
 
-def some(examples: Examples, c: ConfigDict) -> Examples:
-    """`c.num_series` of them, drawn without replacement; all of them for 0."""
-    return part(examples, rows_of(len(examples.lengths), c.num_series, seed=c.seed))
-
-
-def part(examples: Examples, rows: Rows) -> Examples:
-    """Some of them, or all, as they are."""
+def some(examples: Examples, most: int, *, seed: int) -> Examples:
+    """`most` of them, drawn without replacement; all, as they are, for 0."""
+    rows = rows_of(len(examples.lengths), most, seed=seed)
     return examples if isinstance(rows, slice) else take(examples, rows)
-
-
-def comparable(examples: Examples) -> np.ndarray | list[np.ndarray]:
-    """As `evaluate` takes them: an array, or a list where lengths differ."""
-    if is_ragged(examples):
-        return to_list(examples.series, examples.lengths)
-    return examples.series
 
 
 def summary(workdir: FilePath, scores: Mapping[str, Any]) -> str:
@@ -278,12 +258,12 @@ def report(workdir: FilePath, config: ConfigDict, splits: Splits) -> FilePath:
     train, test = real_sets(splits, config)
     real = train if test is None else test
     searched, unseen = real_sets(splits, config, searched=True)
-    count = len(splits.train.lengths)
+    count, c = len(splits.train.lengths), config.evaluation
     return write_report(
         workdir,
         real=real.series,
         train=searched.series,
-        train_rows=np.arange(count)[searched_rows(splits.train, config.evaluation)],
+        train_rows=np.arange(count)[rows_of(count, most_searched(c), seed=c.seed)],
         num_train=count,
         test=None if unseen is None else unseen.series,
         generated=samples.series,

@@ -73,6 +73,13 @@ def to_list(series: SeriesBatch, lengths: Lengths) -> list[Float[np.ndarray, "_ 
     return [one[:length] for one, length in zip(series, lengths.tolist(), strict=True)]
 
 
+def comparable(examples: Examples) -> SeriesBatch | list[Float[np.ndarray, "_ C"]]:
+    """As `evaluate` takes them: an array, or a list where lengths differ."""
+    if is_ragged(examples):
+        return to_list(examples.series, examples.lengths)
+    return examples.series
+
+
 def to_model_space(
     examples: Examples, normalizer: Normalizer, ragged: bool
 ) -> Float[np.ndarray, "N L D"]:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from l2d_jax.data import read_file, split, to_list
+from l2d_jax.data import read_file, split
+from l2d_jax.data.ragged import comparable
 from l2d_jax.data.windows import choose_window
 from l2d_jax.errors import Parser
 from l2d_jax.files import write_text
@@ -17,7 +18,7 @@ from l2d_jax.metrics import ALL, GROUPS, METRICS, check_names, evaluate
 from l2d_jax.metrics.sets import SeriesSet
 from l2d_jax.metrics.table import table
 from l2d_jax.missing import filled
-from l2d_jax.types import Collection, InputError, Splits, is_ragged
+from l2d_jax.types import Collection, InputError, Splits
 
 GENERATED = 1  # place among the files
 SCALED = 1.0  # values of many generators stay below it, whatever the data
@@ -166,14 +167,10 @@ def as_read(path: str, splits: Splits) -> Read:
     for note in splits.notes:
         if "left out" in note and not note.startswith("missing values"):
             print(f"{path}: {note}", file=sys.stderr)
-    examples = splits.train
-    labels = None
-    if examples.labels is not None:
-        labels = np.asarray(splits.classes)[examples.labels]
-    series: Any = np.asarray(examples.series)
-    if is_ragged(examples):
-        series = to_list(examples.series, examples.lengths)
-    return Read(path, series, labels, splits.channels)
+    labels = splits.train.labels
+    if labels is not None:
+        labels = np.asarray(splits.classes)[labels]
+    return Read(path, comparable(splits.train), labels, splits.channels)
 
 
 def tell_of_shorter(real: Read, other: Read) -> None:
