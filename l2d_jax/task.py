@@ -47,10 +47,8 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
     config, equal = with_equal_size(config, shape)
     if config.data.path:  # the same from any working directory
         config.data.path = str(absolute(config.data.path))
-    notes += (
-        sizes + steps + equal + unlikely_shapes(splits) + standing(channels, shares)
-    )
-    notes += taken(channels, levels)
+    notes += sizes + steps + equal + unlikely_shapes(splits)
+    notes += standing(channels, shares) + taken(channels, levels)
     normalizer = Normalizer.fit(train_set, config.data.scaler, channels)
     for note in [*notes, *outliers(some, channels, normalizer)]:
         say(f"data: {note}")

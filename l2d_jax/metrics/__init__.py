@@ -101,14 +101,13 @@ def score_fidelity(sets: Sets, *, num_repeats: int, seed: int) -> dict[str, Any]
 def score_classes(sets: Sets, *, num_repeats: int, seed: int) -> dict[str, Any]:
     """The scores of `class_scores`, of labelled series."""
     assert sets.labels is not None
-    with_test = sets.test_labels is not None
     return class_scores(
         sets.train,
         sets.generated,
         sets.labels,
         num_classes=len(sets.classes),
         classes=sets.classes,
-        test=sets.test if with_test else None,
+        test=sets.test,
         test_labels=sets.test_labels,
         generated_labels=sets.generated_labels,
         num_repeats=num_repeats,

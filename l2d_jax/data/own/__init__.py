@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from l2d_jax.data.own.arrays import (
@@ -114,9 +115,8 @@ def read_ts_file(path: Path, asked: Asked) -> Collection:
         raise InputError(f"{path} has no series: add them below @data")
     index, classes = None, ()
     if labels is not None:
-        codes = {name: code for code, name in enumerate(dict.fromkeys(labels))}
-        classes, order = sorted_classes(tuple(codes))
-        index = order[[codes[name] for name in labels]]
+        classes, _ = sorted_classes(tuple(dict.fromkeys(labels)))
+        index = np.array([classes.index(name) for name in labels])
     count = series[0].shape[1]
     channels = channels_of(count)
     check_values(series, str(path), channels)
