@@ -203,17 +203,13 @@ def draw(results: dict[str, Any], path: Path) -> None:
 
     Lines: DPM-Solver++. Stars: 100 ancestral steps, as the paper has them.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     sets = results["sets"]
     columns = min(len(sets), SETS_ABREAST)
     lines = -(-len(sets) // columns)
-    figure, axes = plt.subplots(
-        2 * lines, columns, figsize=(3.0 * columns, 4.8 * lines + 0.4), squeeze=False
-    )
+    figure = Figure(figsize=(3.0 * columns, 4.8 * lines + 0.4))
+    axes = figure.subplots(2 * lines, columns, squeeze=False)
     pairs = [pair for line in range(lines) for pair in axes[2 * line :][:2].T]
     for pair in pairs[len(sets) :]:
         for axis in pair:
@@ -251,7 +247,6 @@ def draw(results: dict[str, Any], path: Path) -> None:
     figure.tight_layout(rect=(0, 0.6 / figure.get_figheight(), 1, 1))
     figure.legend(handles, labels, loc="lower center", ncols=2, fontsize=9)
     figure.savefig(path, dpi=150)
-    plt.close(figure)
 
 
 def plain_numbers(axis: Any) -> None:

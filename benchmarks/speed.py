@@ -534,13 +534,11 @@ def sweep(models: dict[str, Cascade], repeats: int) -> dict[str, dict]:
 
 def draw(results: dict, path: Path) -> None:
     """Series per second of each way to sample, log scale, a panel per set."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, len(results), figsize=(4 * len(results), 3.6))
-    for axis, (name, result) in zip(np.atleast_1d(axes), results.items(), strict=True):
+    figure = Figure(figsize=(4 * len(results), 3.6))
+    axes = figure.subplots(1, len(results), squeeze=False)[0]
+    for axis, (name, result) in zip(axes, results.items(), strict=True):
         rates = {k: v for k, v in result["rates"].items() if "steps" in k}
         rates = dict(sorted(rates.items(), key=lambda item: item[1]["median"]))
         middle = np.array([v["median"] for v in rates.values()])
