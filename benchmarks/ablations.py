@@ -249,7 +249,8 @@ def add_rows(args: argparse.Namespace) -> dict[str, Any]:
     config = config_of(args)
     folder = args.out / args.set
     path = folder / "ablations.json"
-    real = comparable(real_sets(load_splits(config.data), config)[0])
+    splits = load_splits(config.data)
+    real = comparable(real_sets(splits, config)[0])
     settings = {
         "data set": args.set,
         "series": len(real),
@@ -263,7 +264,7 @@ def add_rows(args: argparse.Namespace) -> dict[str, Any]:
     results = json.loads(path.read_text()) if path.exists() else {"rows": {}} | settings
     check_same(results, settings, str(path))
     context_fid = make_score(real, repeats=args.repeats)
-    others = left_out(load_splits(config.data).train, config.evaluation)
+    others = left_out(splits.train, config.evaluation)
     if others is not None and "other real series" not in results:
         judge, x = "random_convolution_fid", comparable(others)
         found = evaluate(real, x, metrics=[judge], num_repeats=1)[judge]["mean"]

@@ -338,7 +338,7 @@ def read_chunks(
 
 def spellings() -> list[str]:
     """The words for a missing value, in upper and lower case and between."""
-    letters = ((zip(word.lower(), word.upper(), strict=True)) for word in MISSING)
+    letters = (zip(word.lower(), word.upper(), strict=True) for word in MISSING)
     return sorted({"".join(word) for pairs in letters for word in product(*pairs)})
 
 

@@ -229,8 +229,9 @@ def published(source: Source) -> Collection:
     mend = f"delete it, and it is fetched again, or replace it by {source.file.url}"
     found, expected = counts(collection), (source.num_train, source.num_test)
     if source.digest and found != expected:
+        unit = "series" if source.classes else "rows"
         raise InputError(
-            f"{path} holds {found[0]:,} + {found[1]:,} {unit(source)}, published are "
+            f"{path} holds {found[0]:,} + {found[1]:,} {unit}, published are "
             f"{expected[0]:,} + {expected[1]:,}: {mend}"
         )
     digest = content_digest(collection)
@@ -263,8 +264,3 @@ def counts(collection: Collection) -> tuple[int, int]:
         return sum(map(len, collection.series)), 0
     num_train = collection.num_train or 0
     return num_train, len(collection.series) - num_train
-
-
-def unit(source: Source) -> str:
-    """What the set is counted in."""
-    return "series" if source.classes else "rows"
