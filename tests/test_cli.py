@@ -1,5 +1,6 @@
 """The command line up to the run itself: what it makes of words, what it refuses."""
 
+import re
 import sys
 
 import pytest
@@ -15,6 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarni
 
 RUN = ["--config=ar1", "--workdir=w"]
 SAMPLE = ["--mode=sample", "--workdir=w"]
+DISPATCH = cli.dispatch
 
 
 def went_on():
@@ -31,8 +33,9 @@ def error_of(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["main.py", *map(str, arguments)])
         with flagsaver.flagsaver(), pytest.raises(SystemExit) as end:
             cli.guarded()
-        (line,) = capsys.readouterr().err.splitlines()
-        assert end.value.code == 2 and line.startswith("error: ")
+        out, err = capsys.readouterr()
+        (line,) = err.splitlines()
+        assert end.value.code == 2 and line.startswith("error: ") and out == ""
         return line.removeprefix("error: ")
 
     return call
@@ -94,6 +97,34 @@ def error_of(monkeypatch, capsys):
 )
 def test_what_would_be_ignored_is_refused(arguments, says, error_of):
     assert says in error_of(*arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        (["--config=ar1:smoke"], "--workdir is missing"),
+        (["--workdir=w"], "--config is missing"),
+        (["--config=stok", "--workdir=w"], "no such file; bundled configs: .*stock"),
+        (["--config=configs/ar1.py:smok", "--workdir=w"], "'smok': use smoke"),
+        ([*RUN, "--config.data_stage.widht=3"], "'widht' Did you mean \"width\""),
+        ([*RUN, "--config.seed=1.5"], "seed.*1.5|1.5.*seed"),
+        ([*SAMPLE, "--out=x.npz"], "no finished model"),
+        (SAMPLE, "--out is missing"),
+        (
+            ["--config=configs/ucr_uea.py", "--workdir=w"],
+            "^--config: name a data set: --config=configs/ucr_uea.py:NATOPS$",
+        ),
+        (["--config=ucr_uea:NATOP", "--workdir=w"], "mean 'NATOPS'"),
+        (["--config=own", "--workdir=w"], "set --config.data.path=FILE"),
+        (["--wrkdir=w", "--config=ar1"], "wrkdir.*Did you mean: workdir"),
+    ],
+)
+def test_wrong_commands(arguments, says, error_of, tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "dispatch", DISPATCH)
+    monkeypatch.chdir(tmp_path)
+    message = error_of(*arguments)
+    assert re.search(says, message), message
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize(

@@ -969,43 +969,6 @@ def test_japanese_vowels_as_users_run_it(tmp_path):
     )
 
 
-@pytest.mark.parametrize(
-    "arguments, says",
-    [
-        (["--config=configs/stock.py:smoke"], "--workdir is missing"),
-        (["--workdir=w"], "--config is missing"),
-        (["--config=stok", "--workdir=w"], "no such file; bundled configs: .*stock"),
-        (["--config=configs/stock.py:smok", "--workdir=w"], "'smok': use smoke"),
-        (
-            ["--config=configs/stock.py", "--workdir=w", "--config.data_stage.widht=3"],
-            "error: --config: there is no field 'widht' Did you mean \"width\"",
-        ),
-        (
-            ["--config=configs/stock.py", "--workdir=w", "--config.seed=1.5"],
-            "seed.*1.5|1.5.*seed",
-        ),
-        (["--mode=sample", "--workdir=none", "--out=x.npz"], "no finished model"),
-        (["--mode=sample", "--workdir=none"], "--out is missing"),
-        (
-            ["--config=configs/ucr_uea.py", "--workdir=none"],
-            "^error: --config: name a data set: --config=configs/ucr_uea.py:NATOPS$",
-        ),
-        (
-            ["--config=configs/stock.py:smoky", "--workdir=none"],
-            "argument 'smoky': use",
-        ),
-        (["--config=configs/ucr_uea.py:NATOP", "--workdir=none"], "mean 'NATOPS'"),
-        (["--config=configs/own.py", "--workdir=none"], "set --config.data.path=FILE"),
-        (["--wrkdir=w", "--config=configs/stock.py"], "wrkdir.*Did you mean: workdir"),
-    ],
-)
-def test_wrong_commands_get_one_line(arguments, says):
-    import re
-
-    message = error_of(*arguments)
-    assert re.search(says, message), message
-
-
 def test_help_names_every_flag():
     done = l2d("--help")
     assert done.returncode == 0
