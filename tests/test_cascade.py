@@ -1,6 +1,6 @@
 import re
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -62,23 +62,32 @@ def make_model(variant="full", ragged=False, **settings):
 
 def model_of(config, ragged=False):
     """Of random weights."""
-    variant, layout = config.variant, Layout(7, ("a", "b"), ragged, 3, 20)
-    series = np.asarray(jax.random.normal(jax.random.key(1), (20, *layout.shape)))
-    params = {}
-    for name in VARIANTS[variant].stages:
-        stage = STAGES[name](config, layout.shape)
-        params |= stage.export(moved(jax.jit(stage.init)(jax.random.key(2))), series)
-    if variant == "oracle_latent":
-        params["training_latents"] = standard_latents(config, params, series)
-    if METHODS[variant].chain:  # a range without ends: nothing is clipped
+    layout = Layout(7, ("a", "b"), ragged, 3, 20)
+    trained = config.copy_and_resolve_references()
+    del trained.sampling  # weights are the same for all of its settings
+    params = dict(weights_of(FrozenConfigDict(trained), layout.shape))
+    if METHODS[config.variant].chain:  # a range without ends: nothing is clipped
         end = jnp.full(layout.shape[1], jnp.inf)
         params |= {"low": -end, "high": end}
     normalizer = Normalizer(SHIFT, SCALE, np.float32(-np.inf), np.float32(np.inf))
     return Cascade(params, normalizer, FrozenConfigDict(config), layout)
 
 
+@cache
+def weights_of(config, shape):
+    """Random ones of all stages, and what else is kept of the training series."""
+    series = np.asarray(jax.random.normal(jax.random.key(1), (20, *shape)))
+    params = {}
+    for name in VARIANTS[config.variant].stages:
+        stage = STAGES[name](config, shape)
+        params |= stage.export(moved(jax.jit(stage.init)(jax.random.key(2))), series)
+    if config.variant == "oracle_latent":
+        params["training_latents"] = standard_latents(config, params, series)
+    return params
+
+
 def in_model_space(model, key, index):
-    one = sampler(model.config, model.layout.shape)
+    one = jax.jit(sampler(model.config, model.layout.shape))
     return one({"params": model.params, "key": key}, jnp.int32(index))
 
 
