@@ -74,3 +74,13 @@ def reference_dir() -> Path:
     data = Path(os.environ.get("L2D_DATA_DIR") or SHARED_DATA)
     default = data.resolve().parent / "reference"
     return find_folder("L2D_REFERENCE_DIR", default, "recorded reference values")
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory) -> Path:
+    """Where public sets are prepared, once for all tests of all workers."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # each has a folder below that of the run
+        folder = folder.parent
+    (folder / "shelf").mkdir(exist_ok=True)
+    return folder / "shelf"

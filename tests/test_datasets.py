@@ -63,12 +63,6 @@ def assert_one_line(error: pytest.ExceptionInfo) -> None:
     assert "\n" not in str(error.value)
 
 
-@pytest.fixture(scope="session")
-def shelf(tmp_path_factory) -> Path:
-    """Where the sets are prepared, once for all tests of a process."""
-    return tmp_path_factory.mktemp("tfds")
-
-
 @pytest.fixture
 def load(data_dir, shelf, monkeypatch):
     """A function: name -> the whole set, from the raw files."""

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,6 +55,20 @@ def waves(n=30, length=8, seed=0):
 # --- the library ----------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The workdir of a full model of `waves()`."""
+    workdir = tmp_path_factory.mktemp("finished")
+    run.fit(waves(), workdir=workdir, config=tiny())
+    return workdir
+
+
+@pytest.fixture
+def workdir(finished, tmp_path):
+    """A copy of it, to be changed."""
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_fit_and_load_give_the_same_model(tmp_path, variant):
     x = waves()
@@ -69,45 +84,45 @@ def test_fit_and_load_give_the_same_model(tmp_path, variant):
     assert loaded.layout == model.layout
 
 
-@pytest.mark.parametrize("verbose", [True, False])
-def test_a_fit_says_what_it_does_or_nothing(verbose, tmp_path, capfd):
-    l2d_jax.fit(waves(), workdir=tmp_path, config=tiny(), verbose=verbose)
+@pytest.mark.parametrize(("variant", "verbose"), [("data_only", True), ("full", False)])
+def test_a_fit_says_what_it_does_or_nothing(variant, verbose, tmp_path, capfd):
+    l2d_jax.fit(waves(), workdir=tmp_path, config=tiny(variant), verbose=verbose)
     out, err = capfd.readouterr()
     assert ("data: 30 training examples" in out) == verbose
     assert ("training: on 8 x cpu (" in out) == verbose
-    assert ("encoder: step" in err) == verbose
+    assert ("data: step 10 of 10" in err) == verbose
     if not verbose:
         assert not out + err
     progress.say("after it as before")
     assert capfd.readouterr().out == "after it as before\n"
 
 
-def test_a_model_of_another_version_is_refused_or_made_again(tmp_path, caplog):
-    model = l2d_jax.fit(waves(), workdir=tmp_path, config=tiny())
-    facts = load_model(tmp_path / "checkpoints" / "cascade")[1]["stages"]
+def test_a_model_of_another_version_is_refused_or_made_again(workdir, caplog):
+    model = l2d_jax.load(workdir)
+    facts = load_model(workdir / "checkpoints" / "cascade")[1]["stages"]
     config = ConfigDict(model.config.to_dict())
     del config.encoder.whiten, config.sampling.clip
-    run.save(replace(model, config=FrozenConfigDict(config)), tmp_path, facts)
+    run.save(replace(model, config=FrozenConfigDict(config)), workdir, facts)
     says = (
         r"another version of l2d_jax \(it lacks encoder.whiten, sampling.clip\): train "
         rf"it again, or use the version that wrote it \({version('l2d_jax')}\)"
     )
     with pytest.raises(InputError, match=says):
-        l2d_jax.load(tmp_path)
-    again = l2d_jax.fit(waves(), workdir=tmp_path, config=tiny())
+        l2d_jax.load(workdir)
+    again = l2d_jax.fit(waves(), workdir=workdir, config=tiny())
     assert "made again from the finished stages: the model in" in caplog.text
-    for found in (again, l2d_jax.load(tmp_path)):
+    for found in (again, l2d_jax.load(workdir)):
         assert found.config == model.config
         jax.tree.map(np.testing.assert_array_equal, found.params, model.params)
 
 
-def test_a_model_of_0_2_0_samples_as_it_did(tmp_path):
-    model = l2d_jax.fit(waves(), workdir=tmp_path, config=tiny())
-    facts = load_model(tmp_path / "checkpoints" / "cascade")[1]["stages"]
+def test_a_model_of_0_2_0_samples_as_it_did(workdir):
+    model = l2d_jax.load(workdir)
+    facts = load_model(workdir / "checkpoints" / "cascade")[1]["stages"]
     config = ConfigDict(model.config.to_dict())
     del config.sampling.repeats_from, config.sampling.few_values
-    run.save(replace(model, config=FrozenConfigDict(config)), tmp_path, facts)
-    found = l2d_jax.load(tmp_path)
+    run.save(replace(model, config=FrozenConfigDict(config)), workdir, facts)
+    found = l2d_jax.load(workdir)
     assert found.config.sampling.repeats_from == 1.0
     assert found.config.sampling.few_values == 0
     key = jax.random.key(1)
@@ -236,14 +251,6 @@ def test_a_finished_workdir_takes_the_units_and_columns_of_today(tmp_path, varia
     written = (tmp_path / "w" / "samples.csv").stat().st_mtime_ns
     run.run(config, tmp_path / "w")
     assert (tmp_path / "w" / "samples.csv").stat().st_mtime_ns == written
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """The workdir of a full model of `waves()`."""
-    workdir = tmp_path_factory.mktemp("finished")
-    run.fit(waves(), workdir=workdir, config=tiny())
-    return workdir
 
 
 @pytest.mark.parametrize(
@@ -565,23 +572,20 @@ def test_inside_jit_the_error_says_so():
         jax.jit(read_array)(jnp.zeros((4, 8, 2)))
 
 
-def test_float64_of_other_code_changes_nothing(tmp_path):
+def test_float64_of_other_code_changes_nothing(tmp_path, finished):
     """Trained, sampled and encoded with jax_enable_x64 as without."""
-    key, found = jax.random.key(0), []
-    for enabled in (False, True):
-        jax.config.update("jax_enable_x64", enabled)
-        try:
-            model = run.fit(waves(), workdir=tmp_path / str(enabled), config=tiny())
-            found.append(
-                (
-                    model.sample(key, 8),
-                    model.encode(waves()),
-                    model.reconstruct(key, waves()),
-                )
-            )
-        finally:
-            jax.config.update("jax_enable_x64", False)
-    for without, with_float64 in zip(*found, strict=True):
+
+    def found(model):
+        key, x = jax.random.key(0), waves()
+        return model.sample(key, 8), model.encode(x), model.reconstruct(key, x)
+
+    expected = found(l2d_jax.load(finished))
+    jax.config.update("jax_enable_x64", True)
+    try:
+        again = found(run.fit(waves(), workdir=tmp_path / "w", config=tiny()))
+    finally:
+        jax.config.update("jax_enable_x64", False)
+    for with_float64, without in zip(again, expected, strict=True):
         assert with_float64.dtype == without.dtype
         np.testing.assert_array_equal(with_float64, without)
 
@@ -839,18 +843,10 @@ CONFIGS = sorted(
 )
 
 
-@pytest.fixture(scope="module")
-def prepared_folder(tmp_path_factory):
-    """Of data sets, shared by the tests of a worker."""
-    return tmp_path_factory.mktemp("prepared")
-
-
 @pytest.mark.parametrize("name", CONFIGS)
-def test_every_config_runs_in_small(
-    name, tmp_path, monkeypatch, request, prepared_folder
-):
+def test_every_config_runs_in_small(name, tmp_path, monkeypatch, request, shelf):
     """All but the scores, which test_japanese_vowels_as_users_run_it has."""
-    monkeypatch.setenv("TFDS_DATA_DIR", str(prepared_folder))
+    monkeypatch.setenv("TFDS_DATA_DIR", str(shelf))
     argument, given = "smoke", {}
     if name == "own":
         given["path"] = str(write_own(tmp_path / "mine.csv"))
