@@ -92,6 +92,7 @@ def test_the_first_cell_leaves_jax_alone(monkeypatch, tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_notebook_runs(name, monkeypatch, tmp_path):
     monkeypatch.setenv("L2D_QUICK", "1")
+    monkeypatch.setenv("L2D_CACHE_DIR", str(tmp_path / "cache"))  # of this one alone
     notebook = jupytext.read(FOLDER / f"{name}.py")
     place = {"metadata": {"path": str(tmp_path)}}
     client = nbclient.NotebookClient(notebook, timeout=1_200, resources=place)
