@@ -1,4 +1,4 @@
-"""Several processes that miss one that dies, within a second or so.
+"""Several processes notice when one of them dies, within a second or so.
 
 Each keeps a connection to the first one, over which nothing is said but names and a
 good-bye. The connections of a process that dies are closed by its system; those to a

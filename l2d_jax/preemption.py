@@ -2,11 +2,11 @@
 
 Clouds and SLURM send it some time before they switch off. While a stage trains, `fit`
 saves after its next call of the training program; elsewhere everything is saved
-already, and the program stops where it is. What doesn't come to that in time, since a
-device or a compiler is busy, is ended as it is: the steps since the last checkpoint are
-then lost, and nothing else.
+already, and the program stops where it is. If a device or a compiler is busy for longer
+than that, the program is ended as it is: the steps since the last checkpoint are then
+lost, and nothing else.
 
-What has no checkpoints, as writing samples, ends with status 143, and starts anew.
+What has no checkpoints, such as writing samples, ends with status 143, and starts anew.
 """
 
 import os

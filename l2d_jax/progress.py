@@ -1,4 +1,4 @@
-"""What is said on the way, once for all processes, and how to have nothing said."""
+"""Progress messages: printed once for all processes, and how to silence them."""
 
 import sys
 from collections.abc import Generator

@@ -1,4 +1,4 @@
-"""What comes of a trained model in its workdir: samples, scores and the report.
+"""What a run makes of a trained model, in its workdir: samples, scores and the report.
 
 Each is skipped where it is already there, made with the same settings.
 """

@@ -1,4 +1,4 @@
-"""What a run trains on: series, the config for them, and what was seen in them."""
+"""What a run trains on: series, the config for them, and what was found in them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""The variants of the cascade as fillings: a prior and a decoder each.
+"""The variants of the cascade: each fills in a prior and a decoder.
 
-`METHODS` holds the variants and the baselines; whether the data chain is given a latent
-says `stages.is_given_latent`. A generator is a pair of pure functions of one key.
+`METHODS` holds the variants and the baselines; `stages.is_given_latent` says whether
+the data chain is given a latent. A generator is a pair of pure functions of one key.
 """
 
 from collections.abc import Callable

@@ -26,9 +26,8 @@ USAGE = """python -m l2d_jax.metrics REAL GENERATED [--test=FILE] [--out=scores.
 
 Files: .npy or .npz of [N, L, C]; .csv or .parquet with a column of ids; .ts. A file of
 one recording is cut into windows of --window steps (by default as long as the series of
-the other file). NaN in all channels from a step on
-ends a series there. Labels come from the file: a column of a table, or "labels" in an
-.npz."""
+the other file). NaN in all channels from a step on ends a series there. Labels come
+from the file: a column of a table, or "labels" in an .npz."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help=f"joined by commas, of {', '.join([ALL, *METRICS, *GROUPS])}",
     )
     parser.add_argument("--num_repeats", type=int, default=5, help="of each score")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the scores")
     parser.add_argument("--out", help="file for the scores, as JSON")
     options = parser.parse_args(argv)
     try:

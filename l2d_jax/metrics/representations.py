@@ -1,4 +1,4 @@
-"""Scores by judges that have no part in the model, as Context-FID's encoder has.
+"""Scores that don't rest on TS2Vec, which is also the encoder of the model.
 
 Random convolutions (MiniRocket) learn nothing; principal components see second moments
 only; a classifier of random-convolution features finds what tells the two sets apart.
