@@ -167,9 +167,9 @@ plt.show()
 # %% [markdown]
 # ## All that a run says about it
 #
-# For each score there is a floor and a verdict: whether the two differ by more than chance. It
-# is that of a paired t-test at 99 %, corrected for the series that repeats have in common; for
-# Context-FID, of a permutation test that shuffles real and generated series.
+# For each score there is a floor and a verdict: whether the two differ by more than chance. The
+# test is a paired t-test at 99 %, corrected for the series that repeats have in common; for
+# Context-FID it is a permutation test, which shuffles real and generated series.
 
 # %%
 chosen = (*metrics, "spectral_distance", "autocorrelation_difference")
