@@ -106,6 +106,31 @@ def test_indices_keep_their_names():
     assert sets_of(SERIES, SERIES, labels=[5, 7] * 8).classes == ("5", "7")
 
 
+def test_sums_that_overflow_are_nobodys_concern():
+    """Where values are finite, nothing is said; else the value alone is named."""
+    series = (SERIES * 1e37).astype(np.float32)
+    scaled = sets_of(series, series).train
+    np.testing.assert_allclose(scaled, sets_of(SERIES, SERIES).train, atol=1e-6)
+    bad = SERIES.copy()
+    bad[3, :2, 1] = [np.inf, -np.inf]
+    with pytest.raises(InputError, match=r"real\[3\] is inf at step 0, channel 1"):
+        sets_of(bad, SERIES)
+
+
+@pytest.mark.parametrize("text", [str, bytes])
+def test_text_is_no_number_however_many_classes_there_are(text):
+    """Neither the digits of one: sorted as text, "10" comes before "2"."""
+    series = np.tile(SERIES, (10, 1, 1))
+    labels = np.repeat(np.arange(40), 4)
+    digits = labels.astype(text)
+    for pair in ((labels, digits), (digits, labels)):
+        with pytest.raises(InputError, match=r"generated_labels\[0\] is .*0"):
+            sets_of(series, series, labels=pair[0], generated_labels=pair[1])
+    names = tuple(f"class {i}" for i in range(40))
+    with pytest.raises(InputError, match=r"labels\[0\] is b?'0'"):
+        sets_of(series, series, labels=digits, classes=names)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -115,7 +140,7 @@ def test_indices_keep_their_names():
         ({"generated_labels": NAMES}, ["generated_labels without labels"]),
         (
             {"labels": NAMES, "generated_labels": ["c", *NAMES[1:]]},
-            ["generated_labels[0] is", "'c'", "a, b"],
+            ["generated_labels[0] is", "'c'", "'a', 'b'"],
         ),
         ({"labels": [0, 3] * 8, "classes": "ab"}, ["labels[1] is", "3", "0, 1"]),
         ({"test": SERIES[:3]}, ["test has 3 series"]),

@@ -181,7 +181,8 @@ def as_array(given: SeriesSet, name: str) -> Float[np.ndarray, "N L C"]:
     check_count(series, name)
     if 0 in series.shape:
         check_series(series[0], f"{name}[0]", num_channels=series.shape[2:])
-    bad = np.flatnonzero(~np.isfinite(series.sum(axis=(1, 2))))
+    with np.errstate(over="ignore", invalid="ignore"):  # of the sum alone, or inf - inf
+        bad = np.flatnonzero(~np.isfinite(series.sum(axis=(1, 2))))
     for i in bad:
         check_series(series[i], f"{name}[{i}]", num_channels=series.shape[2:])
     return series
@@ -332,31 +333,36 @@ def class_indices(
             if array is not None:
                 raise InputError(f"{name} without labels: give those of real too")
         return [None] * len(arrays), ()
-    values = np.arange(len(classes)) if classes else np.unique(of_train)
-    for name, array in arrays.items():
-        if array is None:
-            continue
-        unknown = np.flatnonzero(~np.isin(array, values))
-        if len(unknown):
-            i = unknown[0]
-            known = ", ".join(map(str, values[:10].tolist()))
-            raise InputError(
-                f"{name}[{i}] is {array[i].item()!r}, which is no class of real (those "
-                f"are {known}{', ...' if len(values) > 10 else ''}): correct it"
-            )
+    values = (np.arange(len(classes)) if classes else np.unique(of_train)).tolist()
+    indices = [
+        None if array is None else places_of(array, values, name)
+        for name, array in arrays.items()
+    ]
     if len(values) < 2:
         raise InputError(
             "labels have one class only: give labels of 2 or more, or none"
         )
-    indices = [
-        None if array is None else np.searchsorted(values, array)
-        for array in arrays.values()
-    ]
     names = (
         one.decode(errors="backslashreplace") if isinstance(one, bytes) else str(one)
-        for one in values.tolist()
+        for one in values
     )
     return indices, tuple(classes) or tuple(names)
+
+
+def places_of(
+    labels: np.ndarray, values: Sequence[Any], name: str
+) -> Int[np.ndarray, " _"]:
+    """Where each label stands among the values; text is no number here."""
+    places = {value: i for i, value in enumerate(values)}
+    found = np.array([places.get(one, -1) for one in labels.tolist()], np.int64)
+    if (found < 0).any():
+        i = found.argmin()
+        known = ", ".join(map(repr, values[:10]))
+        raise InputError(
+            f"{name}[{i}] is {labels[i].item()!r}, which is no class of real (those "
+            f"are {known}{', ...' if len(values) > 10 else ''}): correct it"
+        )
+    return found
 
 
 def label_array(labels: Labels, count: int, name: str) -> np.ndarray:
