@@ -758,6 +758,8 @@ def test_scores_without_words_have_a_heading_of_their_own():
         ["Other", "scores"],
         ["Mine", "0.25"],
     ]
+    without = table({"mine": {"mean": None, "values": [None]}})
+    assert without.endswith("undefined: it has no value")
 
 
 def test_a_table_by_hand():

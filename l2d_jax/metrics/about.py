@@ -363,6 +363,11 @@ def interval_of(score: Mapping[str, Any], words: About) -> tuple[float, float] |
     return low, high
 
 
+def why_undefined(score: Mapping[str, Any]) -> str:
+    """Why "mean" is None, also where the score doesn't say."""
+    return score.get("undefined") or "it has no value"
+
+
 def _difference(mean: float, reach: float, best: str) -> Verdict:
     """What a mean difference to the floor is, if chance alone makes `reach`."""
     if abs(mean) <= reach:

@@ -3,7 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from l2d_jax.metrics.about import HEADINGS, about, interval_of, verdict
+from l2d_jax.metrics.about import (
+    HEADINGS,
+    about,
+    interval_of,
+    verdict,
+    why_undefined,
+)
 
 HEADER = ("", "value", "95 % interval", "at floor's size", "floor", "")
 
@@ -34,7 +40,7 @@ def row(name: str, score: Mapping[str, Any]) -> tuple[str, ...]:
     words = about(name)
     title = f"  {words.title}"
     if score["mean"] is None:
-        return (title, "-", "", "", "", f"undefined: {score['undefined']}")
+        return (title, "-", "", "", "", f"undefined: {why_undefined(score)}")
     cells = [number(score), interval(interval_of(score, words))]
     cells += [number(score.get(part)) for part in ("at_floor_size", "floor")]
     return (title, *cells, verdict(score, words.best).replace("unknown", ""))

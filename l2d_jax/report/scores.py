@@ -14,6 +14,7 @@ from l2d_jax.metrics.about import (
     about,
     interval_of,
     verdict,
+    why_undefined,
 )
 from l2d_jax.metrics.privacy import COPIES
 from l2d_jax.report.page import note, number
@@ -243,7 +244,7 @@ def _alarms(scores: Mapping[str, Any]) -> str:
 def reading(name: str, score: Mapping[str, Any]) -> str:
     """What a score is, how it compares with real series, and whether that is chance."""
     if not _is_defined(score):
-        return f"Undefined, because {score.get('undefined') or 'it has no value'}."
+        return f"Undefined, because {why_undefined(score)}."
     words = about(name)
     is_share = words.is_share
     text = f"{value(score['mean'], is_share=is_share)} {words.says}"
