@@ -233,7 +233,8 @@ SCORES: dict[str, About] = {
         "Class histogram distance",
         "low",
         "of the generated series would have to be of another class for classes to be "
-        "as frequent as in the real ones (classes are assigned by a classifier)",
+        "as frequent as in the real ones (a classifier assigns them, unless generated "
+        "series come with their own)",
     ),
     "dropped_classes": About(
         "classes",
