@@ -223,6 +223,16 @@ def test_edges_reach_all_generated_values_where_real_ones_are_constant():
     np.testing.assert_allclose(edges[[0, -1]], [-2.0, 8.0])
 
 
+@pytest.mark.parametrize("most", [2, 60, 61, 93, 182, 1001])
+def test_lengths_that_are_equally_frequent_look_so(most):
+    """Bins of a width that isn't whole would hold now one length more, now one less."""
+    edges = numbers.length_edges(most)
+    found = numbers.density(np.arange(1, most + 1), edges)
+    np.testing.assert_allclose(found[1:], 1 / most, rtol=0.02)
+    assert 0 < found[0] <= found[1:].max() and len(found) <= numbers.BINS
+    assert edges[-1] == most + 0.5
+
+
 def test_blocks_of_a_loss():
     steps = np.array([40, 10, 20, 30, 50])
     losses = np.array([1.0, 4.0, 2.0, NAN, 3.0])

@@ -14,12 +14,12 @@ from jaxtyping import Float, Int, Num
 
 from l2d_jax.metrics.distances import log_spectra
 from l2d_jax.plots.numbers import (
-    BINS,
     Band,
     Map2D,
     autocorrelation,
     band,
     density,
+    length_edges,
     lengths,
     rarest,
     shared_edges,
@@ -120,8 +120,7 @@ def length_picture(
     real: Float[np.ndarray, "N L C"], generated: Float[np.ndarray, "n L C"]
 ) -> Picture:
     """Densities of the lengths of series, in time steps."""
-    most = real.shape[1]
-    edges = np.linspace(0.5, most + 0.5, 1 + min(BINS, most))
+    edges = length_edges(real.shape[1])
     return _densities(lengths(real), lengths(generated), edges, "length, time steps")
 
 

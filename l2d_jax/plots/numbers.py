@@ -129,6 +129,12 @@ def shared_edges(
     return np.linspace(low, high, BINS + 1)
 
 
+def length_edges(most: int) -> Float[np.ndarray, " edges"]:
+    """Bin edges of lengths 1 to `most`: as many lengths in each, but for the first."""
+    wide = -(-most // BINS)
+    return np.arange(most, -wide, -wide)[::-1] + 0.5
+
+
 def density(
     values: Num[np.ndarray, " n"], edges: Float[np.ndarray, " edges"]
 ) -> Float[np.ndarray, " bins"]:
