@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import re
 from html import unescape
 from html.parser import HTMLParser
@@ -22,6 +23,7 @@ from l2d_jax.report import (
     class_numbers,
     write_report,
 )
+from l2d_jax.report.page import number
 from l2d_jax.report.scores import reading, scores_body
 from l2d_jax.types import InputError
 
@@ -405,6 +407,9 @@ def test_that_no_copies_were_found_is_said_where_they_were_looked_for():
     body = scores_body({"exact_copies": score(0.0, 0.0, 0.0, 30, warning=few)})
     assert "No copies of training series were found." in body
     assert "own_data.md" not in body  # nothing is to be mended
+    repeated = score(0.1, 0.1, 0.1, 300, floor=score(0.1, 0.1, 0.1, 300))
+    body = scores_body({"exact_copies": repeated})
+    assert "No copies" not in body and "no more of them than chance explains" in body
     undefined = {"mean": None, "undefined": "so it is"}
     for scores in ({"pca_fid": score(1.0, 0.0, 2.0, 3)}, {"exact_copies": undefined}):
         assert "No copies" not in scores_body(scores)
@@ -627,6 +632,28 @@ def test_names_and_facts_are_escaped(tmp_path):
     assert f"0: {bad}" in spelt and f"⚠ {bad}" in spelt
     assert f"Undefined, because {bad}." in spelt
     assert any(word.startswith(f"{bad}: real") for word in page.words)
+
+
+def test_names_of_files_need_not_be_utf_8(tmp_path):
+    """Of such a name, Python makes text that no file can hold."""
+    name = os.fsdecode(b"m\xff.csv")
+    page = write(tmp_path, facts={"data set": name, "command": f"run --path={name}"})
+    assert page.text.count(r"m\udcff.csv") == 4  # title, heading, command and fact
+
+
+def test_shares_are_read_from_left_to_right_whatever_the_name(tmp_path):
+    """Behind a Hebrew name, a number of its own direction would stand before it."""
+    page = write(tmp_path, labels=np.arange(40) % 2, classes=("שלום", "b"))
+    shares = [attrs for tag, attrs in page.tags if tag == "small"]
+    assert shares and all(attrs.get("dir") == "ltr" for attrs in shares[-2:])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(999.4, "999"), (-999.7, "-1,000"), (1000.4, "1,000"), (0.12345, "0.123")],
+)
+def test_numbers_have_their_digits_before_the_point(value, text):
+    assert number(value) == text
 
 
 def test_channels_beyond_the_most_are_named_as_left_out(tmp_path, monkeypatch):

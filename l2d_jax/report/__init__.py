@@ -50,7 +50,9 @@ SECTIONS = {  # id: the heading, and how to read what is below it
         "Where real and generated series lie",
         "Each map squeezes a whole series into one point, so that similar series lie "
         "close: orange should cover the blue cloud, leave no part of it bare and have "
-        "none of its own. In t-SNE only neighbourhoods mean something, not distances.",
+        "none of its own. In t-SNE only neighbourhoods mean something, not distances. "
+        "PCA shows real series in the directions in which they vary most: if these are "
+        "few and have many values, new ones of the same kind spread less there.",
     ),
     "classes": (
         "Classes",
@@ -268,7 +270,8 @@ def _legend(
         text = f"{real}\u00a0% real, {generated}\u00a0% generated"
         if shares[index] > 0 and others[index] == 0:
             text = f"{real}\u00a0% real, <b>none generated</b>"
-        entries += f"<li>{mark} {escape(title)} <small>{text}</small></li>"
+        text = f'<small dir="ltr">{text}</small>'  # whatever way the name is read
+        entries += f"<li>{mark} {escape(title)} {text}</li>"
     return f'<ul class="legend">{entries}</ul>'
 
 

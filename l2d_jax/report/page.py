@@ -91,7 +91,7 @@ def page(
         f'<p class="soft">{sections[name][1]}</p>{body}</section>'
         for name, body in filled.items()
     )
-    return f"""<!doctype html>
+    text = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width,initial-scale=1">
 <meta http-equiv="Content-Security-Policy"
@@ -102,6 +102,7 @@ def page(
 {text}
 </main></body></html>
 """
+    return text.encode(errors="backslashreplace").decode()  # of file names, not UTF-8
 
 
 def figure(picture: drawing.Picture, caption: str) -> str:
@@ -133,4 +134,4 @@ def shown(value: Any) -> str:
 
 def number(value: float) -> str:
     """Three digits, and those before the point."""
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"

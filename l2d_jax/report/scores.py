@@ -36,6 +36,10 @@ HOW_TO_READ = (
     "Context-FID first of all.",
 )
 NO_COPIES = "No copies of training series were found."
+REPEATS = (
+    "Some generated series are training series, but no more of them than chance "
+    "explains: real series repeat, too."
+)
 WHAT_TO_CHANGE = (
     "What to change where scores are worse or series are copied: docs/own_data.md of "
     "l2d_jax."
@@ -175,7 +179,8 @@ def _what_follows(scores: Mapping[str, Any]) -> str:
     ]
     body = f'<p class="reading">Worse: {escape("; ".join(worse))}.</p>' if worse else ""
     if searched and not copied:
-        body += f'<p class="reading">{NO_COPIES}</p>'
+        found = REPEATS if copies["mean"] > 0 else NO_COPIES
+        body += f'<p class="reading">{found}</p>'
     return body + (note(WHAT_TO_CHANGE) if worse or copied else "")
 
 
