@@ -342,7 +342,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--out", type=Path, default=Path("runs/few_steps"))
     parser.add_argument("--num_series", type=count, default=2000)
-    parser.add_argument("--seeds", type=count, default=3, help="two or more")
+    parser.add_argument("--seeds", type=count, default=3, help="of sampling")
     parser.add_argument("--repeats", type=count, default=3, help="encoders")
     parser.add_argument("--compute_dtype", default="auto", help="of products")
     parser.add_argument("--chains", default="data,latent", help="whose rows")

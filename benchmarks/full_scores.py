@@ -88,7 +88,7 @@ def context_fid_row(row: Row, scores: Scores) -> str:
 
 
 def other_scores_row(row: Row, scores: Scores) -> str:
-    """At the floor's size and the floor; bold where the two are told apart."""
+    """At the floor's size and the floor; bold where generated ones are worse."""
     cells = (cell(scores.get(name), SCORES[name].best) for name in OTHERS)
     return "| " + " | ".join((row.title.split(",")[0], *cells)) + " |"
 
