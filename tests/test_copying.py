@@ -70,32 +70,46 @@ def test_held_out_series_that_drifted_accuse_nobody():
     )
 
 
+@pytest.mark.parametrize(("count", "shift"), [(16, 3.0), (30, 1.0), (100, 0.6)])
+def test_held_out_series_that_are_few_or_drifted_little_accuse_nobody(count, shift):
+    """A drift is seen before it makes copies of what a perfect generator made."""
+    found = [
+        privacy_scores(
+            gaussians((9, i), 300),
+            gaussians((10, i), count, shift=shift),
+            gaussians((11, i), 300),
+        )
+        for i in range(20)
+    ]
+    assert sum("warning" in scores["exact_copies"] for scores in found) <= 1
+
+
 def test_no_drift_where_there_is_none():
-    """At four standard deviations, hardly ever in 200 pairs of sets."""
+    """At two standard deviations, in 1 of 100 pairs of sets."""
     found = [
         drift(gaussians((7, i), 100), gaussians((8, i), 100), seed=0)
         for i in range(200)
     ]
-    assert not any(found)
+    assert sum(map(bool, found)) <= 5
     assert drift(gaussians(0, 100), gaussians(1, 100, shift=2.0), seed=0)
 
 
-@pytest.mark.parametrize("told", [70, 72])
-def test_drift_begins_at_four_standard_deviations(told):
-    """At .5 + 4 * .5 / sqrt(100) = .7 of all points nearest to one of their own set."""
+@pytest.mark.parametrize("told", [60, 62])
+def test_drift_begins_at_two_standard_deviations(told):
+    """At .5 + 2 * .5 / sqrt(100) = .6 of all points nearest to one of their own set."""
     own, others, shared = np.split(10.0 * np.arange(100), [told // 2, told])
     one = np.concatenate([own, own + 1.0, shared])[:, None]
     other = np.concatenate([others, others + 1.0, shared + 1.0])[:, None]
     assert len(one) == len(other) == 100
     found = drift(one, other, seed=0)
-    assert ("tells 72% of them apart" in found) == bool(found) == (told == 72)
+    assert ("tells 62% of them apart" in found) == bool(found) == (told == 62)
 
 
 def test_drift_is_looked_for_among_some(monkeypatch):
-    """Of 16 points no share is too large: .5 + 4 * .5 / sqrt(16) = 1."""
+    """Of 4 points no share is too large: .5 + 2 * .5 / sqrt(4) = 1."""
     sets = gaussians(0, 100), gaussians(1, 100, shift=9.0)
     assert drift(*sets, seed=0)
-    monkeypatch.setattr(copying, "MAX_COMPARED", 16)
+    monkeypatch.setattr(copying, "MAX_COMPARED", 4)
     assert not drift(*sets, seed=0)
 
 
