@@ -117,6 +117,13 @@ def test_frechet_distance_with_more_dimensions_than_samples():
     assert frechet_distance(a, moved) == pytest.approx(50 * 0.25, rel=1e-5)
 
 
+def test_frechet_distance_of_equal_sets_is_not_below_zero():
+    """Roots of eigenvalues that are 0 but for rounding, which add up."""
+    for seed in range(5):
+        points = np.random.default_rng(seed).standard_normal((30, 100))
+        assert 0.0 <= frechet_distance(points, points) < 1e-5
+
+
 def test_frechet_distance_is_biased_by_one_over_n():
     # In one dimension: 2 / n from the means, 1 / n from the deviations.
     n, draws = 100, np.random.default_rng(0).standard_normal((2, 4000, 100, 1))

@@ -13,14 +13,14 @@ def frechet_distance(a: Float[np.ndarray, "N d"], b: Float[np.ndarray, "M d"]) -
 
     |mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)), with covariances over N - 1 and
     M - 1 and nothing added to their diagonals (Heusel et al. 2017, eq. 6). In float64.
-    NaN where a value isn't finite.
+    NaN where a value isn't finite. What rounding leaves below 0 is 0.
     """
     mean_gap = mean(a) - mean(b)
     if not np.isfinite(mean_gap).all():
         return float("nan")
     cov_a, cov_b = covariance(a), covariance(b)
     traces = np.trace(cov_a) + np.trace(cov_b) - 2.0 * trace_of_root(cov_a, cov_b)
-    return float(mean_gap @ mean_gap + traces)
+    return max(float(mean_gap @ mean_gap + traces), 0.0)
 
 
 def covariance(x: Float[np.ndarray, "N d"]) -> Float[np.ndarray, "d d"]:
