@@ -499,6 +499,8 @@ def levels_of(spans: list[tuple[float, float]], *, gap: float) -> list[int]:
 def choose(cells: list[Cell], metric: str, best: str | None) -> list[str]:
     """The metrics to compare by."""
     known = list(dict.fromkeys(name for cell in cells for name in cell.scores))
+    if not known:
+        raise InputError("no file holds a score: give others, or score the runs first")
     if metric == "all":
         if best:
             raise InputError("--best goes with one metric: name it, --metric=NAME")

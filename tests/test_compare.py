@@ -359,6 +359,9 @@ def test_metrics_that_are_not_there(refuses):
     files = {"a.json": cell("m", "s", 1)}
     assert "did you mean 'context_fid'?" in refuses(files, "contxt_fid")
     assert "use one of ['context_fid']" in refuses(files, "zzz")
+    for metric in ("context_fid", "all"):
+        empty = {"a.json": [], "m__s.json": {"settings": {}}}
+        assert "no file holds a score" in refuses(empty, metric)
 
 
 def test_options_that_do_not_fit(refuses):
