@@ -650,7 +650,13 @@ def test_shares_are_read_from_left_to_right_whatever_the_name(tmp_path):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(999.4, "999"), (-999.7, "-1,000"), (1000.4, "1,000"), (0.12345, "0.123")],
+    [
+        (999.4, "999"),
+        (-999.7, "-1,000"),
+        (1000.4, "1,000"),
+        (1e9, "1e+09"),
+        (0.12345, "0.123"),
+    ],
 )
 def test_numbers_have_their_digits_before_the_point(value, text):
     assert number(value) == text

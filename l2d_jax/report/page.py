@@ -133,5 +133,5 @@ def shown(value: Any) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits, and those before the point."""
-    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"
+    """Three digits, and up to a billion those before the point."""
+    return f"{value:,.0f}" if 999.5 <= abs(value) < 1e9 else f"{value:.3g}"
