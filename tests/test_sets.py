@@ -19,6 +19,8 @@ class DataFrame(list):
 
 WIDE = SERIES.copy()
 WIDE[3, 1, 0] = 1e39
+FAR = SERIES.copy()
+FAR[:2, 1, 1] = [-1.7e308, 1.7e308]
 
 
 def test_all_are_scaled_by_all_real_series():
@@ -157,6 +159,9 @@ def test_text_is_no_number_however_many_classes_there_are(text):
             {"test": [*SERIES[1:], np.ma.masked_less(SERIES[0], 0.0)]},
             ["test[", "masked"],
         ),
+        ({"real": SERIES + 1j}, ["real is complex", "two channels"]),
+        ({"test": [*(SERIES + 0j)]}, ["test[0] is complex", "two channels"]),
+        ({"real": FAR}, ["channel 1 of real spans -1.7e+308 to 1.7e+308", "divide"]),
         ({"real": [["a"]] * 16}, ["real[0] isn't an array of numbers"]),
         ({"test": SERIES[..., :1]}, ["real has 2 channels and test 1"]),
         ({"test": SERIES, "test_labels": NAMES}, ["test_labels without labels"]),

@@ -213,9 +213,12 @@ def numbers(given: Any, name: str) -> np.ndarray:
     if hasattr(given, "columns"):
         raise InputError(f"{name} is a {type(given).__name__}: give .to_numpy() of it")
     try:
-        return np.asarray(given, np.float64)
+        array = np.asarray(given)
+        if not np.iscomplexobj(array):
+            return array.astype(np.float64)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{name} isn't an array of numbers: {error}") from error
+    raise InputError(f"{name} is complex: give both parts, as two channels")
 
 
 def check_count(series: Sequence[Any] | np.ndarray, name: str) -> None:
@@ -256,13 +259,14 @@ def bounds(
     """The lowest and highest values of each channel, over all sets.
 
     Raises:
-      InputError: a channel of the first is constant.
+      InputError: a channel of the first is constant, or one spans more than float64.
     """
     train, *others = real
     axes = (0, 1)
     low = np.fmin.reduce(train, axis=axes).astype(np.float64)
     high = np.fmax.reduce(train, axis=axes).astype(np.float64)
-    constant = np.flatnonzero(high - low < np.finfo(np.float32).tiny)
+    with np.errstate(over="ignore"):  # said below
+        constant = np.flatnonzero(high - low < np.finfo(np.float32).tiny)
     if len(constant):
         c = constant[0]
         raise InputError(
@@ -272,6 +276,14 @@ def bounds(
     for other in others:
         low = np.fmin(low, np.fmin.reduce(other, axis=axes))
         high = np.fmax(high, np.fmax.reduce(other, axis=axes))
+    with np.errstate(over="ignore"):
+        too_far = np.flatnonzero(np.isinf(high - low))
+    if len(too_far):
+        c = too_far[0]
+        raise InputError(
+            f"channel {c} of real spans {low[c]:g} to {high[c]:g}, more than float64 "
+            "holds: divide all sets by the same number"
+        )
     return low, high
 
 
