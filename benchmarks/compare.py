@@ -23,7 +23,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,6 +57,7 @@ class Cell(NamedTuple):
     seed: int
     scores: dict[str, Any]
     path: Path
+    budget: str = ""  # how long it was trained; "": not known
 
 
 class Entry(NamedTuple):
@@ -142,7 +143,7 @@ def cell_of(path: Path, row: Any) -> Cell:
     for name, score in row["scores"].items():
         check(score, f"{path}: {name}")
     method, name = (" ".join(row[field].split()) for field in ("method", "set"))
-    return Cell(method, name, seed, row["scores"], path)
+    return Cell(method, name, seed, row["scores"], path, budget_of(row))
 
 
 def cell_of_run(path: Path, scores: dict[str, Any]) -> Cell:
@@ -193,10 +194,11 @@ def make_table(cells: list[Cell], metric: str, best: str | None) -> Table:
     if best is None:
         raise InputError(f"--metric={metric}: say --best=low or --best=high of it")
     groups: dict[tuple[str, str], list[dict]] = {}
+    cells = [cell for cell in cells if metric in cell.scores]
+    check_budgets((cell.set, cell.method, cell.budget) for cell in cells)
     for cell in cells:
-        if metric in cell.scores:
-            scores = groups.setdefault((cell.method, cell.set), [])
-            scores.append(cell.scores[metric])
+        scores = groups.setdefault((cell.method, cell.set), [])
+        scores.append(cell.scores[metric])
     check_numbers(groups, metric)
     entries = {
         (method, name): entry_of(
@@ -215,6 +217,36 @@ def make_table(cells: list[Cell], metric: str, best: str | None) -> Table:
     order = np.argsort(ranks, kind="stable")
     methods = [methods[i] for i in order]
     return Table(metric, best, methods, sets, entries, costs[:, order], ranks[order])
+
+
+def check_budgets(cells: Iterable[tuple[str, str, str]]) -> None:
+    """Raises `InputError` where cells of a set were trained for unlike times.
+
+    Cells are a set, a method and a budget; those that don't tell it are taken as they
+    are.
+    """
+    budgets: dict[str, dict[str, str]] = {}
+    for name, method, budget in cells:
+        if budget:
+            budgets.setdefault(name, {}).setdefault(budget, method)
+    for name, found in budgets.items():
+        if len(found) > 1:
+            each = ", ".join(f"{budget} ({method})" for budget, method in found.items())
+            raise InputError(
+                f"cells of {name} are of unlike budgets, {each}, and only cells of one "
+                "compare: keep each in a folder of its own"
+            )
+
+
+def budget_of(row: dict[str, Any]) -> str:
+    """How long a cell of `paper.py` was trained; of another cell nothing is known."""
+    options = row.get("options")
+    if not isinstance(options, dict) or "budget_minutes" not in options:
+        return ""
+    minutes, budget = options["budget_minutes"], "full trainings"
+    if isinstance(minutes, int | float):
+        budget = f"{minutes:g} minutes of training a cell"
+    return f"{budget}, tiny networks, --smoke" if options.get("smoke") else budget
 
 
 def check_numbers(groups: dict[tuple[str, str], list[dict]], metric: str) -> None:

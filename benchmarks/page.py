@@ -18,6 +18,8 @@ import numpy as np
 from compare import (
     NOT_RUN,
     UNDEFINED,
+    budget_of,
+    check_budgets,
     check_numbers,
     entry_of,
     grid,
@@ -74,16 +76,20 @@ COSTS = (
 def read(folder: Path) -> Cells:
     """All cells of a folder, seeds in order."""
     found: Cells = {}
+    paths: dict[tuple[str, str, int], Path] = {}
     for path in sorted(folder.glob("*__*__*.json")):
         try:
             cell = json.loads(path.read_text())
             missing = FIELDS - {*cell}
             Options(**cell["options"])
             found.setdefault((cell["set"], cell["method"]), []).append(cell)
+            other = paths.setdefault((cell["set"], cell["method"], cell["seed"]), path)
         except (ValueError, KeyError, TypeError):
-            missing = FIELDS
+            missing, other = FIELDS, path
         if missing:
             raise InputError(f"{path}: not a cell, remove it") from None
+        if other is not path:
+            raise InputError(f"{path}: the same cell as {other}, remove one")
     if not found:
         raise InputError(f"{folder}: no cells there, run benchmarks/paper.py first")
     return found
@@ -193,6 +199,7 @@ def table(found: Cells, name: str, methods: list[Method]) -> str:
         if (name, method.name) in found
     ]
     used = [cell for _, cells in run for cell in cells]
+    check_budgets((name, cell["method"], budget_of(cell)) for cell in used)
     for column in COLUMNS:
         of_methods = {
             (method.name, name): [
@@ -256,20 +263,16 @@ def page(found: Cells, names: list[str], methods: list[Method], seeds: range) ->
 def made_with(cell: Cell) -> str:
     """Device, versions and options of a cell."""
     options = Options(**cell["options"])
-    budget = "full trainings"
-    if options.budget_minutes:
-        budget = f"{options.budget_minutes:g} minutes of training a cell"
     steps = options.sampling_steps
     sampling = options.sampling_minutes
     parts = (
         cell["device"],
         f"JAX {cell['versions']['jax']}",
-        budget,
+        budget_of(cell),
         f"at most {steps} steps in a chain" if steps else "all steps of each chain",
         *([f"or those of {sampling:g} minutes of sampling"] if sampling else []),
         f"{options.num_series:,} series" if options.num_series else "all series",
         f"{options.num_repeats} repeats of each score",
-        *(["tiny networks, --smoke"] if options.smoke else []),
     )
     return ", ".join(parts)
 

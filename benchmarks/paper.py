@@ -159,6 +159,12 @@ def make_config(method: Method, name: str, seed: int, options: Options) -> Confi
     for field in method.fields:
         if field == "seed" or field.startswith("evaluation."):
             raise InputError(f"--methods={method.name}: {field} is that of all cells")
+        section, _, last = field.rpartition(".")
+        if options.budget_minutes and last == "num_steps" and section != "sampling":
+            raise InputError(
+                f"--methods={method.name}: {field} is what --budget_minutes sets: "
+                "leave one of them out"
+            )
     configs.check_used(config, method.fields)
     config.seed = seed
     config.evaluation.update(
@@ -171,6 +177,8 @@ def make_config(method: Method, name: str, seed: int, options: Options) -> Confi
     if 0 < options.sampling_steps < now:
         steps = with_sampling(config, num_steps=options.sampling_steps).sampling
         config.sampling.update(steps.to_dict())
+    if options.budget_minutes:
+        check_nothing_open(config)
     return config
 
 
@@ -367,7 +375,6 @@ def run_cell(
     task = prepare(config, load_splits(config.data))
     planned = None
     if options.budget_minutes:
-        check_nothing_open(task.config)
         planned = kept_plan(task, options.budget_minutes, workdir)
         put(task.config, planned["fields"], "plan.json")
     model = train_all(task, workdir)
@@ -421,36 +428,43 @@ def run_all(
     out: Path,
     workdirs: Path,
 ) -> list[str]:
-    """Every cell that isn't there yet; what went wrong, a line for each that failed."""
+    """Every cell that isn't there yet; what went wrong, a line for each that failed.
+
+    Raises:
+      InputError: before the first of them, for what can be known by then.
+    """
+    cells = {  # a whole table early, then the next seed
+        f"{method.name}__{name}__{seed}".replace("/", "_"): (method, name, seed)
+        for seed in seeds
+        for name in names
+        for method in methods
+    }
+    for cell, one in cells.items():
+        make_config(*one, options)
+        is_done(out / f"{cell}.json", options)
     out.mkdir(parents=True, exist_ok=True)
     failed = []
-    for seed in seeds:  # a whole table early, then the next seed
-        for name in names:
-            for method in methods:
-                cell = f"{method.name}__{name}__{seed}".replace("/", "_")
-                path = out / f"{cell}.json"
-                if is_done(path, options):
-                    print(f"{cell}: done before", flush=True)
-                    continue
-                print(f"{cell}: begins", flush=True)
-                try:
-                    with locked(make_workdir(workdirs / cell)):
-                        if not is_done(path, options):  # by another process, meanwhile
-                            found = run_cell(
-                                method,
-                                name,
-                                seed,
-                                options=options,
-                                workdir=workdirs / cell,
-                            )
-                            write_text(path, as_json(found))
-                except InputError as error:
-                    failed.append(f"{cell}: {error}")
-                    print(failed[-1], file=sys.stderr, flush=True)
-                except Exception as error:  # the others go on
-                    traceback.print_exception(error)
-                    failed.append(f"{cell}: {type(error).__name__}: {error}")
-                jax.clear_caches()  # each program holds memory
+    for cell, (method, name, seed) in cells.items():
+        path = out / f"{cell}.json"
+        if is_done(path, options):
+            print(f"{cell}: done before", flush=True)
+            continue
+        print(f"{cell}: begins", flush=True)
+        workdir = workdirs / cell
+        try:
+            with locked(make_workdir(workdir)):
+                if not is_done(path, options):  # by another process, meanwhile
+                    found = run_cell(
+                        method, name, seed, options=options, workdir=workdir
+                    )
+                    write_text(path, as_json(found))
+        except InputError as error:
+            failed.append(f"{cell}: {error}")
+            print(failed[-1], file=sys.stderr, flush=True)
+        except Exception as error:  # the others go on
+            traceback.print_exception(error)
+            failed.append(f"{cell}: {type(error).__name__}: {error}")
+        jax.clear_caches()  # each program holds memory
     return failed
 
 

@@ -4,7 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import FrozenConfigDict
 
+from l2d_jax.cascade import sampler
 from l2d_jax.configs import base, resolve
 from l2d_jax.models import ConditionNetwork
 from l2d_jax.sizes import num_parameters, with_equal_size
@@ -38,10 +40,10 @@ ABLATIONS = [
 
 @pytest.mark.parametrize("fields", ABLATIONS, ids=str)
 def test_every_ablation_is_a_config(fields):
-    """All three stages can be traced: no shape is in the way."""
+    """All three stages and both chains can be traced: no shape is in the way."""
     config, key = config_with(**fields), jax.random.key(0)
     dim = config.encoder.latent_dim
-    x = jnp.zeros(SHAPE)
+    x, trained = jnp.zeros(SHAPE), {}
     rows = {"encoder": x, "latent": jnp.zeros(dim)}
     rows["data"] = {"x_0": x, "r_0": jnp.zeros(dim)}
     for name, row in rows.items():
@@ -49,6 +51,11 @@ def test_every_ablation_is_a_config(fields):
         params = jax.eval_shape(stage.init, key)
         loss, _ = jax.eval_shape(stage.loss, params, key, row)
         assert loss.shape == ()
+        trained[name] = params
+    inputs = {"latent_denoiser": trained["latent"], "series_denoiser": trained["data"]}
+    inputs = {"params": inputs | {"low": x[0], "high": x[0]}, "key": key}
+    one = sampler(FrozenConfigDict(config), SHAPE)
+    assert jax.eval_shape(one, inputs, jnp.int32(0)).shape == SHAPE
 
 
 @pytest.mark.parametrize(

@@ -194,6 +194,38 @@ def test_a_page_is_of_one_number_of_series(cells):
         page.main([cells(change), "--sets=stock", "--methods=full"])
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("budget_minutes", 2.0, "2 minutes of training a cell"),
+        ("budget_minutes", None, "full trainings"),
+        ("smoke", True, "10 minutes of training a cell, tiny networks, --smoke"),
+    ],
+)
+def test_no_mean_and_no_table_of_unlike_budgets(cells, option, value, says):
+    def change(cell):
+        if cell["seed"] == 1:
+            cell["options"][option] = value
+
+    folder = cells(change)
+    says = (
+        r"cells of stock are of unlike budgets, 10 minutes of training a cell "
+        rf"\(full\), {says} \(full\), and only"
+    )
+    with pytest.raises(SystemExit, match=says):
+        page.main([folder, "--sets=stock", "--methods=full"])
+    with pytest.raises(InputError, match=says):
+        compare.make_table(compare.read([Path(folder)]), "context_fid", None)
+
+
+def test_a_cell_that_is_there_twice_is_in_no_mean(cells):
+    folder = Path(cells(lambda cell: None))
+    copy = folder / "full__stock__1 (1).json"
+    copy.write_text((folder / "full__stock__1.json").read_text())
+    with pytest.raises(SystemExit, match=r"__1\.json: the same cell as .*, remove one"):
+        page.main([str(folder), "--sets=stock", "--methods=full"])
+
+
 def test_a_page_says_which_seeds_it_asks_for_and_that_networks_are_tiny(cells):
     def change(cell):
         cell["seed"] += 5
@@ -203,7 +235,7 @@ def test_a_page_says_which_seeds_it_asks_for_and_that_networks_are_tiny(cells):
     page.main([folder, "--sets=stock", "--methods=full", "--seeds=4", "--first_seed=5"])
     text = (Path(folder) / "tables.md").read_text()
     assert "Not run:\n\n- stock, seeds 8: full\n" in text
-    assert "5 repeats of each score, tiny networks, --smoke" in text
+    assert "10 minutes of training a cell, tiny networks, --smoke, at most" in text
 
 
 @pytest.mark.parametrize("field", ["options", "budget", "seconds of sampling"])
@@ -449,6 +481,11 @@ def test_fields_that_change_nothing_are_refused():
     ):
         with pytest.raises(InputError, match=says):
             paper.make_config(paper.read_methods(text)[0], "stock", 0, options)
+    method = paper.read_methods("full+data_stage.num_steps=9+sampling.num_steps=5")[0]
+    config = paper.make_config(method, "stock", 0, options)
+    assert (config.data_stage.num_steps, config.sampling.num_steps) == (9, 5)
+    with pytest.raises(InputError, match=r"data_stage\.num_steps is what --budget_min"):
+        paper.make_config(method, "stock", 0, options._replace(budget_minutes=1.0))
 
 
 @pytest.mark.parametrize(
@@ -458,6 +495,23 @@ def test_times_that_are_none(tmp_path, option, on_a_tiny_set):
     with pytest.raises(SystemExit, match=f"--{option}: use a number above 0, or leave"):
         command(tmp_path / "R", f"--{option}")
     assert not (tmp_path / "R").exists()
+
+
+def test_what_can_not_be_is_said_before_the_first_cell(tmp_path, on_a_tiny_set):
+    """It would come up after the hours of the cells before it."""
+    out = tmp_path / "R"
+    for field, says in (
+        ("data_stage.x=1", "there is no field"),
+        ("data_stage.condition=ad", "use one of add, concat"),
+        ("encoder.latent_dim=0", r"needs encoder\.latent_dim"),
+    ):
+        with pytest.raises(SystemExit, match=says):
+            command(out, f"--methods=gaussian,full+{field}", "--budget_minutes=1")
+    assert not out.exists()
+    command(out, "--methods=bootstrap", "--seeds=1")
+    with pytest.raises(SystemExit, match=r"bootstrap.*other options \(num_series"):
+        command(out, "--methods=gaussian,bootstrap", "--num_series=30")
+    assert [path.stem for path in out.iterdir()] == ["bootstrap__sines__0"]
 
 
 def test_a_budget_covers_no_choice_of_the_latent(tmp_path, on_a_tiny_set):
