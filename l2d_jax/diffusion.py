@@ -40,7 +40,9 @@ def q_posterior(
     """Mean and variance of q(x_{t_prev} | x_t, x_0), eq. (2); 0 at t_prev = -1."""
     ab_t, ab_prev = schedule.at(t), schedule.at(t_prev)
     noise_t, noise_prev = schedule.noise(t), schedule.noise(t_prev)
-    alpha, beta = ab_t / ab_prev, (noise_t - noise_prev) / ab_prev  # beta = 1 - alpha
+    alpha = ab_t / ab_prev
+    # 1 - alpha: of two ways the one that loses fewer digits in float32.
+    beta = jnp.where(noise_t < ab_prev, (noise_t - noise_prev) / ab_prev, 1.0 - alpha)
     from_x_t = jnp.sqrt(alpha) * noise_prev / noise_t
     from_x_0 = jnp.sqrt(ab_prev) * beta / noise_t
     variance = noise_prev * beta / noise_t

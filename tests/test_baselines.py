@@ -12,7 +12,7 @@ import pytest
 from ml_collections import FrozenConfigDict
 
 import l2d_jax
-from l2d_jax import baselines, diffusion, parallel, train
+from l2d_jax import baselines, diffusion, parallel, sampling, train
 from l2d_jax.baselines import (
     controls,
     diffusion_ts,
@@ -203,9 +203,14 @@ def test_diffusion_ts_process_and_loss_as_the_reference(diffusion_ts_case):
             schedule, x_0=x_0, x_t=x_t, t=step, t_prev=step - 1
         )
         np.testing.assert_allclose(mean, case["posterior_mean"][i], atol=1e-5)
+        before = np.append(schedule.alpha_bar, 1.0)[t - 1 : t or None]
+        ((a, b, _, s),) = sampling.ancestral(schedule.alpha_bar[t : t + 1], before, 1.0)
+        sampled = a * x_t + b * x_0
+        np.testing.assert_allclose(sampled, case["posterior_mean"][i], atol=1e-5)
         if t > 0:
             expected = case["posterior_log_variance"][i].item()
-            np.testing.assert_allclose(jnp.log(variance), expected, atol=2e-4)
+            np.testing.assert_allclose(jnp.log(variance), expected, atol=1e-5)
+            np.testing.assert_allclose(2 * np.log(s), expected, atol=1e-5)
         trend, season = apply(params, x_t, step)
         time, frequency = diffusion_ts.distance(trend + season, x_0)
         losses.append(weights[t] * (time + np.sqrt(24) / 5 * frequency))

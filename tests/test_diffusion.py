@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from l2d_jax import diffusion
-from l2d_jax.schedules import make_schedule
+from l2d_jax.schedules import cosine, make_schedule
 
 SCHEDULE = make_schedule("linear", num_steps=100, beta_first=1e-4, beta_last=0.1)
 X_0, EPS = jax.random.normal(jax.random.key(0), (2, 5, 3))
@@ -20,19 +20,20 @@ def conditional_gaussian(ab_t: float, ab_s: float, x_0: float, x_t: float):
     return mean, var_s - covariance**2 / var_t
 
 
+@pytest.mark.parametrize("schedule", [SCHEDULE, cosine(100)], ids=("linear", "cosine"))
 @pytest.mark.parametrize("t, s", [(99, 98), (50, 20), (1, 0), (0, -1), (40, -1)])
-def test_posterior_is_bayes_rule(t, s):
-    alpha_bar = np.append(np.asarray(SCHEDULE.alpha_bar), 1.0)  # [-1] is 1
+def test_posterior_is_bayes_rule(t, s, schedule):
+    alpha_bar = np.append(np.asarray(schedule.alpha_bar), 1.0)  # [-1] is 1
     mean, variance = diffusion.q_posterior(
-        SCHEDULE,
+        schedule,
         x_0=jnp.float32(0.7),
         x_t=jnp.float32(-1.3),
         t=jnp.int32(t),
         t_prev=jnp.int32(s),
     )
     expected = conditional_gaussian(alpha_bar[t], alpha_bar[s], 0.7, -1.3)
-    assert mean == pytest.approx(expected[0], abs=1e-4)
-    assert variance == pytest.approx(expected[1], abs=2e-5)
+    assert mean == pytest.approx(expected[0], abs=1e-5)
+    assert variance == pytest.approx(expected[1], rel=1e-5)
 
 
 @pytest.mark.parametrize("t", [0, 37, 99])
