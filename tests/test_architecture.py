@@ -99,7 +99,8 @@ class Home(NamedTuple):
 HOMES = {
     "devices": Home(
         r"pmap|process_(index|count)|device_count|jax\.(local_)?devices\b"
-        r"|(\b|_)[Mm]esh(\b|_)",
+        r"|(\b|_)[Mm]esh(\b|_)|shard_map|NamedSharding|PartitionSpec|multihost"
+        r"|lax\.(axis_|p(mean|sum|max)\b)|jax\.distributed",
         {"parallel.py"},
         "n = jax.process_count()",
     ),

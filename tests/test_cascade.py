@@ -117,11 +117,12 @@ def test_samples_are_bit_identical_on_one_and_on_eight_devices():
     np.testing.assert_array_equal(first, second)
 
 
-def test_the_first_of_many_are_the_few():
+def test_the_first_of_many_are_the_few_and_nothing_is_printed(capsys):
     model, key = make_model(), jax.random.key(5)
     np.testing.assert_allclose(
         model.sample(key, 9), model.sample(key, 50)[:9], rtol=1e-4
     )
+    assert capsys.readouterr() == ("", "")
 
 
 def test_another_key_gives_other_series():

@@ -8,10 +8,11 @@ import pytest
 
 from l2d_jax import parallel, preemption, train
 from l2d_jax.checkpoints import Checkpoints
-from l2d_jax.configs import base, resolve
+from l2d_jax.configs import SECTIONS, base, resolve
 from l2d_jax.data.sampler import chunk_indices
 from l2d_jax.logbook import Logbook, read_losses
 from l2d_jax.stages import STAGES, Stage
+from l2d_jax.variants import ALL_STAGES
 
 SHAPE = (6, 2)
 
@@ -213,6 +214,18 @@ def test_a_finished_stage_is_only_restored(tmp_path, monkeypatch):
     w = fit(tmp_path)["w"]
     monkeypatch.setattr(train, "make_program", None)  # calling it would fail
     np.testing.assert_array_equal(fit(tmp_path)["w"], w)
+
+
+@pytest.mark.parametrize("name", ALL_STAGES)
+def test_what_is_trained_and_kept_is_float32_and_no_key(name):
+    """Weights, their average and the optimizer's; in bfloat16 are factors alone."""
+    config = base.with_argument(base.get_config(), "smoke")
+    config.training.compute_dtype = "bfloat16"
+    config = resolve(config)
+    stage, c = ALL_STAGES[name](config, SHAPE), config[SECTIONS[name]]
+    state = jax.eval_shape(lambda: train.init_state(stage, c, seed=0))
+    kinds = {leaf.dtype for leaf in jax.tree.leaves(state)}
+    assert kinds == {np.dtype("float32"), np.dtype("int32")}
 
 
 @pytest.mark.parametrize("name", ["encoder", "latent", "data"])
