@@ -402,16 +402,27 @@ def run_cell(
 
 
 def is_done(path: Path, options: Options) -> bool:
-    """Whether the file of a cell is there and whole."""
+    """Whether the file of a cell is there and whole.
+
+    One that was sampled without a limit, in less than `options` allow, is as with it.
+
+    Raises:
+      InputError: it isn't a cell, or was made with other options.
+    """
     if not path.exists():
         return False
     try:
-        found = dict(json.loads(path.read_text())["options"])
+        cell = json.loads(path.read_text())
+        found, seconds = Options(**cell["options"]), cell["seconds of sampling"]
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{path}: not a cell, remove it") from None
+    limit = options.sampling_minutes
+    in_time = limit and seconds is not None and seconds <= 60.0 * limit
+    if in_time and not found.sampling_minutes:
+        found = found._replace(sampling_minutes=limit)
     wanted = json.loads(json.dumps(options._asdict()))
-    if found != wanted:
-        differing = [field for field in wanted if found.get(field) != wanted[field]]
+    differing = [name for name, is_ in found._asdict().items() if wanted[name] != is_]
+    if differing:
         raise InputError(
             f"{path}: made with other options ({', '.join(differing)}): use the same, "
             "or another --out"

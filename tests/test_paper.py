@@ -143,6 +143,10 @@ def test_a_page_of_cells_and_of_what_is_missing(tmp_path):
 
 
 CELLS = Path(__file__).parents[1] / "benchmarks" / "results" / "paper"
+METRICS = (
+    *("context_fid", "random_convolution_fid", "discriminative_score"),
+    *("predictive_score", "fidelity", "privacy"),
+)
 
 
 @pytest.fixture
@@ -554,6 +558,50 @@ def test_a_path_in_a_field_makes_no_folders(tmp_path, on_a_tiny_set):
     name = "gaussian+data.path=/a/b.csv"
     command(tmp_path / "R", "--seeds=1", f"--methods={name}")
     assert page.read(tmp_path / "R").keys() == {("sines", name)}
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds", "differing"),
+    [
+        ({}, 600.0, ""),  # of a version without that option
+        ({"sampling_minutes": None}, 5.0, ""),
+        ({}, None, "sampling_minutes"),
+        ({}, 601.0, "sampling_minutes"),
+        ({"sampling_minutes": 9.0}, 5.0, "sampling_minutes"),
+        ({"num_series": 3, "smoke": True}, 5.0, "num_series, smoke"),
+    ],
+)
+def test_options_of_a_cell_that_is_there(tmp_path, given, seconds, differing):
+    path = tmp_path / "a__b__0.json"
+    asked = paper.Options(None, ("context_fid",), 0, 5, 100, False, 10.0)
+    options = asked._asdict()
+    del options["sampling_minutes"]
+    cell = {"options": options | given, "seconds of sampling": seconds}
+    path.write_text(json.dumps(cell))
+    if differing:
+        with pytest.raises(InputError, match=rf"other options \({differing}\): use"):
+            paper.is_done(path, asked)
+    else:
+        assert paper.is_done(path, asked)
+        assert paper.is_done(path, asked._replace(sampling_minutes=None))
+
+
+@pytest.mark.parametrize(
+    ("folder", "changed"),
+    [
+        ("full_trainings", {}),
+        ("paper", dict(budget_minutes=10.0, sampling_steps=100, sampling_minutes=10.0)),
+    ],
+)
+def test_the_committed_cells_are_done(folder, changed):
+    """By the command on their page; but for one, whose sampling took half an hour."""
+    options = {**paper.Options(None, METRICS, 0, 5, 0, False)._asdict(), **changed}
+    for path in (CELLS.parent / folder).glob("*.json"):
+        if path.name == "fourier_diffusion__stock__0.json":
+            with pytest.raises(InputError, match=r"other options \(sampling_minutes\)"):
+                paper.is_done(path, paper.Options(**options))
+        else:
+            assert paper.is_done(path, paper.Options(**options))
 
 
 @pytest.mark.parametrize("text", ['{"options": [1]}', "[1]", '{"opt'])
