@@ -27,6 +27,13 @@ def read_sets(text: str) -> list[str]:
             raise InputError(f"--sets={name}: what stands behind : is no part of it")
         if not same_file(Path(path).parent, configs.folder()):
             raise InputError(f"--sets={name}: copy it to {configs.folder()} first")
+        try:
+            configs.load(Path(path).stem).get_config()
+        except InputError:  # the first part of its argument is no variant
+            raise InputError(
+                f"--sets={name}: it is for any set: copy it as {configs.folder()}"
+                "/NATOPS.py, with the name of your set in it"
+            ) from None
         found.append(Path(path).stem)
     if not found:
         raise InputError("--sets: name one or more")

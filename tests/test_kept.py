@@ -186,6 +186,7 @@ def test_sets_by_name(tmp_path):
         (str(own), "stock.py: copy it to .*configs first"),
         ("stock:smoke", "stock:smoke: what stands behind : is no part of it"),
         ("stocks", "no such file; bundled configs: "),
+        ("ucr_uea", "it is for any set: copy it as .*configs/NATOPS.py, with"),
         (",", "name one or more"),
     ):
         with pytest.raises(InputError, match=says):
