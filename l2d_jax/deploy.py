@@ -69,9 +69,10 @@ def one_in_data_units(
     """(key, index) -> a series as `model.sample` makes it, and its length."""
     layout, normalizer = model.layout, jax.tree.map(np.asarray, model.normalizer)
     program = sampler(model.config, layout.shape)
+    params = jax.tree.map(jnp.asarray, model.params)  # of a loaded model they are numpy
 
     def one(key: RandomKey, index: Int[Array, ""]) -> tuple[Series, Int[Array, ""]]:
-        z = program({"params": model.params, "key": key}, index)
+        z = program({"params": params, "key": key}, index)
         x = normalizer.denormalize(z[:, : len(layout.channels)])
         if clips(model.config):
             x = jnp.clip(x, normalizer.low[None], normalizer.high[None])

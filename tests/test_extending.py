@@ -1,6 +1,8 @@
-"""docs/extending.md: its examples run, and what they make is what it says."""
+"""The examples of the documents run; what docs/extending.md makes is what it says."""
 
+import importlib.util
 import re
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -12,9 +14,11 @@ import l2d_jax
 from l2d_jax import run, sampling, schedules, variants
 from l2d_jax.data import read_array, split
 from l2d_jax.metrics import METRICS
+from l2d_jax.stages import STAGES
 from l2d_jax.task import prepare
 
-PAGE = Path(__file__).parent.parent / "docs" / "extending.md"
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "extending.md"
 TABLES = (sampling.SOLVERS, schedules.SCHEDULES, variants.ALL_STAGES, METRICS)
 
 
@@ -35,13 +39,72 @@ def waves(n=80):
     return np.stack([held, 300 + 20 * np.sin(t)], axis=-1)
 
 
+def examples_of(page):
+    return re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
+
+
+def untrained(series):
+    config = l2d_jax.configs.own.get_config("smoke")
+    config.data.name = "array"
+    config = l2d_jax.configs.resolve(config)
+    task = prepare(config, split(read_array(series, config.data), config.data))
+    params = {}
+    for make in STAGES.values():
+        stage = make(task.config, task.layout.shape)
+        weights = jax.jit(stage.init)(jax.random.key(0))
+        params |= stage.export(weights, task.series)
+    return run.assemble(task, params)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # in one line
+def test_the_examples_of_readme_and_own_data_run(tmp_path, monkeypatch, capsys):
+    """On a model whose training is spared, and with one score."""
+    monkeypatch.chdir(tmp_path)
+    series, labels = waves().astype(np.float32), np.arange(80) % 4
+    np.save("mine.npy", series)
+    np.save("windows.npy", series)
+    model, configs = untrained(series), []
+
+    def fit(given, *, workdir=None, config=None):
+        np.testing.assert_array_equal(given, series)
+        if config is not None:
+            configs.append(l2d_jax.configs.resolve(config))
+        if workdir is not None:
+            run.save(model, Path(workdir).absolute(), {})
+        return model
+
+    few = partial(l2d_jax.evaluate, metrics=["spectral_distance"])
+    monkeypatch.setattr(l2d_jax, "fit", fit)
+    monkeypatch.setattr(l2d_jax, "evaluate", few)
+    names = {"labels": labels, "held_out": series[:30]}
+    use, exported, another, score = examples_of(ROOT / "README.md")
+    writes = importlib.util.find_spec("flatbuffers") is not None
+    exec(use if writes else use.replace("l2d_jax.export", "# l2d_jax.export"), names)
+    assert names["x_mid"].shape == (1, 8, 2) and names["r_new"].shape == (1000, 8)
+    assert names["scores"].keys() == {"spectral_distance"}
+    drawn = names["model"].sample(jax.random.key(0), 1000)
+    if writes:
+        exec(exported, names)
+        np.testing.assert_allclose(names["series"], drawn, rtol=1e-3, atol=1e-2)
+        assert (names["lengths"] == 8).all()
+    names |= {"series": series, "real": series, "generated": drawn}
+    exec(another, names)
+    (config,) = configs
+    assert (config.variant, config.seed) == ("diffusion_ts", 1)
+    exec(score, names)
+    which_stage, one_class = examples_of(ROOT / "docs" / "own_data.md")
+    exec(which_stage, names)
+    assert names["x_hat"].shape == series.shape
+    exec(one_class, names)
+    assert len(names["x"]) == (names["found"] == 3).sum() > 0
+    assert capsys.readouterr().out.count("Spectral distance") == 2
+
+
 def test_the_examples_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     series = waves()
     names = {"series": series}
-    first, loop, condition = re.findall(
-        r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.M | re.S
-    )
+    first, loop, condition = examples_of(PAGE)
     small = "config = l2d_jax.configs.own.get_config()"
     for code in (first, loop):
         assert small in code
