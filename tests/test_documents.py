@@ -3,6 +3,8 @@
 import ast
 import json
 import re
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import corruptions
@@ -11,6 +13,8 @@ import full_scores
 import pytest
 import scaling
 from full_scores import ROWS, SMALL_ROWS, number
+
+from l2d_jax.configs import base
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -40,6 +44,20 @@ def test_links_within_the_project_lead_somewhere(page):
         assert target.exists(), f"{page.name} links to {link}"
         if anchor:
             assert anchor in anchors(target.read_text("utf-8")), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_fields_arguments_and_benchmarks_that_are_named_are_there(page):
+    text, config = page.read_text("utf-8"), base.get_config()
+    for field in re.findall(r"--config\.([a-z_]+(?:\.[a-z_0-9]+)*)", text):
+        reduce(getitem, field.split("."), config)  # KeyError: there is none
+    for arguments in re.findall(r"(?:`|\.py):([a-z_,]+)[` ]", text):
+        assert {*arguments.split(",")} <= {*base.ARGUMENTS}, arguments
+    command = r"benchmarks/([a-z_]+\.py)((?:(?!python )[^`])*)"
+    for script, options in re.findall(command, text):
+        source = (ROOT / "benchmarks" / script).read_text("utf-8")
+        for option in re.findall(r"--([a-z_-]+)", options):
+            assert f'"--{option}"' in source, f"{script} --{option}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -425,6 +425,7 @@ def test_steps_are_timed_without_their_compilation(monkeypatch):
     def make_program(stage, c, *, seed):
         def program(state, batches):
             assert batches.shape == (10, 8, 3)
+            assert not jax.config.jax_enable_compilation_cache  # it is compiled
             clock[0] += next(durations)
             return state, {"loss": jnp.zeros(10)}
 
