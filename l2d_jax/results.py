@@ -33,7 +33,13 @@ from l2d_jax.metrics.table import table
 from l2d_jax.missing import filled
 from l2d_jax.progress import say, shows_bar
 from l2d_jax.report import write_report
-from l2d_jax.samples import check_out, read_npz, read_settings, write_samples
+from l2d_jax.samples import (
+    WRITERS,
+    check_out,
+    read_npz,
+    read_settings,
+    write_samples,
+)
 from l2d_jax.types import Examples, InputError, Splits, is_ragged, tree_size
 from l2d_jax.variants import METHODS
 from l2d_jax.workdir import as_json, load, made_by, make_workdir
@@ -61,15 +67,24 @@ def generate(model: Cascade, workdir: FilePath) -> FilePath:
     except InputError:  # missing or unreadable: made again
         pass
     if not parallel.agree(done):
-        if beside is not None and parallel.is_first():
-            check_not_own(model, beside)
-            beside.unlink(missing_ok=True)  # else an old one were taken for these
+        if parallel.is_first():
+            if beside is not None:
+                check_not_own(model, beside)
+            remove_others(model, path)  # else old ones were taken for these
         sample_to_file(model, path, n=n, seed=seed)
         say(f"samples: {n:,} in {path}")
     if beside is not None and parallel.is_first() and not beside.exists():
         write_beside(model, path, beside)
         say(f"samples: {n:,} in {beside}")
     return path
+
+
+def remove_others(model: Cascade, path: FilePath) -> None:
+    """Removes the files of samples of other kinds; not the user's own file."""
+    for suffix in WRITERS.keys() - {path.suffix}:
+        other = path.with_suffix(suffix)
+        if not is_own(model, other):
+            other.unlink(missing_ok=True)
 
 
 def suffix_beside(model: Cascade, n: int) -> str:
@@ -123,9 +138,14 @@ def sample_to_file(
 
 def check_not_own(model: Cascade, path: FilePath) -> None:
     """Raises `InputError` where `path` is the file that the model was trained on."""
-    own = model.config.data.path
-    if own and same_file(Path(own), path):
+    if is_own(model, path):
         raise InputError(f"--out={path}: it is what the model was trained on: keep it")
+
+
+def is_own(model: Cascade, path: FilePath) -> bool:
+    """Whether `path` is the file that the model was trained on."""
+    own = model.config.data.path
+    return bool(own) and same_file(Path(own), path)
 
 
 def write_batches(

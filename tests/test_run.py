@@ -349,6 +349,9 @@ def test_samples_are_drawn_once_for_both_files(is_own, tmp_path, monkeypatch):
         results.generate(other, tmp_path)
     monkeypatch.setattr(results, "write_beside", write)
     assert not generated(other).equals(first) and drawn == [20, 20]
+    monkeypatch.setattr(results, "suffix_beside", lambda model, n: "")
+    results.generate(model, tmp_path)  # as more of a public set, which have no table
+    assert not beside.exists() and drawn == [20, 20, 20]
 
 
 def test_only_small_sets_of_samples_are_tables_too(tmp_path):
