@@ -278,13 +278,14 @@ def clips(config: FrozenConfigDict) -> bool:
 
 
 def with_decimals(series: SeriesBatch, form: Form | None) -> SeriesBatch:
-    """Values with as many decimals as the channel has in the user's file."""
+    """Values with as many decimals as the channel has in the user's file; no -0."""
     if form is None:
         return series
     result = series.copy()
     for c, places in enumerate(form.places):
         if places < ANY_DECIMALS:
-            result[:, :, c] = np.round(series[:, :, c].astype(np.float64), places)
+            rounded = np.round(series[:, :, c].astype(np.float64), places)
+            result[:, :, c] = rounded + 0.0
     return result
 
 

@@ -16,12 +16,13 @@ from l2d_jax.cascade import (
     check_key,
     reconstructor,
     sampler,
+    with_decimals,
 )
 from l2d_jax.configs import base, resolve
 from l2d_jax.data import Normalizer
 from l2d_jax.latents import standard_latents
 from l2d_jax.stages import STAGES, Generator, value_range
-from l2d_jax.types import InputError
+from l2d_jax.types import Form, InputError
 from l2d_jax.variants import (
     METHODS,
     VARIANTS,
@@ -566,6 +567,15 @@ def test_samples_stay_in_the_range_of_the_training_values():
     assert (x == low).any() and (x == high).any()
     free = replace(model, normalizer=ends).with_sampling(clip=False)
     assert (free.sample(jax.random.key(0), 8) > high).any()
+
+
+def test_rounding_leaves_no_minus_zero():
+    """In a table it would stand as -0, which no file of the user has."""
+    form = Form(".csv", ("float64",), decimals=(1,))
+    x = np.float32([-0.04, -0.06, 0.04])[None, :, None]
+    found = with_decimals(x, form).ravel()
+    np.testing.assert_array_equal(found, np.float32([0, -0.1, 0]))
+    np.testing.assert_array_equal(np.signbit(found), [False, True, False])
 
 
 def test_a_model_is_shown_in_one_line():
