@@ -25,7 +25,7 @@ from l2d_jax.schedules import SCHEDULES
 from l2d_jax.stages import is_given_latent
 from l2d_jax.train import DECAY_FIELDS
 from l2d_jax.types import InputError
-from l2d_jax.variants import METHODS, check_sampling, choose_solver
+from l2d_jax.variants import METHODS, check_eta, check_sampling, choose_solver
 
 MAX_GROWTH = 100.0  # paper: 13
 SECTIONS = {
@@ -99,6 +99,8 @@ def resolve(config: ConfigDict) -> ConfigDict:
     check_choice(config.variant, METHODS, "--config.variant")
     if not config.data_stage.noise_scale:
         config.data_stage.noise_scale = 0.5 if is_given_latent(config) else 2.0
+    if config.sampling.eta != base.get_config().sampling.eta:
+        check_eta(config)  # before "auto" becomes a solver with an eta of its own
     choose_solver(config)
     data, training = config.data_stage, config.training
     choices: dict[str, tuple[str, Iterable[str]]] = {

@@ -240,11 +240,19 @@ def with_sampling(
             others["latent_num_steps"] = min(others["latent_num_steps"], latent_steps)
         s.update(others)
     check_sampling(config)
-    solvers = {s[name] for name in ("solver", "latent_solver") if name in takes}
-    if "eta" in given and not any(map(sampling.takes_eta, solvers)):
-        takers = " or ".join(map(repr, filter(sampling.takes_eta, sampling.SOLVERS)))
-        raise InputError(f"eta={s.eta} is a setting of solver={takers}: say both")
+    if "eta" in given:
+        check_eta(config)
     return FrozenConfigDict(config)
+
+
+def check_eta(config: ConfigDict) -> None:
+    """Raises `InputError` where no chain has a solver that takes `sampling.eta`."""
+    s, settings = config.sampling, METHODS[config.variant].settings
+    solvers = {s[name] for name in ("solver", "latent_solver") if name in settings}
+    takers = [*filter(sampling.takes_eta, sampling.SOLVERS)]
+    if "eta" in settings and solvers.isdisjoint(takers):
+        names = " or ".join(map(repr, takers))
+        raise InputError(f"eta={s.eta} is a setting of solver={names}: say both")
 
 
 def check_sampling(config: ConfigDict) -> None:

@@ -548,6 +548,30 @@ def test_fields_that_do_not_go_together_are_refused_before_training(
 
 
 @pytest.mark.parametrize(
+    "variant, solver, eta, passes",
+    [
+        ("full", {}, 1.0, True),  # the default
+        ("full", {}, 0.5, False),
+        ("full", {"solver": "ancestral"}, 0.0, False),
+        ("full", {"latent_solver": "ddim"}, 0.5, True),
+        ("data_only", {"latent_solver": "ddim"}, 0.5, False),
+        ("diffusion_ts", {"num_steps": 3}, 0.5, False),  # ddim with its own eta, 0
+        ("diffusion_ts", {"num_steps": 3, "solver": "ddim"}, 0.5, True),
+        ("time_gan", {}, 0.5, True),  # flags that a variant ignores: check_used
+    ],
+)
+def test_eta_is_refused_where_no_chain_takes_it(variant, solver, eta, passes):
+    config = tiny(variant)
+    config.sampling.update(solver, eta=eta)
+    if passes:
+        found = resolve(resolve(config)).sampling
+        assert found.eta == eta
+    else:
+        with pytest.raises(InputError, match=f"eta={eta} is a setting of .* say both"):
+            resolve(config)
+
+
+@pytest.mark.parametrize(
     "series, says",
     [
         (np.zeros((4, 8, 2, 2)), r"shape \[4, 8, 2, 2\]: give"),
