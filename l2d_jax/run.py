@@ -6,6 +6,7 @@ interruption.
 
 import json
 import logging
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -160,8 +161,8 @@ def fit(
             "changed"
         )
     config = ConfigDict(config).copy_and_resolve_references()
-    if isinstance(series, str | Path):
-        config.data.update(name="file", path=str(series))
+    if isinstance(series, str | os.PathLike):
+        config.data.update(name="file", path=os.fspath(series))
         config = resolve(config)
         splits = load_splits(config.data)
     else:

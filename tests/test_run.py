@@ -311,6 +311,14 @@ def test_samples_are_made_again_when_their_number_changes(tmp_path):
     assert generated(20)[0] == 20
 
 
+def test_a_path_of_any_kind_is_a_file(tmp_path):
+    np.save(tmp_path / "x.npy", waves())
+    [entry] = os.scandir(tmp_path)  # no str and no Path
+    model = l2d_jax.fit(entry, config=tiny("gaussian"))
+    assert model.config.data.path == str(tmp_path / "x.npy")
+    assert model.layout.num_series == 30
+
+
 @pytest.mark.parametrize("is_own", [True, False])
 def test_samples_are_drawn_once_for_both_files(is_own, tmp_path, monkeypatch):
     """A second file is made of the first, and an old one is never taken for it."""
