@@ -197,7 +197,11 @@ class Cascade:
         """
         check_key(key)
         self._check_latent()
-        r, dim = np.asarray(r, np.float32), self.config.encoder.latent_dim
+        dim = self.config.encoder.latent_dim
+        try:
+            r = np.asarray(r, np.float32)
+        except (TypeError, ValueError):
+            raise InputError(f"latents that are no array: give [n, {dim}]") from None
         if r.ndim != 2 or r.shape[1] != dim or not len(r):
             raise InputError(f"latents of shape {list(r.shape)}: give [n, {dim}]")
         if not np.isfinite(r).all():

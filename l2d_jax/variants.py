@@ -212,7 +212,9 @@ def with_sampling(
     """The config with the given fields of `config.sampling` (None: as they are)."""
     config = ConfigDict(config.to_dict())  # a copy: nested sections too
     given = {
-        name: value.item() if isinstance(value, np.generic | jax.Array) else value
+        name: value.item()
+        if isinstance(value, np.generic | jax.Array) and not value.ndim
+        else value
         for name, value in settings.items()
         if value is not None
     }
@@ -224,11 +226,14 @@ def with_sampling(
             f"leave it out (it takes: {', '.join(dict.fromkeys(takes)) or 'none'})"
         )
     for name, value in given.items():
+        kind = type(config.sampling[name])
         try:
+            if isinstance(value, bool) and kind is not bool:  # they are whole numbers
+                raise TypeError
             config.sampling[name] = value
         except TypeError:
-            kind = type(config.sampling[name]).__name__
-            raise InputError(f"{name}={value!r}: give one of type {kind}") from None
+            says = f"{name}={value!r}: give one of type {kind.__name__}"
+            raise InputError(says) from None
     s, latent_steps = config.sampling, config.latent_stage.num_diffusion_steps
     for chain in ("", "latent_"):  # ancestral alone takes all steps
         steps = f"{chain}num_steps"

@@ -619,6 +619,16 @@ def test_a_model_is_shown_in_one_line():
         (lambda m: check_key(jax.random.PRNGKey(0)), "give a typed one, jax.random"),
         (lambda m: m.with_sampling(num_steps=3.5), "num_steps=3.5: give one of type"),
         (lambda m: m.with_sampling(num_steps="3"), "num_steps='3': give one of type"),
+        (lambda m: m.with_sampling(num_steps=True), "num_steps=True: give one of type"),
+        (
+            lambda m: m.with_sampling(num_steps=jnp.array([3, 5])),
+            r"num_steps=Array\(\[3, 5\].*: give one of type int",
+        ),
+        (lambda m: m.decode(jax.random.key(0), "r"), r"no array: give \[n, 8\]"),
+        (
+            lambda m: m.decode(jax.random.key(0), [[0.0], [0.0, 1.0]]),
+            r"latents that are no array: give \[n, 8\]",
+        ),
         (
             lambda m: m.with_sampling(num_steps=3, latent_num_steps=9),
             "latent_num_steps=9: the chain.*1 to 8",
