@@ -61,30 +61,32 @@ def locked(workdir: FilePath) -> Generator[None, None, None]:
         check_dead(path, sure)
         if isinstance(workdir, Path):
             for left in (*workdir.glob(".*.tmp*"), *workdir.glob("report/.*.tmp")):
-                if not is_being_written(left):  # else of a run that was cut off
+                if is_left(left):
                     left.unlink(missing_ok=True)
         stack.enter_context(held(path))
         yield
 
 
-def is_being_written(path: Path) -> bool:
-    """Whether the process that a temporary file names is another one that lives.
+def is_left(path: Path) -> bool:
+    """Whether it is a temporary file of ours, and no other process still writes it.
 
-    As `--mode=sample`, which needs no lock. On another host it can't be asked: there it
-    lives if it wrote within a day.
+    As `--mode=sample` may, which needs no lock. On another host a process can't be
+    asked: there it lives if it wrote within a day.
     """
     found = re.search(r"\.([\w-]+)\.(\d+)\.tmp(\.part)*$", path.name)
-    if found is None or (found[1], int(found[2])) == (host(), os.getpid()):
+    if found is None:  # of somebody else
         return False
+    if (found[1], int(found[2])) == (host(), os.getpid()):
+        return True
     if found[1] != host() or fcntl is None:
-        return time.time() - path.stat().st_mtime < DAY_SECONDS
+        return time.time() - path.stat().st_mtime >= DAY_SECONDS
     try:
         os.kill(int(found[2]), 0)
     except (ProcessLookupError, OverflowError):
-        return False
+        return True
     except PermissionError:  # another user's
         pass
-    return True
+    return False
 
 
 @contextmanager

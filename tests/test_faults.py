@@ -201,11 +201,14 @@ def test_files_that_are_being_written(tmp_path, dead_pid):
             (tmp_path / f".x.npz.{host}.{dead_pid}{end}").write_text("half of a file")
         two_days_ago = time.time() - 2 * 86_400
         os.utime(tmp_path / f".x.npz.old.{dead_pid}{end}", (two_days_ago,) * 2)
+    (tmp_path / ".notes.tmp").write_text("of the user")
+    (tmp_path / ".cache.tmp").mkdir()
     with locked(tmp_path):
         pass
     left = {path.name for path in tmp_path.iterdir()}
     lives = (f"{here}.{others}", f"new.{dead_pid}")
-    assert left == {f".x.npz.{one}{end}" for one in lives for end in ends}
+    of_user = {".notes.tmp", ".cache.tmp"}
+    assert left == {f".x.npz.{one}{end}" for one in lives for end in ends} | of_user
 
 
 def test_a_dead_run_on_another_host(tmp_path, caplog, quick_locks):
