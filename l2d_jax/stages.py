@@ -59,6 +59,7 @@ class Updater(NamedTuple):
 
     init: Callable[[Params], Params]  # parameters -> state of the optimizers
     update: Callable[..., tuple[Params, Params, Metrics]]  # (params, state, key, batch)
+    num_batches: int = 1  # that lie side by side in what a device gets
 
 
 class Generator(NamedTuple):

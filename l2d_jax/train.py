@@ -321,8 +321,8 @@ def smaller_batch(
 
     Found by trying: one call of the program for each, on a state that is dropped.
     """
-    devices = parallel.num_devices()
-    batch_size = c.batch_size // 2 // devices * devices
+    parts = parallel.num_devices() * make_updater(stage, c).num_batches
+    batch_size = c.batch_size // 2 // parts * parts
     while batch_size:
         try:
             state = parallel.place(init_state(stage, c, seed=seed))
@@ -335,7 +335,7 @@ def smaller_batch(
             if not memory.is_out_of_memory(error):
                 raise
             memory.release(error)
-        batch_size = batch_size // 2 // devices * devices
+        batch_size = batch_size // 2 // parts * parts
     return None
 
 

@@ -25,6 +25,7 @@ import numpy as np
 import pytest
 
 from l2d_jax import cli, files, lock, memory, parallel, results, run, train
+from l2d_jax.baselines import time_gan
 from l2d_jax.checkpoints import (
     Checkpoints,
     load_model,
@@ -314,6 +315,34 @@ def test_out_of_memory_while_training(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=says):
         run.fit(waves(), workdir=tmp_path / "w", config=config)
     assert tried == [72, 32, 16]
+
+
+def test_a_batch_that_fits_is_one_that_can_be(monkeypatch):
+    """too small a memory for three batches of TimeGAN -> three smaller ones fit"""
+    from test_run import tiny
+
+    config = resolve(tiny("time_gan"))
+    config.time_gan_joint.batch_size = 3 * 8 * 5  # on 8 devices
+    stage = time_gan.joint_stage(config, (8, 2))
+    tried = []
+
+    def small_device(stage, c, *, seed):
+        def call(state, batches):
+            tried.append(batches.shape[1])
+            if tried[-1] > 60:
+                raise exhausted()
+            return state, {}
+
+        return call
+
+    monkeypatch.setattr(train, "make_program", small_device)
+    monkeypatch.setattr(train, "init_state", lambda stage, c, *, seed: jnp.float32(0))
+    fitting = train.smaller_batch(
+        stage, np.zeros((9, 8, 2)), config.time_gan_joint, seed=0, steps_per_call=2
+    )
+    assert (fitting, tried) == (48, [48])
+    config.time_gan_joint.batch_size = fitting
+    time_gan.joint_stage(config, (8, 2))  # which takes it
 
 
 def test_out_of_memory_while_sampling(tmp_path, monkeypatch, caplog):

@@ -303,7 +303,7 @@ def make_updater(
         found["gradient_norm"] = jnp.sqrt(square_norm)
         return params, state, found
 
-    return Updater(init, update)
+    return Updater(init, update, num_batches)
 
 
 JOINT = (
