@@ -437,7 +437,9 @@ def opened(path: FilePath) -> Generator[Any, None, None]:
             yield file
     except FileNotFoundError:
         raise InputError(f"{path} is missing: --mode=evaluate makes it") from None
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a damaged file makes of a reader
         raise InputError(
             f"{path} can't be read ({error}): delete it and sample again"
         ) from error

@@ -108,7 +108,15 @@ def test_files_that_are_not_ours_are_refused(tmp_path):
     with pytest.raises(InputError, match="missing: --mode=evaluate makes it"):
         read_npz(tmp_path / "none.npz")
     path = write(tmp_path / "x.npz")
-    path.write_bytes(path.read_bytes()[:-200])
+    whole = path.read_bytes()
+    method = whole.rindex(b"PK\1\2") + 10  # of the last entry, that of the settings
+    odd = whole[:method] + b"\x63" + whole[method + 1 :]
+    for damaged in (whole[:-200], b"", odd):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"x\.npz can't be read"):
+            read_npz(path)
+    with path.open("wb") as file:  # a single array
+        np.save(file, np.zeros(3))
     with pytest.raises(InputError, match=r"x\.npz can't be read"):
         read_npz(path)
 
