@@ -199,7 +199,7 @@ def lost(path: FilePath, other: Mapping[str, Any]) -> None:
 def read(path: FilePath) -> str:
     """What the lock holds; "" where there is none."""
     try:
-        return path.read_text()
+        return path.read_bytes().decode(errors="replace")  # a disk may have erred
     except FileNotFoundError:
         return ""
 

@@ -186,9 +186,10 @@ def test_locks_that_were_left(tmp_path, caplog, dead_pid):
         assert "pid 1, since yesterday was cut off" in caplog.text
         assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
     assert not list(tmp_path.iterdir())
-    (tmp_path / LOCK).write_text('{"ho')  # cut off while it was written
-    with locked(tmp_path):
-        pass
+    for damaged in (b'{"ho', b"\xff\0"):  # cut off while it was written, or a bad disk
+        (tmp_path / LOCK).write_bytes(damaged)
+        with locked(tmp_path):
+            pass
 
 
 def test_files_that_are_being_written(tmp_path, dead_pid):
