@@ -49,17 +49,21 @@ def export(
       platforms: that it can run on, of `PLATFORMS`.
 
     Raises:
-      InputError: flatbuffers is missing, or an unknown platform.
+      InputError: flatbuffers is missing, an unknown platform or none, or `path` is a
+        folder.
     """
     if importlib.util.find_spec("flatbuffers") is None:
         raise InputError("export needs flatbuffers: pip install flatbuffers")
-    for platform in platforms:
+    platforms, path = tuple(platforms), to_path(path)
+    for platform in platforms or ("",):  # of none JAX would make that of this process
         check_choice(platform, PLATFORMS, "platforms")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: name a file in it")
     program = jax.jit(jax.vmap(one_in_data_units(model), (None, 0)))
     key = jax.eval_shape(lambda: jax.random.key(0))
     indices = jax.ShapeDtypeStruct(jax_export.symbolic_shape("n"), np.int32)
-    make = parallel.in_float32(jax_export.export(program, platforms=tuple(platforms)))
-    with whole_file(to_path(path)) as temporary:
+    make = parallel.in_float32(jax_export.export(program, platforms=platforms))
+    with whole_file(path) as temporary:
         temporary.write_bytes(make(key, indices).serialize())
 
 

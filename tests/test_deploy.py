@@ -128,6 +128,10 @@ def test_what_can_not_be_exported(tmp_path, monkeypatch):
     monkeypatch.setattr(deploy.importlib.util, "find_spec", lambda name: object())
     with pytest.raises(InputError, match="platforms='gpu': use one of cpu, cuda"):
         l2d_jax.export(model, path, platforms=("gpu",))
+    with pytest.raises(InputError, match="platforms='': use one of cpu, cuda"):
+        l2d_jax.export(model, path, platforms=())
+    with pytest.raises(InputError, match="is a folder: name a file in it"):
+        l2d_jax.export(model, tmp_path)
     monkeypatch.setattr(deploy.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="pip install flatbuffers"):
         l2d_jax.export(model, path)
