@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+from datetime import datetime, timedelta, timezone
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 from ml_collections import ConfigDict
 
-from l2d_jax.data.own import read_array, read_file
+from l2d_jax.data.own import columns, read_array, read_file
 from l2d_jax.data.own.rows import decimals_of
 from l2d_jax.samples import write_samples
 from l2d_jax.types import ANY_DECIMALS, Collection, Examples, Form, InputError
@@ -865,6 +866,30 @@ def test_ways_to_write_a_time(read, tmp_path, texts, time_format, step, column):
     )
     lines = path.read_text().splitlines()[1:]
     assert [line.split(",")[1] for line in lines] == texts
+
+
+def test_every_way_to_write_a_time_is_found():
+    zone = timezone(timedelta(hours=5, minutes=30))
+    time = datetime(2021, 3, 14, 15, 9, 26, 535897, zone)
+    known = [date + rest for date in columns.DATES for rest in columns.BEHIND_DATE]
+    assert len(known) == 22 * (1 + 3 * 6 * 5)  # dates, joins, clocks, zones
+    for one in known:
+        assert one in columns.formats(time.strftime(one)), one
+
+
+def test_texts_of_another_shape_are_not_tried(monkeypatch):
+    """A header of 140 numbers was tried in 1,820 formats each, which took a minute."""
+    tried = []
+
+    class Counted(datetime):
+        @classmethod
+        def strptime(cls, text, time_format):
+            tried.append(time_format)
+            return datetime.strptime(text, time_format)
+
+    monkeypatch.setattr(columns, "datetime", Counted)
+    assert columns.formats("0.1257") == columns.formats("1-2a") == tried == []
+    assert columns.formats("2020-01-31 15:00") == ["%Y-%m-%d %H:%M"] == tried
 
 
 def test_text_without_a_time_is_said_by_name(read):

@@ -1,7 +1,10 @@
 """Cells of a table as numbers and times, whatever type pandas gives to their column."""
 
+import contextlib
+import functools
 import re
 from datetime import datetime
+from itertools import product
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,8 +21,12 @@ DATES = (
     *("%b %d %Y", "%d %B %Y", "%B %d, %Y", "%m/%d/%y", "%d/%m/%y", "%d.%m.%y"),
     *("%Y-%m", "%Y%m%d", "%b-%y", "%b-%Y"),
 )
-CLOCKS = ("", "%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p", "%H%M")
+CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p", "%H%M")
 ZONES = ("", "Z", "%z", " %z", " UTC")
+BEHIND_DATE = ("", *map("".join, product(("T", " ", ", "), CLOCKS, ZONES)))
+WORD = r"[^\W\d_]+"
+SHAPES = {"%b": WORD, "%B": WORD, "%p": r"\S+", "%z": "[Z+-].*"}
+SHAPES |= {"%Y": r"\d{4}", "%f": r"\d+"}  # of what isn't one or two digits
 WHOLE = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}  # digits
 STAMP = "%Y-%m-%dT%H:%M:%S.%f"  # of a column that holds times, not their text
 ISO = re.compile(r"%Y-%m-%d([T ]%H:%M(:%S(\.%f)?)?(Z| ?%z)?)?")  # of such formats
@@ -174,18 +181,24 @@ def formats(text: str) -> list[str]:
     text = HOURS.sub(r"\g<0>00", text)  # as strptime wants it
     found = []
     for date in DATES:
-        for clock in CLOCKS:
-            for join in ("T", " ", ", ") if clock else ("",):
-                for zone in ZONES if clock else ("",):
-                    time_format = date + join + clock + zone
-                    try:
-                        datetime.strptime(text, time_format)
-                    except ValueError:
-                        continue
-                    found.append(time_format)
+        if not (start := shape(date).match(text)):
+            continue
+        for rest in BEHIND_DATE:
+            if shape(rest).fullmatch(text, start.end()):
+                with contextlib.suppress(ValueError):
+                    datetime.strptime(text, date + rest)
+                    found.append(date + rest)
     if not found and re.match(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\.\d{7,9}$", text):
         return [STAMP.replace("T", text[10])]  # nanoseconds
     return found
+
+
+@functools.cache
+def shape(time_format: str) -> re.Pattern[str]:
+    """What a text of the format looks like, as other texts may: strptime is slow."""
+    pattern = re.escape(time_format).replace("\\ ", r"\s+")
+    pattern = re.sub("%[A-Za-z]", lambda part: SHAPES.get(part[0], r"\d\d?"), pattern)
+    return re.compile(pattern, re.IGNORECASE)
 
 
 def to_times(column: Column, time_format: str) -> Int[np.ndarray, " T"]:
