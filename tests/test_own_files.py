@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import zipfile
 from datetime import datetime, timedelta, timezone
 
 import jax.numpy as jnp
@@ -176,6 +177,30 @@ def npy_bytes(array) -> bytes:
     file = io.BytesIO()
     np.save(file, array)
     return file.getvalue()
+
+
+def npy_header(shape) -> bytes:
+    """Of an array that isn't there."""
+    import io
+
+    file = io.BytesIO()
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.getvalue()
+
+
+def zipped(path, method, members) -> None:
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def damaged(path, method) -> None:
+    """An archive whose packed bytes were overwritten."""
+    zipped(path, method, {"series.npy": npy_bytes(np.arange(60.0).reshape(3, 5, 4))})
+    content = bytearray(path.read_bytes())
+    content[60:90] = b"\xff" * 30
+    path.write_bytes(content)
 
 
 OBJECTS = np.array([[1, 2], [3]], dtype=object)
@@ -553,6 +578,31 @@ FAILS = {
         "x.npz",
         b"PK\x03\x04" + b"\0" * 40,
         "can't be read .*: save it again",
+    ),
+    "npz of something else": (
+        "x.npz",
+        lambda p: zipped(p, zipfile.ZIP_STORED, {"series.npy": b"1 2 3"}),
+        "can't be read \\('series' is no array\\): save it again",
+    ),
+    "npz, damaged": (
+        "x.npz",
+        lambda p: damaged(p, zipfile.ZIP_DEFLATED),
+        "can't be read .*: save it again",
+    ),
+    "npz, damaged, of another packer": (
+        "x.npz",
+        lambda p: damaged(p, zipfile.ZIP_LZMA),
+        "can't be read .*: save it again",
+    ),
+    "npz, too large": (
+        "x.npz",
+        lambda p: zipped(p, zipfile.ZIP_STORED, {"x.npy": npy_header((10**9, 10**6))}),
+        "takes more memory than there is: save the series as .npy, which stays on disk",
+    ),
+    "npz, a label missing": (
+        "x.npz",
+        lambda p: np.savez(p, x=np.ones((2, 3, 1)), y=[1, np.nan]),
+        "the label of series 1 \\(the first is 0\\) is missing; fill it in$",
     ),
     "npy of objects": (
         "x.npy",
@@ -1638,6 +1688,14 @@ def test_npz_with_more_than_is_read(tmp_path):
     assert lists(found) == [[[0], [1]], [[2], [3]]]
     assert (found.classes, found.labels.tolist()) == (("5", "7"), [1, 0])
     assert found.notes == ("left out 'data', 'mask': the series are read from 'x'",)
+
+
+def test_npz_with_labels_that_are_numbers(tmp_path):
+    """10.0 is class 10, as in a table; and classes are in the order of their size."""
+    for labels in ([10.0, 9.0, 10.0], [10, 9, 10], ["10", "9", "10"]):
+        np.savez(tmp_path / "x.npz", x=np.ones((3, 2, 1)), y=labels)
+        found = read_file(file_config(tmp_path / "x.npz"))
+        assert (found.classes, found.labels.tolist()) == (("9", "10"), [1, 0, 1])
 
 
 def test_npz_with_text_in_bytes(tmp_path):

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from l2d_jax.data.own.arrays import (
@@ -28,7 +27,7 @@ from l2d_jax.data.own.arrays import (
 from l2d_jax.data.own.csv_files import read_csv
 from l2d_jax.data.own.frames import read_frame, read_parquet
 from l2d_jax.data.own.roles import Asked, asked_of
-from l2d_jax.data.own.rows import sorted_classes
+from l2d_jax.data.own.rows import indexed
 from l2d_jax.files import with_home
 from l2d_jax.types import Collection, Form, InputError
 
@@ -115,8 +114,7 @@ def read_ts_file(path: Path, asked: Asked) -> Collection:
         raise InputError(f"{path} has no series: add them below @data")
     index, classes = None, ()
     if labels is not None:
-        classes, _ = sorted_classes(tuple(dict.fromkeys(labels)))
-        index = np.array([classes.index(name) for name in labels])
+        index, classes = indexed(labels)
     count = series[0].shape[1]
     channels = channels_of(count)
     check_values(series, str(path), channels)

@@ -6,7 +6,6 @@ disk too, and are looked at piece by piece; other numbers become float32.
 """
 
 import re
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from l2d_jax.data.own.roles import NO_TIME, Asked, listed
+from l2d_jax.data.own.rows import indexed, key
 from l2d_jax.data.own.tables import check_resolution
 from l2d_jax.errors import one_line
 from l2d_jax.types import Collection, Form, InputError
@@ -61,22 +61,35 @@ def read_npz(path: Path, asked: Asked) -> Collection:
                 raise InputError(f"{path} is an .npy in fact: rename it to end in .npy")
             members = {name.lower(): name for name in file.files}
             name = series_name(path, tuple(members))
-            series = file[members[name]]
+            series = member(file, members[name])
             beside = [next((n for n in ns if n in members), "") for ns in BESIDE]
             lengths, labels, channels = (
-                file[members[one]] if one else None for one in beside
+                member(file, members[one]) if one else None for one in beside
             )
             used = {name, *beside, "settings"}
             rest = [members[one] for one in members if one not in used]
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise InputError(
+            f"{path} takes more memory than there is: save the series as .npy, which "
+            "stays on disk"
+        ) from error
+    except Exception as error:  # what numpy, zipfile and three decompressors raise
         raise unreadable(path, error) from error
     found = from_array(series, str(path), ".npz", lengths, labels, channels)
     if rest:
         note = f"left out {listed(rest)}: the series are read from {members[name]!r}"
         found = found._replace(notes=(*found.notes, note))
     return found
+
+
+def member(file: Any, name: str) -> np.ndarray:
+    """An array of an .npz. Raises ValueError if it is something else."""
+    array = file[name]
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{name!r} is no array")
+    return array
 
 
 def check_not_asked(path: Path, asked: Asked) -> None:
@@ -206,9 +219,13 @@ def from_array(
                 f"{name} has labels of shape {list(labels.shape)} for {len(series)} "
                 "series: give one label a series"
             )
-        texts = decoded(labels, f"{name} has labels")
-        values, index = np.unique(texts, return_inverse=True)
-        classes = tuple(str(value) for value in values.tolist())
+        values = decoded(labels, f"{name} has labels").tolist()
+        if missing := [i for i, value in enumerate(values) if value != value]:
+            raise InputError(
+                f"{name}: the label of series {missing[0]} (the first is 0) is "
+                "missing; fill it in"
+            )
+        index, classes = indexed([*map(key, values)])
     form = Form(suffix, (dtype,) * count)
     return Collection(name, series, names, index, classes, form=form, notes=notes)
 

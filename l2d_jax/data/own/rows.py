@@ -4,7 +4,7 @@ Only one chunk is ever held as anything but numbers.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -177,6 +177,13 @@ def sorted_classes(names: tuple[str, ...]) -> tuple[tuple[str, ...], np.ndarray]
     except ValueError:
         classes = sorted(names)
     return tuple(classes), np.array([*map(classes.index, names), -1], dtype=np.int64)
+
+
+def indexed(names: Sequence[str]) -> tuple[Int[np.ndarray, " N"], tuple[str, ...]]:
+    """(index of each among the classes, these in order)."""
+    known = {name: code for code, name in enumerate(dict.fromkeys(names))}
+    classes, order = sorted_classes(tuple(known))
+    return order[[known[name] for name in names]], classes
 
 
 def read_times(
