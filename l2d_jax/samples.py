@@ -46,9 +46,9 @@ class Plan(NamedTuple):
         return columns if self.form.id_column else (self.id_column, *columns)
 
     def free(self, name: str) -> str:
-        """The name, with underscores until no column is called so."""
+        """The name, behind underscores until no column is called so."""
         while name in (*self.form.columns, *self.channels):
-            name += "_"
+            name = f"_{name}"
         return name
 
     @property

@@ -239,7 +239,7 @@ def test_columns_of_ones_own_get_names_that_are_free(tmp_path):
     batch = Examples(np.array([[[7.0, np.nan]]], np.float32), np.array([1]))
     channels = ("t", "sample_id")
     write_samples(path, iter([batch]), n=1, channels=channels, settings={})
-    assert path.read_text().splitlines() == ["sample_id_,t_,t,sample_id", "0,0,7,"]
+    assert path.read_text().splitlines() == ["_sample_id,_t,t,sample_id", "0,0,7,"]
 
 
 def test_large_numbers_have_all_digits_before_the_point(tmp_path):
