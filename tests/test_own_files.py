@@ -390,6 +390,31 @@ FAILS = {
         "varies by 1 .* subtract a constant",
     ),
     "words": ("x.csv", "a\nx\ny\n", "has no numeric column .*'a'"),
+    "UTF-32": (
+        "x.csv",
+        "a,b\n1,2\n2,5\n".encode("utf-32"),
+        "is not text: save it as a csv in UTF-8",
+    ),
+    "NUL in a cell": (
+        "x.csv",
+        "a,b\n" + "1,2\n" * 1500 + "12\0\0,3\n4,5\n",
+        "line 1502 holds NUL characters, as after a crash: remove them$",
+    ),
+    "NUL in UTF-16": (
+        "x.csv",
+        "a,b\n1,2\n\0,3\n4,5\n".encode("utf-16"),
+        "line 3 holds NUL characters",
+    ),
+    "NUL in gzip": (
+        "x.csv.gz",
+        gzip.compress(b"a,b\n" + b"1,2\n" * 1500 + b"\0,3\n4,5\n"),
+        "line 1502 holds NUL characters",
+    ),
+    "a mark for what is missing": (
+        "x.csv",
+        "a,b\n1,2\n-,3\n4,5\n",
+        "line 3, column 'a': '-' .* correct it, leave it empty if it is missing, or",
+    ),
     "latin-1": (
         "x.csv",
         "a,b\n1,2\n2,é\n".encode("latin-1"),
@@ -1462,6 +1487,25 @@ def test_an_index_of_times_is_the_time(frame, tmp_path):
     for found in (read_array(frame), read_file(file_config(tmp_path / "x.parquet"))):
         assert found.form.time_column == "time"
         assert found.channels == ("count", "on", "level")
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
+def test_times_of_arrow(tmp_path, zone):
+    """They are read as those of pandas: zone and all."""
+    times = pd.date_range("2020-07-01 10:00", periods=3, freq="h", tz=zone)
+    frame = pd.DataFrame({"when": times, "a": [1.0, 2.0, 4.0]})
+    found = read_array(frame.convert_dtypes(dtype_backend="pyarrow"))
+    assert found.form.time_format == read_array(frame).form.time_format
+    assert written(found, tmp_path / "y.parquet", 3) == times.tolist()
+
+
+def test_an_index_whose_levels_have_no_names(frame):
+    together = pd.concat([frame, frame], keys=["u", "v"])
+    with pytest.raises(
+        InputError, match=r"level 0 of its index .*: name all, as frame"
+    ):
+        read_array(together)
+    assert len(read_array(together.rename_axis(["id", "row"])).series) == 2
 
 
 def test_an_index_with_gaps_is_left_out(frame):

@@ -125,7 +125,7 @@ def find_dialect(path: Path) -> Dialect:
     for magic, what in MAGIC.items():
         if start.startswith(magic):
             raise InputError(f"{path} is {what}")
-    wide = start.startswith((b"\xff\xfe", b"\xfe\xff"))
+    wide = start.startswith((b"\xff\xfe", b"\xfe\xff")) and start[2:4] != b"\0\0"
     if not wide and b"\0" in start:
         raise InputError(f"{path} is not text: save it as a csv in UTF-8")
     dialect = Dialect("utf-16" if wide else "utf-8-sig")
@@ -203,10 +203,24 @@ def open_bytes(path: Path) -> Any:
     return gzip.open(path, "rb") if zipped else open(path, "rb")
 
 
-def open_text(path: Path, dialect: Dialect) -> io.TextIOWrapper:
+class Text(io.TextIOWrapper):
+    """A file whose `read` complains of NUL, which for pandas ends a cell in silence."""
+
+    def read(self, size: int | None = -1, /) -> str:
+        text = super().read(size)
+        if "\0" in text:
+            with io.TextIOWrapper(open_bytes(Path(self.name)), self.encoding) as lines:
+                line = next(i for i, one in enumerate(lines, start=1) if "\0" in one)
+            raise InputError(
+                f"{self.name}, line {line} holds NUL characters, as after a crash: "
+                "remove them"
+            )
+        return text
+
+
+def open_text(path: Path, dialect: Dialect) -> Text:
     """The file as text from its header on, line ends as they are."""
-    raw = open_bytes(path)
-    file = io.TextIOWrapper(raw, encoding=dialect.encoding, newline="")
+    file = Text(open_bytes(path), encoding=dialect.encoding, newline="")
     for _ in range(1, dialect.header):
         next(file)
     return file

@@ -59,6 +59,12 @@ def read_frame(frame: Any, asked: Asked) -> Collection:
     import pandas as pd
 
     if not isinstance(frame.index, pd.RangeIndex):
+        if frame.index.nlevels > 1 and None in frame.index.names:
+            level = frame.index.names.index(None)
+            raise InputError(
+                f"the DataFrame: level {level} of its index (the first is 0) has no "
+                'name: name all, as frame.rename_axis(["id", "row"])'
+            )
         names = [name or "" for name in frame.index.names]
         frame = pd.concat(
             [frame.index.to_frame(index=False), frame.reset_index(drop=True)], axis=1
@@ -70,17 +76,22 @@ def read_frame(frame: Any, asked: Asked) -> Collection:
     def chunks(texts: tuple[int, ...]) -> Iterator[Frame]:
         del texts  # columns have types
         for start in range(0, len(frame), CHUNK):
-            yield dense(frame.iloc[start : start + CHUNK].set_axis(numbers, axis=1))
+            yield plain(frame.iloc[start : start + CHUNK].set_axis(numbers, axis=1))
 
     return read_table(Table("the DataFrame", ".parquet", columns, chunks, row), asked)
 
 
-def dense(frame: Frame) -> Frame:
-    """The same, with sparse columns as ordinary ones."""
+def plain(frame: Frame) -> Frame:
+    """The same, with sparse columns, and with Arrow's times, as ordinary ones."""
     import pandas as pd
 
-    sparse = {i: d for i, d in frame.dtypes.items() if isinstance(d, pd.SparseDtype)}
-    return frame.astype({i: dtype.subtype for i, dtype in sparse.items()})
+    dtypes = {}
+    for i, dtype in frame.dtypes.items():
+        if isinstance(dtype, pd.SparseDtype):
+            dtypes[i] = dtype.subtype
+        elif isinstance(dtype, pd.ArrowDtype) and dtype.kind == "M":
+            dtypes[i] = dtype.pyarrow_dtype.to_pandas_dtype()
+    return frame.astype(dtypes)
 
 
 def row(index: int) -> str:

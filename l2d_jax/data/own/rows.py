@@ -261,7 +261,7 @@ def mend_of(text: str, decimal: str) -> str:
             "is not a number; write it without thousands separators or signs, as "
             f"1234{decimal}5"
         )
-    return f"is not a number; correct it, or {others}"
+    return f"is not a number; correct it, leave it empty if it is missing, or {others}"
 
 
 def cell_place(table: Table, roles: Roles, index: int, i: int) -> str:
