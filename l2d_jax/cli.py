@@ -175,6 +175,8 @@ def with_config_path(argv: list[str]) -> list[str]:
 
     words, found = iter(argv), []
     for word in words:
+        if word.startswith("-config"):  # one dash will do, as for all flags
+            word = f"-{word}"
         if word in ("--config", *CHOSEN):
             word = f"{word}={next(words, '')}"
         name, _, value = word.partition("=")

@@ -34,6 +34,9 @@ SECTIONS = {
     "data": "data_stage",
     **{stage: stage for stage in baselines.STAGES},
 }
+OF_FILES = tuple(
+    f"data.{name}" for name in ("path", "id_column", "time_column", "label_column")
+)
 CHECKOUT = Path(__file__).resolve().parent.parent / "configs"
 BUNDLED = Path(__file__).resolve().parent / "bundled_configs"
 
@@ -177,11 +180,18 @@ def trained_sections(config: ConfigDict) -> list[str]:
 
 
 def check_used(config: ConfigDict, fields: Iterable[str]) -> None:
-    """Raises `InputError` for the first of these fields that the variant ignores.
+    """Raises `InputError` for the first that the variant, or the data set, ignores.
 
     Fields that a user gave, as `data_stage.width`: in the config of a data set there
     may be some for other variants.
     """
+    fields = [*fields]
+    for field in fields:
+        if field in OF_FILES and config.data.name != "file":
+            raise InputError(
+                f"--config.{field} is of a file of your own, and the data set is "
+                f"{config.data.name!r}: leave it out, or take --config=own"
+            )
     if config.variant not in METHODS:
         return  # `resolve` says so
     for field in fields:

@@ -154,6 +154,16 @@ def test_a_flag_that_the_variant_ignores(variant, used, ignored, error_of):
     )
 
 
+@pytest.mark.parametrize("field", ["path", "id_column", "time_column", "label_column"])
+def test_what_is_of_a_file_is_none_of_a_data_set(field, error_of):
+    flag = f"--config.data.{field}=x"
+    assert error_of("--config=own", "--workdir=w", flag) == "went on"
+    assert error_of(*RUN, flag) == (
+        f"--config.data.{field} is of a file of your own, and the data set is 'ar1': "
+        "leave it out, or take --config=own"
+    )
+
+
 def test_a_stage_that_chooses_the_latent_is_no_ignored_one(error_of):
     run = [f"--config={folder() / 'stock.py'}:oracle_latent", "--workdir=w"]
     chosen = [*run, "--config.encoder.latent_dim=auto"]
@@ -214,7 +224,11 @@ def test_words_become_flags(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "stock").mkdir()  # a bundled name all the same
     stock = f"--config={folder() / 'stock.py'}:smoke"
-    for words in (["--config=stock:smoke"], ["--config", "stock:smoke"]):
+    for words in (
+        ["--config=stock:smoke"],
+        ["--config", "stock:smoke"],
+        ["-config=stock:smoke"],
+    ):
         assert cli.with_config_path(words) == [stock]
     for word in cli.CHOSEN:
         for words in ([f"{word}=auto"], [word, "auto"]):

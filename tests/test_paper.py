@@ -557,8 +557,8 @@ def test_a_cell_that_another_process_makes_is_left_to_it(
 def test_a_path_in_a_field_makes_no_folders(tmp_path, on_a_tiny_set):
     """page.py looks for cells in the folder itself."""
     name = "gaussian+data.path=/a/b.csv"
-    command(tmp_path / "R", "--seeds=1", f"--methods={name}")
-    assert page.read(tmp_path / "R").keys() == {("sines", name)}
+    command(tmp_path / "R", "--sets=own", "--seeds=1", f"--methods={name}")
+    assert page.read(tmp_path / "R").keys() == {("own", name)}
 
 
 @pytest.mark.parametrize(

@@ -39,15 +39,27 @@ def split(collection: Collection, config: ConfigDict) -> Splits:
 
     Raises:
       InputError: an unknown channel or protocol, a channel or series without a value,
-        windows that don't fit, or a part that is left without examples.
+        windows that don't fit, a part that is left without examples, or a length or
+        stride that would be ignored.
     """
     check_choice(config.protocol, PROTOCOLS, "--config.data.protocol")
     collection = choose_channels(collection, asked_of(config).channels)
     notes = list(collection.notes) + missing_values(collection)
     if len(collection.series) == 1 or config.window:
+        if config.length:
+            raise InputError(
+                f"--config.data.length={config.length} is of whole series, and "
+                f"{collection.name} is cut into windows: leave it out"
+            )
         train, test = cut(collection, config, notes)
         mend = "lower --config.data.window"
     else:
+        if config.stride:
+            raise InputError(
+                f"--config.data.stride={config.stride} is of windows, and the series "
+                f"of {collection.name} are taken whole: leave it out, or set "
+                "--config.data.window"
+            )
         train, test = whole(collection, config)
         mend = "add series"
     for part, what in ((train, "training"), (test, "held-out")):
