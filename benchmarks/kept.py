@@ -1,9 +1,11 @@
 """Rows that a benchmark keeps between its calls: how they were made isn't mixed up."""
 
+import json
 import shlex
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 from l2d_jax import configs
@@ -68,6 +70,17 @@ def with_also(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, st
         )
         for name, value in now.items()
     }
+
+
+def last_said(run: CompletedProcess) -> tuple[Any, str]:
+    """Of a process: what its last line is in json, and ""; or None, and why it ended.
+
+    One that is killed, as for memory, says nothing.
+    """
+    if run.returncode == 0:
+        return json.loads(run.stdout.splitlines()[-1]), ""
+    said = run.stderr.strip().splitlines()
+    return None, said[-1] if said else f"ended with status {run.returncode}"
 
 
 def command_of(

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from kept import check_same, with_also
+from kept import check_same, last_said, with_also
 
 from l2d_jax.files import write_text
 from l2d_jax.types import InputError
@@ -73,8 +73,8 @@ def measured(name: str, size: str, shape: str) -> dict[str, float | str]:
     """One metric, in a process of its own; or the last line of what went wrong."""
     command = [sys.executable, __file__, f"--shape={shape}", f"--one={name}:{size}"]
     run = subprocess.run(command, capture_output=True, text=True)
-    last = (run.stdout if run.returncode == 0 else run.stderr).splitlines()[-1]
-    return json.loads(last) if run.returncode == 0 else {"failed": last}
+    found, why = last_said(run)
+    return {"failed": why} if why else found
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -40,6 +40,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import jaxprs_in_params
+from kept import last_said
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import configs, networks, parallel, sampling, sizes, stages, train
@@ -420,8 +421,8 @@ def in_process(*arguments: str | int, cache: str | None = None):
         text=True,
         env=environment,
     )
-    lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
-    return json.loads(lines[-1]) if done.returncode == 0 else f"failed: {lines[-1]}"
+    found, why = last_said(done)
+    return f"failed: {why}" if why else found
 
 
 # --- the program ----------------------------------------------------------------------

@@ -4,6 +4,7 @@ import json
 import re
 from argparse import ArgumentParser, ArgumentTypeError
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import ablations
 import corruptions
@@ -257,3 +258,17 @@ def test_a_count_is_one_or_more():
     for text in ("0", "-1", "2.5", "many", ""):
         with pytest.raises(ArgumentTypeError, match="1 or more"):
             kept.count(text)
+
+
+@pytest.mark.parametrize(
+    "status, out, error, expected",
+    [
+        (0, 'heard\n{"a": 1}\n', "", ({"a": 1}, "")),
+        (1, "", "Traceback\nValueError: no\n", (None, "ValueError: no")),
+        (-9, "", "", (None, "ended with status -9")),
+    ],
+)
+def test_what_a_process_said_last(status, out, error, expected):
+    """Also of one that was killed, as for memory, and said nothing."""
+    run = CompletedProcess([], status, out, error)
+    assert kept.last_said(run) == expected
