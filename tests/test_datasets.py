@@ -864,7 +864,11 @@ def test_ts_file_with_time_stamps(tmp_path):
         ("", HEADER, "has no line below @data"),
         ("1,2:Walk\n", "", "has no line below @data"),
         ("1:Walk\n", "@data\n", "its header lacks @problemname and @timestamps"),
-        ("1:2:3\n", HEADER.replace("s false", "s maybe"), "can't be read as .ts (inv"),
+        (
+            "1:2:run\n",
+            HEADER.replace("s false", "s maybe"),
+            "can't be read as .ts (inv",
+        ),
     ],
 )
 def test_broken_ts_file(tmp_path, rows, header, expected):

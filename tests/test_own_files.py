@@ -203,6 +203,10 @@ def damaged(path, method) -> None:
     path.write_bytes(content)
 
 
+TS = (
+    "@problemName p\n@timeStamps false\n@univariate {}\n@classLabel true a B 1.0\n"
+    "@data\n"
+)
 OBJECTS = np.array([[1, 2], [3]], dtype=object)
 LONG = "\n".join(["a,b", *(f"{i},{i * i}" for i in range(1, 6)), ""])
 FAILS = {
@@ -590,6 +594,16 @@ FAILS = {
         "@problemName p\n@timeStamps false\n@univariate true\n@classLabel false\n"
         "@data\n1,2\n# of May\n2,3\n",
         "line 7 is a comment below @data: remove it, or move it above @data$",
+    ),
+    "ts, lines without their class": (
+        "x.ts",
+        TS.format("true") + "1,2,3\n2,3,5\n",
+        "line 6: '1,2,3' behind the last colon is no class of @classLabel; end each",
+    ),
+    "ts, channels without their class": (
+        "x.ts",
+        TS.format("false") + "1,2:3,4\n2,3:5,7\n",
+        "line 6: '3,4' behind the last colon is no class of @classLabel; .* or write",
     ),
     "no npy": ("x.npy", "a,b\n1,2\n", "x.npy .*save"),
     "no npz": ("x.npz", "a,b\n1,2\n", "x.npz .*save"),
@@ -1525,6 +1539,11 @@ def test_ts_with_labels_that_are_numbers(read, mark):
     found = read("\n".join(lines) + "\n", "x.ts")
     assert lists(found) == [[[1, 3], [2, 4]], [[5, 7], [None, 8], [6, 9]]]
     assert (found.classes, found.labels.tolist()) == (("9", "10"), [1, 0])
+
+
+def test_ts_with_some_classes_that_the_header_writes_in_another_way(read):
+    found = read(TS.format("true") + "1,2:b\n2,3:1\n3,5:c\n", "x.ts")
+    assert found.classes == ("1", "b", "c")
 
 
 def test_what_a_ts_file_leaves_out_is_named(read):

@@ -207,7 +207,7 @@ def read_ts(path: Path) -> tuple[list[Matrix], list[str] | None]:
 
     Raises:
       InputError: not a .ts file; a line with another number of channels, a value that
-        is no number, or no value.
+        is no number, or no value; lines without their class.
     """
     from sktime.datasets import load_from_tsfile_to_dataframe
 
@@ -220,7 +220,18 @@ def read_ts(path: Path) -> tuple[list[Matrix], list[str] | None]:
             f"{path}: its header lacks {' and '.join(lacking)}; add them, as in "
             "'@timeStamps false' or '@classLabel true dog cat'"
         )
-    labelled = header.get("@classlabel", "").startswith("true")
+    said, *classes = (header.get("@classlabel") or "false").split()
+    labelled = said == "true"
+    # From the text, as sktime makes them lower case.
+    labels = [text.rpartition(":")[2].strip() for _, text in rows]
+    known = {plain_label(label) for label in classes}
+    found = {plain_label(label.lower()) for label in labels}
+    if labelled and known and known.isdisjoint(found):
+        raise InputError(
+            f"{path}, line {rows[0][0]}: {labels[0]!r} behind the last colon is no "
+            "class of @classLabel; end each line with a colon and its class, or write "
+            "'@classLabel false'"
+        )
     try:
         table: Any = load_from_tsfile_to_dataframe(str(path), encoding=TEXT)
     except Exception as error:  # its own are OSError, ValueError, UnboundLocalError
@@ -235,8 +246,6 @@ def read_ts(path: Path) -> tuple[list[Matrix], list[str] | None]:
         if not any(map(len, channels)):
             raise InputError(f"{path}, line {number} has no value: remove the line")
         series.append(join(channels))
-    # From the text, as sktime makes them lower case.
-    labels = [text.rpartition(":")[2].strip() for _, text in rows]
     return series, labels if labelled else None
 
 
