@@ -389,13 +389,16 @@ def test_damaged_prepared_set_is_named(data_dir, empty, monkeypatch):
     monkeypatch.setenv("L2D_DATA_DIR", str(data_dir))
     source = SOURCES["japanese_vowels"]
     builders.prepare(source)
-    (file,) = Path(prepared_folder(source)).glob("*-train.array_record*")
-    file.chmod(0o644)
-    file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(InputError, match=r"can't be read .*: delete it") as error:
-        builders.load(source)
-    assert str(prepared_folder(source)) in str(error.value)
-    assert_one_line(error)
+    for name in ("*-train.array_record*", "features.json", "*_info.json", "meta*.json"):
+        (file,) = Path(prepared_folder(source)).glob(name)
+        content = file.read_bytes()
+        file.chmod(0o644)
+        file.write_bytes(content[:-100])
+        with pytest.raises(InputError, match=r"can't be read .*: delete it") as error:
+            builders.load(source)
+        assert str(prepared_folder(source)) in str(error.value)
+        assert_one_line(error)
+        file.write_bytes(content)
 
 
 def test_foreign_prepared_set_is_refused(data_dir, empty, monkeypatch):

@@ -47,7 +47,9 @@ def load(source: Source) -> Collection:
     folder = prepared_folder(source)
     try:
         return read_back(source, tfds.builder_from_directory(folder))
-    except (OSError, RuntimeError, LookupError, TypeError) as error:
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # what TFDS, protobuf, json and array_record raise
         raise InputError(
             f"{folder} can't be read ({one_line(error)}): delete it, and the set is "
             "prepared again"
