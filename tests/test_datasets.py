@@ -973,9 +973,12 @@ def test_wrong_use(capsys, empty, argv, expected):
     assert err.count("\n") == 1
 
 
-def test_list_needs_no_tensorflow_datasets(empty):
+def test_list_needs_no_library_that_is_slow_to_import(empty):
+    """Nor does the whole package, which it imports."""
+    slow = {"tensorflow_datasets", "sktime", "pandas", "sklearn", "matplotlib"}
+    slow |= {"tensorboardX", "scipy.linalg", "scipy.stats"}
     code = "import sys; from l2d_jax.data.__main__ import main; main(['--list']);"
-    code += "print({'tensorflow_datasets', 'sktime', 'pandas'} & {*sys.modules})"
+    code += f"print({slow} & {{*sys.modules}})"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120
     )

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import stats
 
 from l2d_jax.metrics.floors import as_score, summary
 from l2d_jax.metrics.random_convolutions import fit_kernels, transform
@@ -290,6 +289,8 @@ def dropped_classes(
     Fisher's exact test: the chance that of all series of a class, real and generated,
     no more than this fall to the generated, drawn without replacement.
     """
+    from scipy import stats  # takes a second to import
+
     few = generated / generated.sum() < DROPPED * real / real.sum()
     total = real + generated
     chance = stats.hypergeom.cdf(generated, total.sum(), total, generated.sum())

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import linalg
 
 from l2d_jax.metrics.floors import NOT_FINITE, as_score, choose, with_floor
 from l2d_jax.metrics.frechet import frechet_distance, halves_and_whole
@@ -112,6 +111,8 @@ def principal_components(
 
     By the smaller of the two products of the centred points with themselves.
     """
+    from scipy import linalg  # takes a while to import
+
     centred = (points - points.mean(axis=0, keepdims=True)).astype(np.float64)
     by_row = len(points) < points.shape[1]
     product = centred @ centred.T if by_row else centred.T @ centred
