@@ -117,11 +117,15 @@ def ema_decay(step: Step, decay: float) -> jax.Array:
 
 @parallel.in_float32
 def init_state(stage: Stage, c: ConfigDict, *, seed: int) -> TrainState:
-    """The state before the first step."""
-    params = jax.jit(stage.init)(stream(seed, f"{stage.name}/init"))
-    ema_params = jax.tree.map(jnp.copy, params)
-    opt_state = make_updater(stage, c).init(params)
-    return TrainState(jnp.int32(0), params, ema_params, opt_state)
+    """The state before the first step, by one program: many small ones take longer."""
+
+    @jax.jit
+    def first(key: RandomKey) -> TrainState:
+        params = stage.init(key)
+        opt_state = make_updater(stage, c).init(params)
+        return TrainState(jnp.int32(0), params, params, opt_state)
+
+    return first(stream(seed, f"{stage.name}/init"))
 
 
 def make_updater(stage: Stage, c: ConfigDict) -> Updater:

@@ -115,6 +115,15 @@ def test_rates_after_a_warm_up(decay):
         np.testing.assert_allclose(found, rates, rtol=1e-6)
 
 
+def test_a_state_is_made_by_one_program(caplog):
+    """Op by op there are as many as shapes of arrays, some ten for a network."""
+    train.stream(0, "line")  # has programs of its own
+    with jax.log_compiles():
+        train.init_state(line_stage(), settings(), seed=0)
+    said = [record.getMessage() for record in caplog.records]
+    assert sum(line.startswith("Finished XLA compilation") for line in said) == 1
+
+
 def test_what_is_logged_is_what_is_done():
     """Rates of warm-up and cosine; the norm of the gradient before it is clipped."""
     c = settings()
