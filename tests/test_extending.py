@@ -14,6 +14,7 @@ import l2d_jax
 from l2d_jax import run, sampling, schedules, variants
 from l2d_jax.data import read_array, split
 from l2d_jax.metrics import METRICS
+from l2d_jax.results import sample_to_file
 from l2d_jax.stages import STAGES
 from l2d_jax.task import prepare
 
@@ -77,7 +78,9 @@ def test_the_examples_of_readme_and_own_data_run(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(l2d_jax, "fit", fit)
     monkeypatch.setattr(l2d_jax, "evaluate", few)
     names = {"labels": labels, "held_out": series[:30]}
-    use, exported, another, score = examples_of(ROOT / "README.md")
+    use, score = examples_of(ROOT / "README.md")
+    examples = examples_of(ROOT / "docs" / "own_data.md")
+    read, another, exported, which_stage, one_class = examples
     writes = importlib.util.find_spec("flatbuffers") is not None
     exec(use if writes else use.replace("l2d_jax.export", "# l2d_jax.export"), names)
     assert names["x_mid"].shape == (1, 8, 2) and names["r_new"].shape == (1000, 8)
@@ -92,7 +95,14 @@ def test_the_examples_of_readme_and_own_data_run(tmp_path, monkeypatch, capsys):
     (config,) = configs
     assert (config.variant, config.seed) == ("diffusion_ts", 1)
     exec(score, names)
-    which_stage, one_class = examples_of(ROOT / "docs" / "own_data.md")
+    run.save(model, Path("runs/mine").absolute(), {})
+    for name in ("samples.npz", "samples.csv"):
+        sample_to_file(model, Path("runs/mine") / name, n=20, seed=0)
+    exec(read, names)
+    expected = names["first"]
+    columns = [*model.layout.channels]
+    np.testing.assert_allclose(names["series"][0][columns], expected, rtol=1e-4)
+    names["series"] = series
     exec(which_stage, names)
     assert names["x_hat"].shape == series.shape
     exec(one_class, names)
