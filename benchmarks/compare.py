@@ -225,17 +225,22 @@ def check_budgets(cells: Iterable[tuple[str, str, str]]) -> None:
     Cells are a set, a method and a budget; those that don't tell it are taken as they
     are.
     """
-    budgets: dict[str, dict[str, str]] = {}
-    for name, method, budget in cells:
-        if budget:
-            budgets.setdefault(name, {}).setdefault(budget, method)
-    for name, found in budgets.items():
-        if len(found) > 1:
-            each = ", ".join(f"{budget} ({method})" for budget, method in found.items())
-            raise InputError(
-                f"cells of {name} are of unlike budgets, {each}, and only cells of one "
-                "compare: keep each in a folder of its own"
-            )
+    for name, found in unlike(cell for cell in cells if cell[-1]):
+        each = ", ".join(f"{budget} ({method})" for budget, method in found.items())
+        raise InputError(
+            f"cells of {name} are of unlike budgets, {each}, and only cells of one "
+            "compare: keep each in a folder of its own"
+        )
+
+
+def unlike(
+    values: Iterable[tuple[str, str, Any]],
+) -> Iterator[tuple[str, dict[Any, str]]]:
+    """Of (set, method, value): sets with several values, and a method with each."""
+    found: dict[str, dict[Any, str]] = {}
+    for name, method, value in values:
+        found.setdefault(name, {}).setdefault(value, method)
+    return ((name, one) for name, one in found.items() if len(one) > 1)
 
 
 def budget_of(row: dict[str, Any]) -> str:
@@ -254,19 +259,18 @@ def check_numbers(groups: dict[tuple[str, str], list[dict]], metric: str) -> Non
 
     Most fall with the number. Scores that don't tell it are taken as they are.
     """
-    numbers: dict[str, dict[int, str]] = {}
-    for (method, name), scores in groups.items():
-        for score in scores:
-            if score["mean"] is not None and score.get("num_samples"):
-                found = numbers.setdefault(name, {})
-                found.setdefault(score["num_samples"], method)
-    for name, found in numbers.items():
-        if len(found) > 1:
-            each = ", ".join(f"{n:,} ({method})" for n, method in found.items())
-            raise InputError(
-                f"{metric} on {name} is of unlike numbers of series, {each}, and only "
-                "scores of as many compare: score all by the same number"
-            )
+    numbers = (
+        (name, method, score["num_samples"])
+        for (method, name), scores in groups.items()
+        for score in scores
+        if score["mean"] is not None and score.get("num_samples")
+    )
+    for name, found in unlike(numbers):
+        each = ", ".join(f"{n:,} ({method})" for n, method in found.items())
+        raise InputError(
+            f"{metric} on {name} is of unlike numbers of series, {each}, and only "
+            "scores of as many compare: score all by the same number"
+        )
 
 
 def ideal_of(metric: str, best: str) -> float | None:
