@@ -14,7 +14,9 @@ Simplified in training: two accumulated batches are one of twice the size; weigh
 averaged at every step, not at every tenth with .995, with a decay that grows as
 (1 + s) / (10 + s) to .995^(1/10): over the last 1,100 of 10,000 steps, where the
 reference averages over 2,000; warm-up begins at 0, not at 1e-5, and its steps count for
-the plateau. Sampling is ancestral over all steps; with fewer, DDIM with an eta of 0.
+the plateau. Sampling is ancestral over all steps; with fewer, DDIM with an eta of 0,
+whose steps end at 0; the reference's end one stride above: of 500, five are 499, 374,
+250, 125, 0 here and 499, 399, 299, 199, 99 there.
 """
 
 import math

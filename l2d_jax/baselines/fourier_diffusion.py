@@ -1,7 +1,8 @@
 """FourierDiffusion: a score-based diffusion of the spectrum of a series.
 
-Crabbe et al., ICML 2024; transform, noise, loss and reverse step as the reference
-implementation has them (JonathanCrabbe/FourierDiffusion), to 1e-5.
+Crabbe et al., ICML 2024, after the reference implementation
+(JonathanCrabbe/FourierDiffusion); transform, noise and reverse step agree with it to
+1e-5.
 
 A series becomes its L real Fourier coefficients, each standardised over the training
 set. The noise of the variance-preserving SDE is scaled by G, so that it is white in

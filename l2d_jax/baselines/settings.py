@@ -93,8 +93,9 @@ DEFAULTS: dict[str, Settings] = {
     "time_gan_joint": training(num_steps=50_000, batch_size=3 * 128),
 }
 
-# FourierDiffusion: 200 epochs and a tenth of them warm-up. Energy's TimeGAN and all of
-# the sets that are not named have the defaults.
+# FourierDiffusion: 200 epochs, a tenth of them warm-up. Energy's TimeGAN and all of the
+# sets that aren't named have the defaults, of which those of Diffusion-TS and
+# FourierDiffusion lie between what the references have for single sets.
 FOR_SETS: dict[str, dict[str, Settings]] = {
     "stock": {
         "diffusion_ts": {

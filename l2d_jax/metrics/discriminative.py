@@ -51,7 +51,8 @@ def discriminative_score(
     few series, copies of real ones score more: what was learned of one side is told
     wrong on the other. Values far outside of [0, 1] saturate the GRU and may pass
     unseen. So narrow a network misses much, above all of few channels; of one it has
-    no units and the score is undefined. `discriminative_score_repaired` mends that.
+    no units, and the score is undefined where the published code says 0.
+    `discriminative_score_repaired` mends that.
 
     Each repeat trains three networks on halves and splits of its own:
 

@@ -157,9 +157,10 @@ def correlational_score(real: SeriesBatch, generated: Generated) -> float:
     """Distance between the correlations of channels, on all series.
 
     Sum of |r_real - r_generated| over all pairs of channels (i >= j, the pairs i = i
-    among them), divided by 10 (Diffusion-TS, Yuan & Qiao, ICLR 2024; after Ni et al.
-    2020). r is the mean over all series and steps of z_i z_j, of channels standardised
-    by their mean and their deviation over n - 1.
+    among them), divided by 10 (Diffusion-TS, Yuan & Qiao, ICLR 2024, which takes the
+    mean over five draws of a fifth of the series; after Ni et al. 2020). r is the mean
+    over all series and steps of z_i z_j, of channels standardised by their mean and
+    their deviation over n - 1.
 
     No units, from 0, the same correlations, to C (C - 1) / 10: it grows with the number
     of channels. Symmetric; blind to the order of steps and to scale. A pair i = i adds
