@@ -27,7 +27,7 @@ from l2d_jax.train import DECAY_FIELDS
 from l2d_jax.types import InputError
 from l2d_jax.variants import METHODS, check_eta, check_sampling, choose_solver
 
-MAX_GROWTH = 100.0  # paper: 13
+MAX_GROWTH = 100.0  # of K = 100 and betas up to 0.1: 13
 SECTIONS = {
     "encoder": "encoder",
     "latent": "latent_stage",

@@ -127,7 +127,7 @@ def make_schedule(
     if not 0.0 < beta_first <= beta_last < 1.0:
         raise InputError(
             f"beta_first={beta_first}, beta_last={beta_last}: "
-            "need 0 < beta_first <= beta_last < 1 (paper: 1e-4 and 0.1)"
+            "need 0 < beta_first <= beta_last < 1 (default: 1e-4 and 0.1)"
         )
     if not 0.0 < noise_scale < np.inf:
         raise InputError(f"noise_scale={noise_scale}: use a number above 0 (paper: 1)")
