@@ -190,7 +190,8 @@ def paper(config: ConfigDict) -> None:
     """What is public of the paper's settings, where ours are others.
 
     Both chains as DDPM (Ho et al. 2020): from pure noise, all K steps, ancestral, the
-    networks predict the clean r_0 and x_0. Sizes and training lengths aren't public.
+    networks predict the clean r_0 and x_0. Betas, sizes and training lengths aren't
+    public. All differences: docs/method.md.
     """
     config.data.scaler = "min_max"  # -1 to 1: our reading
     config.encoder.whiten = False

@@ -13,7 +13,9 @@ import full_scores
 import pytest
 import scaling
 from full_scores import ROWS, SMALL_ROWS, number
+from ml_collections import ConfigDict
 
+from l2d_jax import configs
 from l2d_jax.configs import base
 
 ROOT = Path(__file__).parent.parent
@@ -58,6 +60,31 @@ def test_fields_arguments_and_benchmarks_that_are_named_are_there(page):
         source = (ROOT / "benchmarks" / script).read_text("utf-8")
         for option in re.findall(r"--([a-z_-]+)", options):
             assert f'"--{option}"' in source, f"{script} --{option}"
+
+
+def flat(config: ConfigDict) -> dict:
+    """Values by field."""
+    fields = {}
+    for name, value in config.items():
+        inner = flat(value) if isinstance(value, ConfigDict) else {"": value}
+        fields |= {f"{name}.{field}".rstrip("."): one for field, one in inner.items()}
+    return fields
+
+
+def test_what_paper_changes_is_on_the_page_of_differences():
+    page = (ROOT / "docs" / "method.md").read_text("utf-8")
+    changed = set()
+    for path in (ROOT / "configs").glob("*.py"):
+        if path.stem in ("base", "ucr_uea"):
+            continue
+        own, papers = (
+            flat(configs.load(path.stem).get_config(argument))
+            for argument in ("", "paper")
+        )
+        changed |= {field for field in own if own[field] != papers[field]}
+    assert {"encoder.whiten", "data_stage.condition_noise"} <= changed
+    names = {field.split(".")[-1].removeprefix("latent_") for field in changed}
+    assert {name for name in names if f"{name}`" not in page} == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
