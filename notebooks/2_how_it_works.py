@@ -86,7 +86,7 @@ plt.show()
 # $x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\varepsilon$. Whatever the schedule,
 # it must end near 0, since the paper's sampler starts from pure noise. Over 100 steps the
 # linear schedule therefore needs a last $\beta$ of 0.1: with the 0.02 that is usual over
-# 1000, a third of the signal would be left. (The figure shows the paper's noise levels; by
+# 1000, a third of the signal would be left. (The figure shows these noise levels; by
 # default both chains use half of them, `noise_scale`. That leaves too much signal for the
 # data chain to start from pure noise, so it starts from an estimate: see Stage 2.)
 
