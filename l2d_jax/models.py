@@ -170,7 +170,9 @@ class Decoder(nn.Module):
 
 
 class LatentDenoiser(nn.Module):
-    """r_phi: (r_t [d], t) -> [d], a residual MLP with step embedding (as RCG's RDM).
+    """r_phi: (r_t [d], t) -> [d], a residual MLP modulated by the step.
+
+    After RCG's RDM (Li et al. 2024), which adds the step's embedding instead.
 
     With `num_octaves`, sines and cosines of r_t with so many frequencies, 1, 2, 4, ...
     radians a unit, are inputs as well: latents of overlapping windows lie along thin
