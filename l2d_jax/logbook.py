@@ -52,8 +52,8 @@ class Logbook:
             file=sys.stderr,
             disable=not shows_bar(),
         )
-        self._start = self._last_line = self._last_chunk = time.monotonic()
-        self._first_step = first_step
+        self._last_line = self._last_chunk = time.monotonic()
+        self._after_first: tuple[int, float] | None = None  # step and time
 
     def __enter__(self) -> "Logbook":
         return self
@@ -90,15 +90,18 @@ class Logbook:
             self._bar.set_postfix_str(f"loss {row['loss']:.3g}, {rate:,.0f} series/s")
             self._bar.update(step - self._bar.n)
             return
-        done = step == self._num_steps
-        if done or now - self._last_line > SECONDS_BETWEEN_LINES:
+        is_last = step == self._num_steps
+        if is_last or now - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = now
-            speed = (now - self._start) / max(step - self._first_step, 1)
-            left = tqdm.format_interval(speed * (self._num_steps - step))
-            say_how_far(
-                f"{self._stage}: step {step:,} of {self._num_steps:,}, "
-                f"loss {row['loss']:.4g}, {rate:,.0f} series/s, {left} left"
-            )
+            text = f"{self._stage}: step {step:,} of {self._num_steps:,}"
+            text += f", loss {row['loss']:.4g}"
+            if self._after_first:  # without the first chunk, which compiles
+                first_step, start = self._after_first
+                speed = (now - start) / (step - first_step)
+                left = tqdm.format_interval(speed * (self._num_steps - step))
+                text += f", {rate:,.0f} series/s, {left} left"
+            say_how_far(text)
+        self._after_first = self._after_first or (step, now)
 
 
 class Silent(Logbook):

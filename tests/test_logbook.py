@@ -1,10 +1,13 @@
 """metrics.jsonl, as it is read back."""
 
 import json
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from l2d_jax.logbook import drop_from, read_losses, read_seconds, rows
+from l2d_jax import logbook
+from l2d_jax.logbook import Logbook, drop_from, read_losses, read_seconds, rows
 
 ROW = {"stage": "encoder", "step": 5, "loss": 0.5, "seconds": 1.0}
 LINE = json.dumps(ROW).encode()
@@ -23,3 +26,18 @@ def test_damaged_lines_are_left_out(damaged, tmp_path):
     assert read_seconds(path) == {"encoder": 2.0}
     drop_from(path, "encoder", 4)
     assert path.read_bytes() == b""
+
+
+def test_time_left_leaves_out_what_compiling_took(tmp_path, monkeypatch, capsys):
+    """The first chunk takes 60 s, others 20 s: three of them are left, then two."""
+    times = iter([0.0, 60.0, 80.0, 100.0])
+    clock = SimpleNamespace(monotonic=lambda: next(times))
+    monkeypatch.setattr(logbook, "time", clock)
+    with Logbook(tmp_path, "data", first_step=50, num_steps=100, batch=4) as book:
+        for step in (50, 60, 70):
+            book.write(step, {"loss": np.ones(10)})
+    assert capsys.readouterr().err.splitlines() == [
+        "data: step 60 of 100, loss 1",
+        "data: step 70 of 100, loss 1, 2 series/s, 01:00 left",
+        "data: step 80 of 100, loss 1, 2 series/s, 00:40 left",
+    ]
