@@ -1,6 +1,7 @@
 """The numbers behind pictures in closed form, and what the pictures show."""
 
 import io
+import itertools
 
 import numpy as np
 import pytest
@@ -249,6 +250,39 @@ def test_every_class_has_its_own_mark():
     assert len(rest) == 1 and not rest & set(styles)
 
 
+BLINDNESS = {  # Machado, Oliveira, Fernandes (2009), severity 1, of linear RGB
+    "protan": "0.152286 1.052583 -0.204868 0.114503 0.786281 0.099216 "
+    "-0.003882 -0.048116 1.051998",
+    "deutan": "0.367322 0.860646 -0.227968 0.280085 0.672501 0.047413 "
+    "-0.011820 0.042940 0.968881",
+    "tritan": "1.255528 -0.076749 -0.178779 -0.078411 0.930809 0.147602 "
+    "0.004733 0.691367 0.303900",
+}
+
+
+@pytest.mark.parametrize("kind", BLINDNESS)
+def test_classes_of_one_mark_look_different_to_the_colour_blind(kind):
+    """By the distance in CIELAB, in which 2 is just noticeable."""
+    colors = drawing.PALETTE
+    rgb = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in colors]) / 255
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    matrix = np.array(BLINDNESS[kind].split(), float).reshape(3, 3)
+    seen = np.clip(linear @ matrix.T, 0.0, 1.0)
+    xyz = seen @ (
+        [0.4124, 0.2126, 0.0193],
+        [0.3576, 0.7152, 0.1192],
+        [0.1805, 0.0722, 0.9505],
+    )
+    xyz /= [0.9505, 1.0, 1.089]  # white
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    x, y, z = f.T
+    lab = np.stack([116 * y, 500 * (x - y), 200 * (y - z)], axis=1)
+    marks = [drawing.class_style(index)[1] for index in range(len(colors))]
+    for i, j in itertools.combinations(range(len(colors)), 2):
+        if marks[i] == marks[j]:
+            assert np.linalg.norm(lab[i] - lab[j]) > 20
+
+
 # Pictures
 
 
@@ -271,6 +305,39 @@ def test_real_is_blue_on_the_left_and_generated_orange_on_the_right():
     warm = pixels[:, :, 0] - pixels[:, :, 2]
     blue, orange = ((side > 60).any(axis=0).nonzero()[0] for side in (-warm, warm))
     assert len(blue) > 100 and len(orange) > 100 and blue.max() < orange.min()
+
+
+def years_as_classes():
+    shares = np.full(40, 1 / 40)
+    return drawing.share_picture(shares, shares, range(1981, 2021))
+
+
+def values_about(place, width):
+    values = place + width * np.linspace(-1.0, 1.0, 50)[None]
+    return drawing.value_picture(values, values)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        years_as_classes,
+        lambda: values_about(101_325, 1500),
+        lambda: values_about(-100_000, 150_000),
+        lambda: values_about(0, 3e-4),
+    ],
+)
+def test_the_labels_of_an_axis_do_not_touch(draw, monkeypatch):
+    figures, render = [], drawing._render
+    monkeypatch.setattr(
+        drawing, "_render", lambda *given: figures.append(given[0]) or render(*given)
+    )
+    draw()
+    (axis,) = (ax.xaxis for ax in figures[0].axes)
+    low, high = axis.get_view_interval()
+    ticks = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+    ends = [tick.label1.get_window_extent() for tick in ticks]
+    assert len(ends) > 2
+    assert all(left.x1 + 4 < right.x0 for left, right in itertools.pairwise(ends))
 
 
 @pytest.mark.parametrize("color", [drawing.REAL, drawing.GENERATED])

@@ -26,9 +26,9 @@ from l2d_jax.plots.numbers import (
 )
 
 REAL, GENERATED, GREY = "#2f6db3", "#e0701a", "#9aa0a6"
-PALETTE = (
-    *("#2f6db3", "#e0701a", "#2e8b3d", "#d6303c", "#8648ad"),
-    *("#8a5a2b", "#e25fae", "#12a5ab", "#a89a00"),
+PALETTE = (  # every third has the same mark: these differ to colour-blind eyes, too
+    *("#2f6db3", "#e0701a", "#2e8b3d", "#d6303c", "#12a5ab"),
+    *("#8648ad", "#a89a00", "#8a5a2b", "#e25fae"),
 )
 MARKERS = {"o": "●", "^": "▲", "s": "■"}  # matplotlib's name: the same mark as text
 MAX_CLASSES = 26  # beyond, classes share one grey: colours could not be told apart
@@ -53,8 +53,8 @@ def series_picture(
     figure, (left, right) = _figure(columns=2, height=2.1, sharex=True, sharey=True)
     _lines(left, real, color=REAL)
     _lines(right, generated, color=GENERATED)
-    left.set_title("real", fontsize=9, color=REAL)
-    right.set_title("generated", fontsize=9, color=GENERATED)
+    left.set_title("real", fontsize=9)
+    right.set_title("generated", fontsize=9)
     figure.supxlabel("time step", fontsize=9)
     return _render(figure, "Series as lines, real on the left, generated on the right")
 
@@ -105,7 +105,8 @@ def class_style(index: int) -> tuple[str, str]:
     """Colour and marker of a class; one grey for all beyond MAX_CLASSES."""
     if index >= MAX_CLASSES:
         return GREY, "o"
-    return PALETTE[index % len(PALETTE)], tuple(MARKERS)[index // len(PALETTE)]
+    turn = index // len(PALETTE)
+    return PALETTE[index % len(PALETTE)], tuple(MARKERS)[(index + turn) % len(MARKERS)]
 
 
 def value_picture(
@@ -202,8 +203,10 @@ def share_picture(
         if share <= 1.05 * top and share**0.5 - ticks[-1] ** 0.5 > 0.08 * top**0.5:
             ticks.append(share)
     ax.set_yticks(np.sqrt(ticks), [f"{100 * share:g} %" for share in ticks])
-    every = -(-len(shown) // 20)
-    ax.set_xticks(place[::every], [str(numbers[i]) for i in shown[::every]])
+    names = [str(numbers[i]) for i in shown]
+    room = 44 // (max(map(len, names)) + 1)  # the axis is 44 digits wide
+    every = -(-len(shown) // room)
+    ax.set_xticks(place[::every], names[::every])
     ax.grid(visible=False, axis="x")
     ax.set_xlabel("class", fontsize=9)
     ax.set_ylabel("share, square-root scale", fontsize=9)
@@ -236,7 +239,6 @@ def loss_picture(curve: Float[np.ndarray, "4 blocks"]) -> Picture:
     ax.plot(steps, mean, color=REAL, lw=1.4, marker="." if len(steps) < 3 else None)
     if (low > 0).all():
         _log_scale(ax)
-    ax.xaxis.get_major_locator().set_params(nbins=6)
     ax.set_xlabel("training step", fontsize=9)
     ax.set_ylabel("loss", fontsize=9)
     return _render(figure, "Loss by training step")
@@ -250,6 +252,8 @@ def _figure(*, height: float, rows: int = 1, columns: int = 1, **sharing):
     axes = figure.subplots(rows, columns, squeeze=False, **sharing).ravel()
     for ax in axes:
         ax.tick_params(labelsize=8.5, length=3, color=GREY)
+        if columns == 1:  # labels may have eight characters
+            ax.xaxis.get_major_locator().set_params(nbins=5)
         ax.yaxis.get_offset_text().set_fontsize(8.5)
         ax.xaxis.get_offset_text().set_fontsize(8.5)
         ax.spines[["top", "right"]].set_visible(False)
