@@ -3,7 +3,7 @@
     python benchmarks/picture.py --workdir=runs/japanese_vowels --out=docs/cascade.png
 
 Left: ten real and ten generated series of one channel. Right: t-SNE of all series,
-coloured by speaker; a generated series has the colour of its nearest real one.
+marked by speaker; a generated series has the mark of its nearest real one.
 """
 
 import argparse
@@ -23,7 +23,7 @@ CHANNEL, SHOWN = 1, 10
 
 def draw(real, generated, labels) -> Figure:
     """Four panels in a row."""
-    figure = Figure(figsize=(11, 2.9), layout="constrained", dpi=110)
+    figure = Figure(figsize=(9, 2.5), layout="constrained", dpi=180)
     axes = figure.subplots(1, 4)
     sides = (("real", real, drawing.REAL), ("generated", generated, drawing.GENERATED))
     limits = np.nanmin(real[:, :, CHANNEL]), np.nanmax(real[:, :, CHANNEL])
@@ -32,6 +32,7 @@ def draw(real, generated, labels) -> Figure:
             ax.plot(series[i, :, CHANNEL], color=color, lw=1, alpha=0.8)
         ax.set(title=f"{name} series", xlim=(0, real.shape[1] - 1), ylim=limits)
         ax.set_xlabel("time step")
+    axes[0].set_ylabel(f"channel {CHANNEL + 1}")
     points = numbers.features(real, generated)
     where = numbers.tsne(*points, start=numbers.pca(*points), seed=0)
     near = labels[nearest(points[1], points[0]).indices[:, 0]]
@@ -41,7 +42,7 @@ def draw(real, generated, labels) -> Figure:
             color, marker = drawing.class_style(int(index))
             rows = place[classes == index]
             ax.scatter(*rows.T, s=5, color=color, marker=marker, lw=0)
-        ax.set(title=f"{name}: t-SNE by speaker", xticks=[], yticks=[])
+        ax.set(title=f"{name}, t-SNE", xticks=[], yticks=[])
     return figure
 
 
