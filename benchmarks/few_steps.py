@@ -215,9 +215,9 @@ def draw(results: dict[str, Any], path: Path) -> None:
         for axis in pair:
             axis.set_axis_off()
     for column, (name, one) in zip(pairs, sets.items(), strict=False):
-        for variant, label, color in (
-            ("full", "cascade", "tab:blue"),
-            ("data_only", "without the latent", "tab:orange"),
+        for variant, label, color, marker in (
+            ("full", "cascade", "#0072b2", "o"),
+            ("data_only", "without the latent", "#d55e00", "s"),
         ):
             rows = sorted(
                 (int(key.split("|")[3]), row)
@@ -225,7 +225,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
                 if key.startswith(f"{variant}|data|{DPM}|")
             )
             fids = [row["context_fid"] for _, row in rows]
-            style = {"marker": "o", "color": color, "label": label}
+            style = {"marker": marker, "color": color, "label": label}
             column[0].plot([steps for steps, _ in rows], fids, **style)
             column[1].plot([row["seconds"] for _, row in rows], fids, **style)
             paper = one["rows"].get(f"{variant}|data|{ANCESTRAL}|100")
