@@ -1311,6 +1311,12 @@ def test_uneven_times_are_noted(read):
     found = read("date,a\n2020-01-01,1\n2020-01-02,2\n2020-01-03,3\n2020-01-05,4\n")
     assert found.notes[-1].startswith("column 'date' is unevenly spaced")
     assert found.notes[-1].endswith("its median step, 1 days 00:00:00")
+    found = read(
+        "date,a\n" + "".join(f"2020-01-01 0{h}:00,{h}\n" for h in (0, 1, 2, 5))
+    )
+    assert found.notes[-1].endswith(
+        "after a gap too; samples get its median step, 01:00:00"
+    )
     assert read("time,a\n0.5,1\n0.75,2\n1.0,3\n").form.time_step == "0.25"
 
 

@@ -256,7 +256,7 @@ def with_clock(
         times = times + form.minutes_from_utc * 60_000_000
         step = int(np.median(steps)) if len(steps) else 86_400_000_000
         even = bool((steps == step).all())
-        shown = str(pd.Timedelta(step, unit="us"))
+        shown = str(pd.Timedelta(step, unit="us")).removeprefix("0 days ")
         iso = pd.Timedelta(step, unit="us").isoformat()
         if not even:
             stamps = times.astype("datetime64[us]")
@@ -274,8 +274,8 @@ def with_clock(
     if even:
         return form, []
     return form, [
-        f"column {name!r} is unevenly spaced, and is not modelled: samples get its "
-        f"median step, {shown}"
+        f"column {name!r} is unevenly spaced, and is not modelled: a row is the next "
+        f"step, after a gap too; samples get its median step, {shown}"
     ]
 
 
