@@ -128,9 +128,10 @@ def test_every_score_has_a_family_a_best_and_a_sentence():
 def test_reading_compares_with_the_floor_at_its_size():
     score = paired([0.018, 0.019, 0.017], [0.010, 0.010, 0.010], mean=0.0102)
     assert reading("context_fid", score) == (
-        "0.0102 is the distance between real and generated series as TS2Vec sees them; "
-        "at equal size it is 1.8 times what real series score against real ones. That "
-        "is worse than real series score, beyond chance."
+        "0.0102 is the distance between real and generated series as TS2Vec, a network "
+        "trained on the real ones, sees them; at equal size it is 1.8 times what real "
+        "series score against real ones. That is worse than real series score, beyond "
+        "chance."
     )
 
 

@@ -68,7 +68,8 @@ SCORES: dict[str, About] = {
         "published",
         "Context-FID",
         "low",
-        "is the distance between real and generated series as TS2Vec sees them",
+        "is the distance between real and generated series as TS2Vec, a network "
+        "trained on the real ones, sees them",
     ),
     "discriminative_score": About(
         "published",
