@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -33,7 +34,9 @@ class Logbook:
         batch: int,
     ):
         """Goes on at `first_step`: lines of this stage from there on are dropped."""
-        from tensorboardX import SummaryWriter  # imports slowly
+        # Imports slowly. It writes when told to: SummaryWriter has a thread that does,
+        # and after an error there, as of a full disk, it waits for it for ever.
+        from tensorboardX.event_file_writer import EventsWriter
 
         self._mirror = Mirror(to_path(workdir))
         self._path = self._mirror.fetch("metrics.jsonl")
@@ -41,9 +44,7 @@ class Logbook:
         drop_from(self._path, stage, first_step)
         # Names hold the time in seconds, in which a run may go on already.
         suffix = f".{stage}.{first_step}"
-        self._tensorboard = SummaryWriter(
-            str(self._mirror.folder), filename_suffix=suffix
-        )
+        self._tensorboard = EventsWriter(str(self._mirror.folder / "events"), suffix)
         self._bar = tqdm(
             desc=stage,
             initial=first_step,
@@ -80,8 +81,7 @@ class Logbook:
         with self._path.open("a") as file:
             line = {"stage": self._stage, "step": step, **row}
             file.write(json.dumps({k: rounded(v) for k, v in line.items()}) + "\n")
-        for name, value in row.items():
-            self._tensorboard.add_scalar(f"{self._stage}/{name}", value, step)
+        self._tensorboard.write_event(as_event(self._stage, step, row))
         self._show(step, row, now)
 
     def _show(self, step: int, row: Mapping[str, float], now: float) -> None:
@@ -118,6 +118,17 @@ class Silent(Logbook):
 
     def write(self, first_step: int, metrics: Mapping[str, np.ndarray]) -> None:
         """Nothing."""
+
+
+def as_event(stage: str, step: int, row: Mapping[str, float]) -> Any:
+    """The means of a chunk, as TensorBoard reads them."""
+    from tensorboardX.proto import event_pb2
+
+    made: Any = event_pb2  # whose classes are made at import
+    event = made.Event(wall_time=time.time(), step=step)
+    for name, value in row.items():
+        event.summary.value.add(tag=f"{stage}/{name}", simple_value=value)
+    return event
 
 
 def rounded(value: str | int | float) -> str | int | float:

@@ -1,10 +1,12 @@
-"""metrics.jsonl, as it is read back."""
+"""metrics.jsonl, as it is read back, and a disk that becomes full."""
 
+import errno
 import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tensorboardX.record_writer import RecordWriter
 
 from l2d_jax import logbook
 from l2d_jax.logbook import Logbook, drop_from, read_losses, read_seconds, rows
@@ -31,7 +33,7 @@ def test_damaged_lines_are_left_out(damaged, tmp_path):
 def test_time_left_leaves_out_what_compiling_took(tmp_path, monkeypatch, capsys):
     """The first chunk takes 60 s, others 20 s: three of them are left, then two."""
     times = iter([0.0, 60.0, 80.0, 100.0])
-    clock = SimpleNamespace(monotonic=lambda: next(times))
+    clock = SimpleNamespace(monotonic=lambda: next(times), time=lambda: 0.0)
     monkeypatch.setattr(logbook, "time", clock)
     with Logbook(tmp_path, "data", first_step=50, num_steps=100, batch=4) as book:
         for step in (50, 60, 70):
@@ -41,3 +43,15 @@ def test_time_left_leaves_out_what_compiling_took(tmp_path, monkeypatch, capsys)
         "data: step 70 of 100, loss 1, 2 series/s, 01:00 left",
         "data: step 80 of 100, loss 1, 2 series/s, 00:40 left",
     ]
+
+
+def test_a_full_disk_ends_training_where_tensorboard_writes(tmp_path, monkeypatch):
+    """A thread of TensorBoard's writer died of it, and the run waited for ever."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Logbook(tmp_path, "data", first_step=0, num_steps=10, batch=8) as book:
+        monkeypatch.setattr(RecordWriter, "write", full)
+        with pytest.raises(OSError, match="No space left"):
+            book.write(0, {"loss": np.ones(5)})

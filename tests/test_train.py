@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tensorboardX.proto.event_pb2 import Event
 
 from l2d_jax import parallel, preemption, train
 from l2d_jax.checkpoints import Checkpoints
@@ -320,7 +321,23 @@ def test_metrics_are_logged_per_chunk(tmp_path):
     assert [row["step"] for row in rows] == [5, 10, 12]
     assert rows[0]["loss"] > rows[-1]["loss"]
     assert {"gradient_norm", "learning_rate", "series_per_second"} <= set(rows[0])
-    assert list(tmp_path.glob("events.out.tfevents*"))
+    (path,) = tmp_path.glob("events.out.tfevents*.line.0")
+    events = [event for event in events_of(path) if event.summary.value]
+    assert [event.step for event in events] == [5, 10, 12]
+    for event, row in zip(events, rows, strict=True):
+        values = {one.tag: one.simple_value for one in event.summary.value}
+        names = row.keys() - {"stage", "step"}
+        assert values.keys() == {f"line/{name}" for name in names}
+        assert values["line/loss"] == pytest.approx(row["loss"], rel=1e-5)
+
+
+def events_of(path):
+    """Those of a file of TensorBoard: length and its checksum, event and its."""
+    content = path.read_bytes()
+    while content:
+        end = 12 + int.from_bytes(content[:8], "little")
+        yield Event.FromString(content[12:end])
+        content = content[end + 4 :]
 
 
 def test_half_a_last_line_is_left_out(tmp_path):
