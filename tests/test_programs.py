@@ -58,3 +58,15 @@ def test_nothing_is_written_into_a_folder_of_others(tmp_path):
     assert kept(tmp_path, OTHERS) == set()
     writable = OTHERS.replace("False", "True")
     assert kept(tmp_path, writable) == {"own"}
+
+
+def test_programs_cut_off_by_a_full_disk_are_made_anew(tmp_path):
+    """JAX neither replaced nor read them, and warned of each in each process."""
+    code = f"import warnings; warnings.simplefilter('error'){CODE}"
+    assert kept(tmp_path, code) == {"own"}
+    programs = [*tmp_path.rglob("*-cache")]
+    for path, left in zip(programs, [9, 4096, *[0] * len(programs)], strict=False):
+        path.write_bytes(path.read_bytes().ljust(left)[:left])
+    kept(tmp_path, code)
+    assert len(programs) > 1
+    assert all(path.stat().st_size % 4096 for path in programs)
