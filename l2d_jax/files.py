@@ -6,13 +6,15 @@ under its name when its upload has ended, and until then the one before is read.
 files for a bucket are made in a temporary folder on this machine, and uploaded.
 """
 
+import glob
 import importlib.util
 import os
 import re
 import socket
 import tempfile
+import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,6 +23,8 @@ from etils import epath
 from l2d_jax.types import InputError
 
 FilePath: TypeAlias = Path | epath.Path
+
+DAY_SECONDS = 86_400.0
 
 
 def to_path(name: str | FilePath) -> FilePath:
@@ -94,14 +98,20 @@ def write_text(path: FilePath, text: str) -> None:
 def whole_file(path: FilePath) -> Generator[Path, None, None]:
     """A file on this machine that becomes `path` at the end; none after an error.
 
-    Its folder is made where it is missing.
+    Its folder is made where it is missing. What a process that was killed left of the
+    same file is deleted.
     """
     if isinstance(path, Path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        drop_left(path.parent, f".{glob.escape(path.name)}")
         temporary = path.with_name(f".{path.name}.{host()}.{os.getpid()}.tmp")
         try:
             yield temporary
             temporary.replace(path)
+        except OSError as error:
+            if error.errno and error.filename is None:  # as of a full disk
+                error.filename = os.fspath(path)
+            raise
         finally:
             temporary.unlink(missing_ok=True)
         return
@@ -109,6 +119,36 @@ def whole_file(path: FilePath) -> Generator[Path, None, None]:
         temporary = Path(folder) / path.name
         yield temporary
         upload(temporary, path)
+
+
+def drop_left(folder: Path, name: str) -> None:
+    """Deletes temporary files that dead processes left; `name`: of what, a pattern."""
+    for path in folder.glob(f"{name}.*.tmp*"):
+        with suppress(OSError):  # of another user; or somebody else was faster
+            if is_left(path):
+                path.unlink()
+
+
+def is_left(path: Path) -> bool:
+    """Whether it is a temporary file of ours, and no other process still writes it.
+
+    As `--mode=sample` may, which needs no lock. On another host a process can't be
+    asked: there it lives if it wrote within a day.
+    """
+    found = re.search(r"\.([\w-]+)\.(\d+)\.tmp(\.part)*$", path.name)
+    if found is None:  # of somebody else
+        return False
+    if (found[1], int(found[2])) == (host(), os.getpid()):
+        return True
+    if found[1] != host() or os.name == "nt":
+        return time.time() - path.stat().st_mtime >= DAY_SECONDS
+    try:
+        os.kill(int(found[2]), 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:  # another user's
+        pass
+    return False
 
 
 def host() -> str:

@@ -12,7 +12,6 @@ or after the disk has become full, finds its holder.
 import json
 import logging
 import os
-import re
 import socket
 import sys
 import threading
@@ -29,7 +28,7 @@ except ModuleNotFoundError:  # on Windows
     fcntl = None
 
 from l2d_jax import parallel
-from l2d_jax.files import FilePath, host
+from l2d_jax.files import FilePath, drop_left
 from l2d_jax.types import InputError
 
 log = logging.getLogger(__name__)
@@ -37,7 +36,6 @@ log = logging.getLogger(__name__)
 LOCK = "run.lock"
 BEAT_SECONDS = 15.0
 PATIENCE_SECONDS = 60.0
-DAY_SECONDS = 86_400.0
 LENGTH = 512  # characters of a lock, so that a beat replaces all of the one before
 
 
@@ -60,33 +58,10 @@ def locked(workdir: FilePath) -> Generator[None, None, None]:
             sure = stack.enter_context(only_here(path))
         check_dead(path, sure)
         if isinstance(workdir, Path):
-            for left in (*workdir.glob(".*.tmp*"), *workdir.glob("report/.*.tmp")):
-                if is_left(left):
-                    left.unlink(missing_ok=True)
+            drop_left(workdir, ".*")
+            drop_left(workdir / "report", ".*")
         stack.enter_context(held(path))
         yield
-
-
-def is_left(path: Path) -> bool:
-    """Whether it is a temporary file of ours, and no other process still writes it.
-
-    As `--mode=sample` may, which needs no lock. On another host a process can't be
-    asked: there it lives if it wrote within a day.
-    """
-    found = re.search(r"\.([\w-]+)\.(\d+)\.tmp(\.part)*$", path.name)
-    if found is None:  # of somebody else
-        return False
-    if (found[1], int(found[2])) == (host(), os.getpid()):
-        return True
-    if found[1] != host() or fcntl is None:
-        return time.time() - path.stat().st_mtime >= DAY_SECONDS
-    try:
-        os.kill(int(found[2]), 0)
-    except (ProcessLookupError, OverflowError):
-        return True
-    except PermissionError:  # another user's
-        pass
-    return False
 
 
 @contextmanager

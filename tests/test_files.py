@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -22,6 +24,7 @@ from l2d_jax.files import (
     Mirror,
     absolute,
     cache_folder,
+    host,
     to_path,
     whole_file,
     write_text,
@@ -106,6 +109,27 @@ def test_after_an_error_the_old_file_is_there(tmp_path):
     broken_writing(tmp_path / "a.json")
     assert (tmp_path / "a.json").read_text() == "one"
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_what_a_killed_process_left_of_a_file_goes_with_the_next(tmp_path):
+    """Hidden beside --out of --mode=sample, as large as its samples, for ever."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    end = f"{host()}.{dead.pid}.tmp"
+    for left in (f".x[1].npz.{end}", f".x[1].npz.{end}.part", f".y.npz.{end}"):
+        (tmp_path / left).write_text("half of a file")
+    write_text(tmp_path / "x[1].npz", "whole")
+    assert {*os.listdir(tmp_path)} == {"x[1].npz", f".y.npz.{end}"}
+
+
+def test_a_full_disk_is_named_with_the_file(tmp_path):
+    says = r"No space left on device: '.*x\.npz'$"
+    with (
+        pytest.raises(OSError, match=says),
+        whole_file(tmp_path / "x.npz"),
+        open("/dev/full", "w") as full,
+    ):
+        full.write("x")
 
 
 def test_places(tmp_path, monkeypatch):
