@@ -385,6 +385,20 @@ def test_nothing_is_left_when_preparation_fails(data_dir, empty, monkeypatch):
     assert not list(prepared_folder(SOURCES["stock"]).parent.iterdir())
 
 
+def test_a_full_disk_is_no_traceback(data_dir, empty, monkeypatch):
+    """It is an error of array_record, whose errors are none of the system."""
+    monkeypatch.setenv("L2D_DATA_DIR", str(data_dir))
+
+    def full(*_):
+        raise RuntimeError("write() failed: No space left on device; at byte 65536")
+
+    monkeypatch.setattr(builders.tfds.core.writer.Writer, "finalize", full)
+    says = r"No space left .*: set TFDS_DATA_DIR"
+    with pytest.raises(InputError, match=says) as error:
+        builders.load(SOURCES["stock"])
+    assert_one_line(error)
+
+
 def test_damaged_prepared_set_is_named(data_dir, empty, monkeypatch):
     monkeypatch.setenv("L2D_DATA_DIR", str(data_dir))
     source = SOURCES["japanese_vowels"]

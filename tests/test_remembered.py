@@ -56,11 +56,26 @@ def test_what_others_wrote_is_read_where_nothing_can_be_written(folder, monkeypa
     assert remembered(program, *ARGS)["bias"] == 8
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\3\4", b"hello"])
-def test_a_broken_file_is_made_anew(folder, content):
+def whole_but(old, new):
+    """A file of which some bytes are others, each time that they are there."""
+    return lambda content: content.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(lambda _, left=left: left for left in (b"", b"PK\3\4", b"hello")),
+        # Of the directory at its end: packed in a way that is unknown, and encrypted.
+        whole_but(b"PK\1\2\x2d\3\x2d\0\0\0\0\0", b"PK\1\2\x2d\3\x2d\0\0\0\7\0"),
+        whole_but(b"PK\1\2\x2d\3\x2d\0\0\0", b"PK\1\2\x2d\3\x2d\0\1\0"),
+    ],
+)
+def test_a_broken_file_is_made_anew(folder, damage):
     expected = remembered(program, *ARGS)
     (path,) = folder.iterdir()
-    path.write_bytes(content)
+    damaged = damage(path.read_bytes())
+    assert damaged != path.read_bytes()
+    path.write_bytes(damaged)
     equal(remembered(program, *ARGS), expected)
     with np.load(path) as file:
         np.testing.assert_array_equal(file["bias"], expected["bias"])

@@ -6,7 +6,6 @@ is scored on a set, or the second look at one, need not wait for them.
 """
 
 import hashlib
-import zipfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from l2d_jax.files import cache_folder, whole_file
 from l2d_jax.types import Params
 
 MOST_BYTES = 2**30  # on disk; what was not used for longest is deleted first
-BROKEN = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
 
 
 def remembered(program: jax.stages.Wrapped, *args: Any, used: Any = None) -> Params:
@@ -38,7 +36,7 @@ def remembered(program: jax.stages.Wrapped, *args: Any, used: Any = None) -> Par
     path = cache_folder() / "networks" / f"{digest(program, args, used)}.npz"
     try:
         params = read(path)
-    except BROKEN:  # not there, or not whole
+    except Exception:  # not there, or whatever a damaged file makes of a reader
         params = program(*args)
         keep(path, params)
     return params

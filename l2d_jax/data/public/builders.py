@@ -116,7 +116,7 @@ def prepare(source: Source) -> None:
             builder_class(source)(
                 data_dir=root, file_format="array_record"
             ).download_and_prepare()
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # array_record has RuntimeErrors alone
         if not prepared(source):  # or another process was faster
             raise InputError(
                 f"can't prepare {source.name} in {root} ({one_line(error)}): set "
