@@ -2,8 +2,9 @@
 
 import argparse
 import difflib
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 from l2d_jax.types import InputError
@@ -33,3 +34,12 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         print(f"error: {' '.join(message.split())}", file=sys.stderr)
         sys.exit(2)
+
+
+def status_of(main: Callable[[], int]) -> int:
+    """Runs a command; Ctrl-C is one line and exit status 130, as of `main.py`."""
+    try:
+        return main()
+    except KeyboardInterrupt:
+        print("interrupted: the same command starts anew", file=sys.stderr, flush=True)
+        os._exit(130)  # at once: JAX may be computing still

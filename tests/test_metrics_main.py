@@ -1,11 +1,14 @@
 """python -m l2d_jax.metrics: two files in, a table out."""
 
 import json
+import os
 import re
+import sys
 
 import numpy as np
 import pytest
 
+from l2d_jax.errors import status_of
 from l2d_jax.metrics.__main__ import main
 
 CHEAP = "--metrics=spectral_distance,fidelity,privacy"
@@ -33,6 +36,17 @@ def test_a_table_and_a_file(folder, capsys):
     assert scores["closer_to_train"]["mean"] == pytest.approx(0.5, abs=0.2)
     assert f"{scores['spectral_distance']['mean']:.4g}" in lines[2]
     assert [path.name for path in folder.glob(".*")] == []
+
+
+def test_ctrl_c_is_one_line(monkeypatch, capsys):
+    def stopped():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    with pytest.raises(SystemExit, match="130"):
+        status_of(stopped)
+    assert capsys.readouterr().err == "interrupted: the same command starts anew\n"
+    assert status_of(lambda: 2) == 2
 
 
 def test_copies_are_said_aloud(folder, capsys):

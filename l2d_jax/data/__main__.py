@@ -9,7 +9,7 @@ from l2d_jax.data.public.archive import archive_source
 from l2d_jax.data.public.catalog import SOURCES, Source, bundled_folder, prepared
 from l2d_jax.data.public.downloads import find
 from l2d_jax.data.public.synthetic import SYNTHETIC
-from l2d_jax.errors import Parser, did_you_mean
+from l2d_jax.errors import Parser, did_you_mean, status_of
 from l2d_jax.types import Collection, InputError
 
 USAGE = """python -m l2d_jax.data --list
@@ -188,4 +188,4 @@ def plural(count: int, noun: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(status_of(main))

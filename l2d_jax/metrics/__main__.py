@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from l2d_jax.data import read_file, split
 from l2d_jax.data.ragged import comparable
 from l2d_jax.data.windows import choose_window
-from l2d_jax.errors import Parser
+from l2d_jax.errors import Parser, status_of
 from l2d_jax.files import write_text
 from l2d_jax.metrics import ALL, GROUPS, METRICS, check_names, evaluate
 from l2d_jax.metrics.sets import SeriesSet
@@ -225,4 +225,4 @@ def check_channels(one: Read, other: Read) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(status_of(main))
