@@ -99,7 +99,7 @@ class Checkpoints:
             state = None
             try:
                 state = self._restore(step, template)
-            except InputError:
+            except (InputError, MemoryError):
                 raise
             except Exception as error:  # whatever a damaged file makes of a reader
                 log.warning(
@@ -222,6 +222,8 @@ def load_model(directory: FilePath) -> tuple[Params, dict[str, Any], dict[str, s
             template = ocp.args.StandardRestore(unflatten_dict(flat, sep="/"))
             arrays = _read(manager, step, "arrays", template)
             check_seal(found, arrays=arrays)
+    except MemoryError:
+        raise
     except Exception as error:
         raise InputError(
             f"the model in {directory} can't be read ({_cause(error)}): delete this "

@@ -1,10 +1,12 @@
 import logging
 import shutil
+from unittest.mock import Mock
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from l2d_jax import checkpoints
 from l2d_jax.checkpoints import Checkpoints, load_model, save_model
 from l2d_jax.types import InputError
 
@@ -80,6 +82,18 @@ def test_when_none_can_be_read_the_folder_is_named_and_kept(tmp_path):
     with pytest.raises(InputError, match=r"no checkpoint in .*/c can be read.*delete"):
         restore(tmp_path / "c")
     assert (tmp_path / "c" / "20").is_dir()
+
+
+def test_out_of_memory_is_no_damage(tmp_path, monkeypatch):
+    """It was: the advice was to delete what is whole."""
+    save(tmp_path / "c", 10, 20)
+    save_model(tmp_path / "m", {"a": np.arange(5.0)}, {})
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "_read", Mock(side_effect=MemoryError))
+        for read, name in ((restore, "c"), (load_model, "m")):
+            with pytest.raises(MemoryError):
+                read(tmp_path / name)
+    assert restore(tmp_path / "c")["step"] == 20
 
 
 def test_another_config_is_refused_with_the_differing_fields(tmp_path):
