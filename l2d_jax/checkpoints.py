@@ -12,6 +12,8 @@ state is the same on all. `load_model` may be called by any of them alone.
 
 import json
 import logging
+import os
+import re
 import sys
 import zlib
 from collections.abc import Generator, Iterable, Mapping
@@ -31,6 +33,21 @@ from l2d_jax.types import InputError, Params
 log = logging.getLogger(__name__)
 
 DIGEST = "digest of the training series"  # among the facts of a checkpoint
+
+
+def check_place(folder: FilePath) -> None:
+    """Raises `InputError` where checkpoints below the folder couldn't be read again.
+
+    Orbax takes its name for a pattern (etils.epath's `glob`) and doesn't find there
+    what it has just written; to TensorStore a backslash is a slash.
+    """
+    name = os.fspath(absolute(folder))
+    known = name.encode(errors="ignore").decode() == name
+    if not known or re.search(r"[*?\[]" if os.name == "nt" else r"[*?\[\\]", name):
+        raise InputError(
+            f"--workdir={folder}: below a folder whose name holds [, *, ? or \\, or "
+            "isn't UTF-8, checkpoints can't be kept: name another one"
+        )
 
 
 class Checkpoints:

@@ -24,6 +24,7 @@ from l2d_jax.cascade import Cascade, Layout, with_decimals
 from l2d_jax.checkpoints import (
     DIGEST,
     Checkpoints,
+    check_place,
     differences,
     load_model,
     save_model,
@@ -184,6 +185,7 @@ def fit(
 
 def train(task: Task, workdir: FilePath) -> Cascade:
     """The stages of the variant in order, each from where it was; then the model."""
+    check_place(workdir)
     task, choice = with_chosen_latent(task, workdir)
     config, params = task.config, {}
     check_shared(workdir)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from l2d_jax import checkpoints
-from l2d_jax.checkpoints import Checkpoints, load_model, save_model
+from l2d_jax.checkpoints import Checkpoints, check_place, load_model, save_model
 from l2d_jax.types import InputError
 
 FACTS = {"encoder.width": 16, "seed": 0, "dims": (1, 2)}
@@ -126,3 +126,22 @@ def test_missing_and_damaged_models_say_what_to_do(tmp_path):
     with pytest.raises(InputError, match=r"can.t be read.*finished stages are kept"):
         load_model(tmp_path / "m")
     shutil.rmtree(tmp_path / "m")
+
+
+def test_checkpoints_below_unusual_names_are_read(tmp_path):
+    for name in (
+        "a b",
+        "caf\u00e9",
+        "a%41b",
+        "a#b",
+        "s3:x",
+        "{x}",
+        "]",
+        "~",
+        "'\"",
+        "$x",
+    ):
+        folder = tmp_path / name
+        check_place(folder)
+        save_model(folder, {"a": np.arange(3)}, {})
+        assert load_model(folder)[0]["a"].tolist() == [0, 1, 2]

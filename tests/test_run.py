@@ -847,6 +847,15 @@ def test_places_that_can_not_be_a_workdir(tmp_path):
         l2d_jax.load(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["lr[0.1]", "a*b", "why?", r"a\b", "caf\udce9"])
+def test_a_workdir_whose_checkpoints_could_not_be_read_is_refused(name, tmp_path):
+    """All stages were trained, and the checkpoints of all were lost."""
+    config = configs.own.get_config("gaussian")
+    with pytest.raises(InputError, match=r"checkpoints can't be kept: name another"):
+        l2d_jax.fit(waves(), workdir=tmp_path / name, config=config)
+    assert not [*tmp_path.glob("*/*")]
+
+
 # --- the command line -----------------------------------------------------------------
 
 
