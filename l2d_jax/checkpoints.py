@@ -220,6 +220,7 @@ def load_model(directory: FilePath) -> tuple[Params, dict[str, Any], dict[str, s
     Raises:
       InputError: there is no finished model, or it can't be read.
     """
+    parallel.check_devices()  # else that were damage of the model
     directory = absolute(directory)
     if not directory.is_dir():
         raise InputError(

@@ -248,6 +248,7 @@ def dispatch() -> None:
         num_processes=_NUM_PROCESSES.value,
         process_id=_PROCESS_ID.value,
     )
+    parallel.check_devices()
     keep_programs()
     if not _WORKDIR.value:
         raise InputError("--workdir is missing: name the folder of the run")

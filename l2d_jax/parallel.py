@@ -135,6 +135,18 @@ def environment_asks() -> bool:
     return bool(on_tpu) and os.environ.get("JAX_PLATFORMS", "tpu") != "cpu"
 
 
+def check_devices() -> None:
+    """Raises `InputError` where JAX can't start, as where its GPU is away."""
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        raise InputError(
+            f"JAX can't use the devices of JAX_PLATFORMS={asked} ({one_line(error)}): "
+            "see to them and their driver, or set JAX_PLATFORMS=cpu"
+        ) from error
+
+
 def num_processes() -> int:
     """That run this program together."""
     return jax.process_count()

@@ -2,6 +2,7 @@ import logging
 import shutil
 from unittest.mock import Mock
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -94,6 +95,18 @@ def test_out_of_memory_is_no_damage(tmp_path, monkeypatch):
             with pytest.raises(MemoryError):
                 read(tmp_path / name)
     assert restore(tmp_path / "c")["step"] == 20
+
+
+def test_a_missing_gpu_is_no_damage(tmp_path, monkeypatch):
+    """It was: the advice was to delete the model, which is whole."""
+    save_model(tmp_path / "m", {"a": np.arange(5.0)}, {})
+    for error in (RuntimeError("Unable to initialize backend 'cuda'"), AssertionError):
+        with monkeypatch.context() as patch:
+            patch.setenv("JAX_PLATFORMS", "cuda")
+            patch.setattr(jax, "devices", Mock(side_effect=error))
+            with pytest.raises(InputError, match=r"JAX_PLATFORMS=cuda .*: see to") as e:
+                load_model(tmp_path / "m")
+        assert "delete" not in str(e.value)
 
 
 def test_another_config_is_refused_with_the_differing_fields(tmp_path):
