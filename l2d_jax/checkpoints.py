@@ -33,6 +33,7 @@ from l2d_jax.types import InputError, Params
 log = logging.getLogger(__name__)
 
 DIGEST = "digest of the training series"  # among the facts of a checkpoint
+NO_DAMAGE = (MemoryError, PermissionError)  # errors of reading
 
 
 def check_place(folder: FilePath) -> None:
@@ -116,7 +117,7 @@ class Checkpoints:
             state = None
             try:
                 state = self._restore(step, template)
-            except (InputError, MemoryError):
+            except (InputError, *NO_DAMAGE):
                 raise
             except Exception as error:  # whatever a damaged file makes of a reader
                 log.warning(
@@ -240,7 +241,7 @@ def load_model(directory: FilePath) -> tuple[Params, dict[str, Any], dict[str, s
             template = ocp.args.StandardRestore(unflatten_dict(flat, sep="/"))
             arrays = _read(manager, step, "arrays", template)
             check_seal(found, arrays=arrays)
-    except MemoryError:
+    except NO_DAMAGE:
         raise
     except Exception as error:
         raise InputError(

@@ -85,14 +85,15 @@ def test_when_none_can_be_read_the_folder_is_named_and_kept(tmp_path):
     assert (tmp_path / "c" / "20").is_dir()
 
 
-def test_out_of_memory_is_no_damage(tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [MemoryError, PermissionError])
+def test_out_of_memory_or_of_reach_is_no_damage(error, tmp_path, monkeypatch):
     """It was: the advice was to delete what is whole."""
     save(tmp_path / "c", 10, 20)
     save_model(tmp_path / "m", {"a": np.arange(5.0)}, {})
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints, "_read", Mock(side_effect=MemoryError))
+        patch.setattr(checkpoints, "_read", Mock(side_effect=error))
         for read, name in ((restore, "c"), (load_model, "m")):
-            with pytest.raises(MemoryError):
+            with pytest.raises(error):
                 read(tmp_path / name)
     assert restore(tmp_path / "c")["step"] == 20
 
