@@ -110,9 +110,8 @@ def sde_dpm_solver_pp(ab_t: Levels, ab_prev: Levels, eta: float) -> Table:
 def extrapolation(ab_t: Levels) -> Levels:
     """1 / 2r of each step of a two-step solver, 0 in the first and the last."""
     second = np.zeros_like(ab_t)
-    if len(ab_t) > 2:
-        h = np.diff(np.log(ab_t / (1.0 - ab_t)) / 2.0)  # h[i]: from step i to i + 1
-        second[1:-1] = h[1:] / (2.0 * h[:-1])
+    h = np.diff(np.log(ab_t / (1.0 - ab_t)) / 2.0)  # h[i]: from step i to i + 1
+    second[1:-1] = h[1:] / (2.0 * h[:-1])
     return second
 
 

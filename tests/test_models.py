@@ -36,6 +36,15 @@ def test_a_crop_in_a_longer_array_is_encoded_as_if_alone():
     assert jnp.abs(model.apply(params, x)[:13] - alone).max() > 1e-3
 
 
+def test_ts2vec_begins_as_that_of_pytorch():
+    """Kernel and bias of its dense layers uniform up to 1 / sqrt(fan in)."""
+    model = TS2Vec(features=300, width=400, depth=1)
+    params = model.init(jax.random.key(0), jnp.zeros((2, 9)))["params"]
+    for layer, fan_in in ((params["input"], 9), (params["block_1"]["projector"], 400)):
+        for values in (layer["kernel"], layer["bias"]):
+            assert 0.98 < jnp.abs(values).max() * np.sqrt(fan_in) <= 1.0
+
+
 def test_a_step_with_nan_counts_as_hidden():
     x = jax.random.normal(jax.random.key(0), (12, 3))
     model = TS2Vec(features=6, width=5, depth=2)
@@ -66,6 +75,7 @@ def test_denoisers_start_from_zero():
     model = SeriesDenoiser(patch=2, width=8, num_blocks=1)
     params = model.init(jax.random.key(2), x, t, signal)
     assert jnp.abs(model.apply(params, x, t, signal)).max() == 0.0
+    assert jnp.std(params["params"]["position"]) == pytest.approx(0.02, rel=0.5)
     latent = LatentDenoiser(width=8, num_blocks=1)
     params = latent.init(jax.random.key(2), x[:, 0], t)
     assert jnp.abs(latent.apply(params, x[:, 0], t)).max() == 0.0

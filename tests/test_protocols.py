@@ -80,6 +80,14 @@ def test_recordings_are_each_held_out_by_time():
     np.testing.assert_array_equal(width, np.full(len(width), 4))
 
 
+def test_series_shorter_than_a_window_are_left_out():
+    series = [recording(rows).series[0] for rows in (9, 10, 100)]
+    splits = split(Collection("three", series, ("a", "b")), settings(window=10))
+    left_out = "1 of 3 series are shorter than the window of 10 steps and left out"
+    assert left_out in splits.notes
+    assert len(splits.train.series) == 1 + 91
+
+
 def test_windows_of_labelled_series_keep_their_labels():
     splits = split(labelled(10), settings(window=3))
     of_series = splits.train.series[:, 0, 0].astype(int)
@@ -161,6 +169,8 @@ def test_channels_in_the_order_given():
     assert splits.form.dtypes == ("float64", "int64")
     assert splits.form.decimals == (2, 0) and splits.form.places == (2, 0)
     assert split(given, settings(window=10, channels="b,")).form.columns == ("t", "b")
+    unknown = given._replace(form=form._replace(decimals=()))
+    assert split(unknown, settings(window=10, channels="b")).form.decimals == ()
 
 
 # --- missing values -------------------------------------------------------------------
@@ -205,6 +215,12 @@ def test_windows_in_a_long_gap_are_left_out():
     known = (~np.isnan(splits.train.series)).sum(axis=(1, 2))
     assert known.min() == 5
     assert any(note.startswith("19 windows have fewer") for note in splits.notes)
+    # Held out are the windows at 170..190; those at 176..184 have fewer than 5.
+    given = recording(200, channels=1)
+    given.series[0][20:40] = given.series[0][180:190] = NAN
+    splits = split(given, settings(window=10, protocol="held_out"))
+    assert len(splits.test.series) == 21 - 9
+    assert any(note.startswith("28 windows have fewer") for note in splits.notes)
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,12 @@ from l2d_jax.types import InputError
 DEFAULT = dict(num_steps=100, beta_first=1e-4, beta_last=0.1)
 
 
-def test_linear_is_the_product_of_one_minus_beta():
-    alpha_bar = make_schedule("linear", **DEFAULT).alpha_bar
+@pytest.mark.parametrize("last", [0.1, 1e-4])
+def test_linear_is_the_product_of_one_minus_beta(last):
+    alpha_bar = make_schedule("linear", **DEFAULT | {"beta_last": last}).alpha_bar
     expected, product = [], 1.0
     for i in range(100):
-        product *= 1.0 - (1e-4 + (0.1 - 1e-4) * i / 99)
+        product *= 1.0 - (1e-4 + (last - 1e-4) * i / 99)
         expected.append(product)
     np.testing.assert_allclose(alpha_bar, expected, rtol=1e-12)
 

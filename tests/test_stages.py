@@ -320,12 +320,16 @@ def test_masks_are_averaged_in_encoding():
     )
 
 
-def test_latents_are_standardised_over_the_training_set():
+@pytest.mark.parametrize("whiten", [True, False])
+def test_latents_are_standardised_over_the_training_set(whiten):
     config, series = make_config(), make_series()
+    config.encoder.whiten = whiten
     upstream = upstream_of(config, series)
     r = stages.latent_stage(config, SHAPE).prepare(upstream, series)
     np.testing.assert_allclose(r.mean(axis=0), 0.0, atol=1e-5)
     np.testing.assert_allclose(r.std(axis=0), 1.0, atol=1e-4)
+    across = np.cov(r.T, bias=True)[~np.eye(4, dtype=bool)]
+    assert (np.abs(across).max() < 1e-2) == whiten
 
 
 def test_each_row_is_encoded_alone():
@@ -402,14 +406,21 @@ def test_the_latent_reaches_the_denoiser(condition):
 
 
 def test_condition_dropout_trains_without_the_latent():
+    """Dropped by a draw of its own for each example; zeros in the signal's place."""
     config = make_config()
-    config.data_stage.condition_dropout = 1.0
-    key = jax.random.key(3)
-    one, other = (
-        data_loss(config, key, jnp.ones(4)),
-        data_loss(config, key, -jnp.ones(4)),
+    config.data_stage.condition_dropout = 0.3
+    stage = stages.data_stage(config, SHAPE)
+    params = moved(jax.jit(stage.init)(jax.random.key(1)))
+    silent = params | {"condition": jax.tree.map(jnp.zeros_like, params["condition"])}
+    keys, x_0 = jax.random.split(jax.random.key(3), 20), jnp.asarray(make_series(1)[0])
+    loss, r = jax.jit(jax.vmap(stage.loss, (None, 0, None))), jnp.ones(4)
+    one, other, without = (
+        loss(weights, keys, {"x_0": x_0, "r_0": r_0})[0]
+        for weights, r_0 in ((params, r), (params, -r), (silent, r))
     )
-    assert one == other
+    kept = [jax.random.bernoulli(jax.random.split(key, 3)[1], 0.7) for key in keys]
+    np.testing.assert_array_equal(one != other, kept)
+    np.testing.assert_array_equal(one != without, kept)
 
 
 def test_condition_noise_moves_the_latent_and_nothing_else():
@@ -418,6 +429,16 @@ def test_condition_noise_moves_the_latent_and_nothing_else():
     moved = data_loss(config, key, jnp.ones(4) + 0.5 * noise)
     config.data_stage.condition_noise = 0.5
     assert data_loss(config, key, jnp.ones(4)) == pytest.approx(moved, rel=1e-6)
+
+
+def test_the_range_of_values_piece_by_piece(monkeypatch):
+    monkeypatch.setattr(stages, "PIECE", 5)
+    series = with_gaps(make_series(12))
+    found = stages.value_range(make_config(), {}, series)
+    np.testing.assert_array_equal(found["low"], np.nanmin(series, axis=(0, 1)))
+    np.testing.assert_array_equal(found["high"], np.nanmax(series, axis=(0, 1)))
+    apart = stages.value_range(make_config(), {}, series[[0, *range(11, 0, -1)]])
+    jax.tree.map(np.testing.assert_array_equal, found, apart)
 
 
 def test_data_only_has_no_condition_network():

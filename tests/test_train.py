@@ -84,9 +84,12 @@ def adamw_by_hand(c, seed=0):
     return ema
 
 
-def test_fit_equals_the_training_written_by_hand(tmp_path):
+def test_fit_equals_the_training_written_by_hand(tmp_path, monkeypatch):
     c = settings()
     np.testing.assert_allclose(fit(tmp_path, c=c)["w"], adamw_by_hand(c), rtol=1e-4)
+    monkeypatch.setattr(train, "BRIEF_CALL", 5)
+    brief = train.fit_briefly(line_stage(), ROWS, c, seed=0)
+    np.testing.assert_allclose(brief["w"], adamw_by_hand(c), rtol=1e-4)
 
 
 @pytest.mark.parametrize("steps_per_call, every", [(1, 1), (5, 5), (100, 7)])
@@ -206,6 +209,9 @@ def test_going_on_with_another_chunk_keeps_saving(tmp_path, monkeypatch):
     monkeypatch.setattr(Checkpoints, "save", noted)
     fit(tmp_path, steps_per_call=2, every=4)
     assert saved == [5, 9, 12]
+    saved.clear()  # whole calls of 3 steps: every 6 steps
+    fit(tmp_path / "other", steps_per_call=3, every=4)
+    assert saved == [6, 12]
 
 
 def test_sigterm_waits_for_the_last_checkpoint(tmp_path, monkeypatch):
@@ -262,6 +268,14 @@ def test_one_device_trains_as_eight(name):
         np.testing.assert_allclose(np.asarray(one), np.asarray(eight), atol=1e-6)
 
 
+def test_weights_begin_by_the_seed_and_the_name_of_the_stage():
+    stage = line_stage()._replace(init=lambda key: {"w": jax.random.normal(key, (3,))})
+    w = train.init_state(stage, settings(), seed=4).params["w"]
+    np.testing.assert_allclose(w, stage.init(train.stream(4, "line/init"))["w"])
+    keys = [train.stream(seed, name) for seed in (0, 1) for name in ("a", "b")]
+    assert len({jax.random.key_data(key).tobytes() for key in keys}) == 4
+
+
 def test_each_example_has_its_own_noise():
     """The loss sees one key per position of the batch, another at every step."""
     seen = line_stage(
@@ -293,13 +307,12 @@ def test_a_loss_that_is_not_finite_names_step_stage_and_checkpoint(tmp_path):
     rows = np.abs(np.asarray(jax.random.normal(jax.random.key(0), (100, 3)))) + 0.1
     rows[late, 0] = -1.0
     with pytest.raises(train.TrainingDiverged) as error:
-        fit(tmp_path, line_stage(explosive), c, rows, steps_per_call=1, every=2)
+        fit(tmp_path, line_stage(explosive), c, rows, steps_per_call=3, every=3)
     message = str(error.value)
     assert "stage 'line'" in message and f"at step {first}." in message
-    last_good = first - first % 2
-    assert str(tmp_path / "line" / str(last_good)) in message
+    assert str(tmp_path / "line" / "6") in message
     assert "learning_rate" in message
-    assert not (tmp_path / "line" / str(last_good + 2)).exists()
+    assert not (tmp_path / "line" / "9").exists()
 
 
 def test_a_gradient_that_is_not_finite_is_a_divergence(tmp_path):
