@@ -185,9 +185,11 @@ def test_missing_values_are_counted_by_channel():
     assert np.isnan(splits.train.series).any()
 
 
-@pytest.mark.parametrize("what", ["channel", "series"])
+@pytest.mark.parametrize("what", ["channel", "series", "steps"])
 def test_what_has_no_value_at_all_is_refused(what):
     series = [np.ones((4, 2), np.float32) for _ in range(3)]
+    if what == "steps":
+        series[2] = series[2][:0]
     for i, one in enumerate(series):
         if what == "channel":
             one[:, 1] = NAN

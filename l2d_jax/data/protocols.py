@@ -135,7 +135,7 @@ def missing_values(collection: Collection) -> list[str]:
     rows = 0
     for i, one in enumerate(collection.series):
         in_series = count_missing(one)
-        if len(one) and (in_series == len(one)).all():
+        if (in_series == len(one)).all():
             raise InputError(
                 f"{collection.name}: series {i} (the first is 0) has no value at all: "
                 "remove it"
