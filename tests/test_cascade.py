@@ -597,6 +597,7 @@ def test_a_model_is_shown_in_one_line():
         ),
         (lambda m: m.sample(jax.random.key(0), 2, num_steps=9), "num_steps=9.*1 to 8"),
         (lambda m: m.sample(jax.random.key(0), 2, eta=1.5), "eta=1.5: use 0"),
+        (lambda m: m.sample(jax.random.key(0), 2, eta=-0.5), "eta=-0.5: use 0"),
         (lambda m: m.sample(jax.random.key(0), 1, eta=0.5), "eta=0.5 is .*: say both"),
         (lambda m: m.with_sampling(batch_size=-1), "batch_size=-1: use 1 or more"),
         (lambda m: m.with_sampling(start_rounds=-1), "start_rounds=-1: use 0 or more"),

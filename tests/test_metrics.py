@@ -39,6 +39,7 @@ from l2d_jax.metrics.context_fid import (
     params_from_torch,
     percentile,
     random_crops,
+    train_encoder,
     train_encoders,
     training_series,
 )
@@ -305,10 +306,14 @@ class Echo:
 
 def test_crops_are_compared_where_they_overlap(monkeypatch):
     """Nothing masked or dropped: a step of both crops against itself, times 1 / .9."""
+    asked = []
+
+    def all_kept(key, p, shape):
+        asked.append((p, shape))
+        return jnp.full(shape, True)
+
     monkeypatch.setattr(context_fid_module, "ENCODER", Echo)
-    monkeypatch.setattr(
-        jax.random, "bernoulli", lambda key, p, shape: jnp.full(shape, True)
-    )
+    monkeypatch.setattr(jax.random, "bernoulli", all_kept)
     batch = np.random.default_rng(0).standard_normal((4, 6, 3)).astype(np.float32)
 
     @jax.jit
@@ -323,6 +328,8 @@ def test_crops_are_compared_where_they_overlap(monkeypatch):
         z = np.stack([np.roll(one, -start, axis=0) for one, start in pairs]) / 0.9
         expected = loss_of(z, z, overlap)
         assert float(loss) == pytest.approx(float(expected), rel=1e-5)
+    # Half of the steps of 8 crops are shown, nine tenths of their encodings kept.
+    assert asked == [(0.5, (8, 6)), (0.9, (8, 6, 3))]
 
 
 # --- what is trained on ---------------------------------------------------------------
@@ -402,6 +409,26 @@ def test_mean_of_iterates_takes_the_inputs_in_order():
         optax.sgd(1.0),
     )
     assert float(mean) == pytest.approx((4 + 1 + 10) / 3)
+
+
+def test_each_iteration_has_a_batch_and_randomness_of_its_own(monkeypatch):
+    encoder = TS2Vec(features=2, width=2, depth=1)
+    monkeypatch.setattr(context_fid_module, "ENCODER", encoder)
+    monkeypatch.setattr(
+        context_fid_module,
+        "contrastive_loss",
+        lambda params, key, batch: (jax.random.key_data(key), batch),
+    )
+    monkeypatch.setattr(
+        context_fid_module,
+        "mean_of_iterates",
+        lambda loss, params, inputs, _: jax.vmap(lambda x: loss(params, x))(inputs),
+    )
+    rows = jnp.array([[0, 1], [3, 2], [3, 2]])
+    series = jax.random.normal(jax.random.key(1), (4, 5, 1))
+    keys, batches = train_encoder(jax.random.key(0), rows, series)
+    assert len(np.unique(keys, axis=0)) == 3
+    np.testing.assert_array_equal(batches, series[rows])
 
 
 def test_optimizer_is_that_of_pytorch():

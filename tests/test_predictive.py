@@ -236,9 +236,15 @@ def test_one_channel_has_a_repaired_score():
 
 @METRICS
 def test_single_steps_have_no_score(metric):
-    found = metric(uniform(0, length=1), uniform(1, length=1), num_repeats=1)
-    assert found["mean"] is found["ceiling"] is None
-    assert "two steps" in found["undefined"]
+    one = uniform(0)
+    one[1:, 1:] = np.nan  # a single series of more
+    for real, generated in (
+        (uniform(0, length=1), uniform(1, length=1)),
+        (one, uniform(1)),
+    ):
+        found = metric(real, generated, num_repeats=1)
+        assert found["mean"] is found["ceiling"] is None
+        assert "two steps" in found["undefined"]
 
 
 @pytest.mark.usefixtures("few_iterations")

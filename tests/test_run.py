@@ -472,6 +472,7 @@ def test_a_model_of_an_array_is_scored_against_a_file_of_the_same(tmp_path):
         ("data_stage.noise_scale", -1.0, "--config.data_stage.noise_scale=-1.0: use"),
         ("sampling.latent_num_steps", 11, "latent_num_steps=11: the chain.*1 to 10"),
         ("sampling.spacing", 0.5, r"spacing=0.5: use 1 \(even\) to 5"),
+        ("sampling.spacing", 5.5, r"spacing=5.5: use 1 \(even\) to 5"),
         ("training.compute_dtype", "int8", "compute_dtype='int8': use one of float32"),
         ("evaluation.metrics", ("fid",), "evaluation.metrics='fid': use one of"),
         ("sampling.solver", "euler", "solver='euler': use one of ancestral"),

@@ -177,14 +177,15 @@ def test_raw_latents_undo_the_standardisation(whiten):
     np.testing.assert_allclose(back, r, atol=1e-3)
 
 
-def test_a_direction_without_variance_is_not_blown_up():
-    r = correlated()
+@pytest.mark.parametrize("size", [1.0, 1e-3])
+def test_a_direction_without_variance_is_not_blown_up(size):
+    r = np.float32(size) * correlated()
     r[:, 2] = 7.0
     z = latents.standardise(latents.latent_moments(r, whiten=True), r)
     np.testing.assert_allclose(z[:, 2], 0.0, atol=1e-3)
     np.testing.assert_allclose(np.cov(z[:, :2].T, bias=True), np.eye(2), atol=2e-3)
     # Nor is another series that varies there.
-    other = r[:1] + np.float32([0.0, 0.0, 3.0])
+    other = r[:1] + np.float32([0.0, 0.0, 3.0 * size])
     z_other = latents.standardise(latents.latent_moments(r, whiten=True), other)
     np.testing.assert_allclose(z_other[0, :2], z[0, :2], atol=1e-3)
     np.testing.assert_allclose(z_other[0, 2], 0.0, atol=1e-3)
@@ -220,9 +221,11 @@ def test_what_a_model_always_has_does_not_depend_on_settings_of_jax(setting):
 
 
 def test_equal_latents_stay_in_their_units():
-    latent = latents.latent_moments(np.full((3, 2), 5.0, np.float32), whiten=True)
+    r = np.full((3, 2), 5.0, np.float32)
+    r[0, 0] = np.nextafter(r[0, 0], np.float32(6.0))  # equal but for rounding
+    latent = latents.latent_moments(r, whiten=True)
     z = latents.standardise(latent, np.float32([[5.0, 7.0]]))
-    np.testing.assert_allclose(z, [[0.0, 2.0]])
+    np.testing.assert_allclose(z, [[0.0, 2.0]], atol=1e-6)
 
 
 def test_latents_are_those_of_the_encoder_standardised():
