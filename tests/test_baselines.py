@@ -240,14 +240,31 @@ def test_clipped_to_the_range_of_the_training_series():
     assert (samples <= (high + slack)[None, None]).all()
 
 
+class Share:
+    """Estimates .4 x_t, a trend of .3 and a season of .1."""
+
+    apply = staticmethod(lambda params, x_t, t: (0.3 * x_t, 0.1 * x_t))
+
+
+def test_diffusion_ts_is_drawn_by_the_settings_of_sampling(monkeypatch):
+    """Solver, steps, eta; estimates are kept within the range, here up to .2."""
+    monkeypatch.setattr(diffusion_ts, "network", lambda config: Share)
+    config, key = resolve(tiny("diffusion_ts")), jax.random.key(3)
+    config.sampling.update(solver="ddim", num_steps=2, eta=0.5)
+    low, high = jnp.full(2, -jnp.inf), jnp.full(2, 0.2)
+    params = {"diffusion_ts": None, "low": low, "high": high}
+    decode = diffusion_ts.decode(FrozenConfigDict(config), SHAPE)
+    x, z = (jax.random.normal(jax.random.fold_in(key, i), SHAPE) for i in range(2))
+    schedule = diffusion_ts.noise_schedule(config)
+    steps = np.array([schedule.num_steps - 1, 0])
+    a, b, _, s = sampling.solver_table("ddim", schedule, steps, eta=0.5)[0]
+    x = a * x + b * np.minimum(0.4 * x, 0.2) + s * z
+    expected = np.minimum(0.4 * x, 0.2)
+    np.testing.assert_allclose(decode(params, key, None), expected, rtol=1e-4)
+
+
 def test_diffusion_ts_is_trained_by_its_loss(monkeypatch):
     """w(t) mean(|d| + sqrt(L) / 5 |F d|), at the t and the noise of the key."""
-
-    class Share:
-        """Estimates .4 x_t, a trend of .3 and a season of .1."""
-
-        apply = staticmethod(lambda params, x_t, t: (0.3 * x_t, 0.1 * x_t))
-
     monkeypatch.setattr(diffusion_ts, "network", lambda config: Share)
     config, key = resolve(tiny("diffusion_ts")), jax.random.key(7)
     x_0 = jax.random.normal(jax.random.key(1), SHAPE)
@@ -389,6 +406,45 @@ def test_fourier_diffusion_samples_the_gaussian_whose_score_is_known(monkeypatch
     expected = jnp.broadcast_to(s * scale, SHAPE)
     np.testing.assert_allclose(spectra.std(axis=0), expected, rtol=0.06)
     assert channels == 2
+
+
+def test_fourier_diffusion_draws_nothing_twice(monkeypatch):
+    """Time, noise and dropout of a loss, start and steps; a network that says 0."""
+    asked = []
+
+    class Silent:
+        @staticmethod
+        def apply(params, x_t, t, training=False, rngs=None):
+            asked.append((training, rngs))
+            return 0.0 * x_t
+
+    monkeypatch.setattr(fourier_diffusion, "network", lambda config: Silent)
+    config, key = resolve(tiny("fourier_diffusion")), jax.random.key(3)
+    loss, _ = fourier_diffusion.stage(config, SHAPE).loss({}, key, jnp.zeros(SHAPE))
+    of_t, of_z, of_dropout = jax.random.split(key, 3)
+    t = jax.random.uniform(of_t, minval=1e-5, maxval=1.0)
+    z = jax.random.normal(of_z, SHAPE)
+    _, std = fourier_diffusion.marginal(jnp.zeros(SHAPE), t)
+    expected = np.mean((z / std[:, None]) ** 2) / np.sum(1 / std**2)
+    assert loss == pytest.approx(float(expected), rel=1e-5)
+    assert asked.pop() == (True, {"dropout": of_dropout})
+
+    config.sampling.num_steps = 2
+    params = {"fourier_diffusion": None, "std": jnp.ones(SHAPE)}
+    params["mean"] = jnp.zeros(SHAPE)
+    decode = fourier_diffusion.decode(FrozenConfigDict(config), SHAPE)
+    found = fourier_diffusion.to_spectrum(decode(params, key, None))
+    assert asked == [(False, None)]
+    start, *zs = (
+        jax.random.normal(jax.random.fold_in(key, i), SHAPE) for i in range(3)
+    )
+    x = start * fourier_diffusion.noise_scale(8)[:, None]
+    at, step_size = fourier_diffusion.times(2)
+    for t, z in zip(jnp.asarray(at), zs, strict=True):
+        x = fourier_diffusion.reverse_step(
+            x, t, score=0.0 * x, z=z, step_size=step_size
+        )
+    np.testing.assert_allclose(found, x, rtol=1e-4, atol=1e-4)
 
 
 def test_fourier_diffusion_loss_is_0_for_the_true_score():
@@ -572,6 +628,48 @@ def test_the_first_two_phases_train_what_they_should_and_nothing_else():
     assert changed == {"embedder", "recovery"}
     changed, _ = one_step(stages["time_gan_supervised"], config.time_gan_supervised)
     assert changed == {"supervisor"}
+
+
+def test_each_phase_goes_on_with_the_networks_of_the_one_before():
+    config, (first, *others) = (
+        tiny("time_gan"),
+        time_gan_stages(tiny("time_gan"))[1].values(),
+    )
+    assert first.start is None
+    assert [stage.start({"time_gan": "networks"}) for stage in others] == [
+        "networks"
+    ] * 2
+    for layers, expected in ((3, 2), (1, 1)):  # the supervisor has one less
+        config.time_gan_embedding.num_layers = layers
+        assert time_gan.networks(config, 2).supervisor.num_layers == expected
+
+
+def test_each_turn_of_the_joint_phase_has_its_batch():
+    """Three of 8 series, side by side. Slopes are the means of what a turn has."""
+
+    def turn(name):
+        def drawn(params, key, x):
+            return {"x": params[name] * (x.mean() + jax.random.uniform(key))}
+
+        return time_gan.Turn((name,), drawn, lambda m: (m["x"], {}))
+
+    names = ("generator", "autoencoder", "discriminator")
+    updater = time_gan.make_updater(
+        {name: turn(name) for name in names}, time_gan.JOINT, optax.sgd(1.0)
+    )
+    x = np.random.default_rng(0).uniform(size=(1, 24, *SHAPE)).astype(np.float32)
+    key, start = jax.random.key(5), dict(zip(names, jnp.arange(7.0, 10.0), strict=True))
+
+    def step(params, batch):
+        after, _, _ = updater.update(params, updater.init(params), key, batch[0])
+        return after, after["generator"]
+
+    found, _ = parallel.train_program(step)(parallel.place(start), x)
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(24))
+    values = x[0].mean(axis=(1, 2)) + jax.vmap(jax.random.uniform)(keys)
+    zero, one, two = (values[i::3].mean() for i in range(3))
+    expected = (7 - zero - one, 8 - zero - one, 9 - two)
+    np.testing.assert_allclose([found[name] for name in names], expected, rtol=1e-5)
 
 
 def test_each_turn_takes_the_optimizer_of_its_section():
@@ -763,8 +861,7 @@ def test_widths_that_heads_can_not_share(width, heads, says):
         diffusion_ts.network(config)
 
 
-def test_plateau_halves_the_rate_when_the_loss_stays(monkeypatch):
-    del monkeypatch
+def test_plateau_halves_the_rate_when_the_loss_stays():
     c = base.get_config().diffusion_ts
     c.update(patience=3, warmup_steps=0, learning_rate=0.4, least_rate=0.1)
     tx = train.make_optimizer(c)
