@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ml_collections import FrozenConfigDict
 
-from l2d_jax import diffusion, latents, missing, networks, stages
+from l2d_jax import diffusion, latents, missing, models, networks, stages
 from l2d_jax.baselines import fourier_diffusion
 from l2d_jax.configs import base, own, resolve
 from l2d_jax.types import InputError
@@ -54,6 +54,42 @@ def test_no_network_of_a_config_in_which_its_size_is_open(make, field):
         config = resolve(config)
     with pytest.raises(InputError, match=f"^{field} is still open: config = "):
         make(config)
+
+
+def test_each_network_has_the_fields_that_are_its_own():
+    config, half = make_config(), jnp.dtype("bfloat16")
+    config.training.compute_dtype = "bfloat16"
+    config.encoder.update(latent_dim=3, width=5, features=7, depth=2)
+    config.encoder.update(decoder_patch=6, decoder_width=8, decoder_layers=4)
+    config.latent_stage.update(width=9, num_blocks=3, num_octaves=2)
+    config.data_stage.update(patch=4, width=11, num_blocks=5)
+    config.data_stage.update(mixing="attention", condition="add")
+    config.data_stage.update(condition_width=12, condition_layers=6)
+    config.data_stage.condition_network = "mlp"
+    assert [
+        networks.make_encoder(config),
+        networks.make_decoder(config, SHAPE),
+        networks.make_latent_denoiser(config),
+        networks.make_condition(config, SHAPE),
+        networks.make_series_denoiser(config),
+    ] == [
+        models.Encoder(latent_dim=3, width=5, features=7, depth=2, dtype=half),
+        models.Decoder(
+            length=10, channels=3, patch=6, width=8, num_layers=4, dtype=half
+        ),
+        models.LatentDenoiser(width=9, num_blocks=3, num_octaves=2, dtype=half),
+        models.ConditionNetwork(  # of 10 steps in tokens of 4
+            num_tokens=3, width=12, num_layers=6, dtype=half, kind="mlp"
+        ),
+        models.SeriesDenoiser(
+            patch=4,
+            width=11,
+            num_blocks=5,
+            mixing="attention",
+            condition="add",
+            dtype=half,
+        ),
+    ]
 
 
 # --- missing values -------------------------------------------------------------------
