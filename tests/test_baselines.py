@@ -12,7 +12,7 @@ import pytest
 from ml_collections import FrozenConfigDict
 
 import l2d_jax
-from l2d_jax import baselines, diffusion, parallel, sampling, train
+from l2d_jax import baselines, diffusion, parallel, run, sampling, train
 from l2d_jax.baselines import (
     controls,
     diffusion_ts,
@@ -630,18 +630,29 @@ def test_the_first_two_phases_train_what_they_should_and_nothing_else():
     assert changed == {"supervisor"}
 
 
-def test_each_phase_goes_on_with_the_networks_of_the_one_before():
-    config, (first, *others) = (
-        tiny("time_gan"),
-        time_gan_stages(tiny("time_gan"))[1].values(),
+def test_each_phase_goes_on_with_the_networks_of_the_one_before(monkeypatch):
+    def one_more(stage, make_examples, c, *, seed, **_):
+        return jax.tree.map(
+            lambda p: p + 1.0, jax.jit(stage.init)(jax.random.key(seed))
+        )
+
+    monkeypatch.setattr(run, "fit_stage", one_more)
+    config = tiny("time_gan")
+    found = l2d_jax.fit(waves(), config=config).params["time_gan"]
+    _, stages = time_gan_stages(config)
+    start = jax.jit(stages["time_gan_embedding"].init)(jax.random.key(config.seed))
+    jax.tree.map(
+        lambda one, other: np.testing.assert_allclose(one, other + 3.0, rtol=1e-5),
+        found,
+        start,
     )
-    assert first.start is None
-    assert [stage.start({"time_gan": "networks"}) for stage in others] == [
-        "networks"
-    ] * 2
-    for layers, expected in ((3, 2), (1, 1)):  # the supervisor has one less
-        config.time_gan_embedding.num_layers = layers
-        assert time_gan.networks(config, 2).supervisor.num_layers == expected
+
+
+@pytest.mark.parametrize(("num_layers", "expected"), [(3, 2), (1, 1)])
+def test_the_supervisor_has_a_layer_less(num_layers, expected):
+    config = tiny("time_gan")
+    config.time_gan_embedding.num_layers = num_layers
+    assert time_gan.networks(config, 2).supervisor.num_layers == expected
 
 
 def test_each_turn_of_the_joint_phase_has_its_batch():
