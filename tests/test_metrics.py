@@ -309,7 +309,7 @@ def test_crops_are_compared_where_they_overlap(monkeypatch):
     asked = []
 
     def all_kept(key, p, shape):
-        asked.append((p, shape))
+        asked.append((key, p, shape))
         return jnp.full(shape, True)
 
     monkeypatch.setattr(context_fid_module, "ENCODER", Echo)
@@ -329,7 +329,9 @@ def test_crops_are_compared_where_they_overlap(monkeypatch):
         expected = loss_of(z, z, overlap)
         assert float(loss) == pytest.approx(float(expected), rel=1e-5)
     # Half of the steps of 8 crops are shown, nine tenths of their encodings kept.
-    assert asked == [(0.5, (8, 6)), (0.9, (8, 6, 3))]
+    (mask_key, *shown), (dropout_key, *kept) = asked
+    assert (shown, kept) == ([0.5, (8, 6)], [0.9, (8, 6, 3)])
+    assert mask_key is not dropout_key
 
 
 # --- what is trained on ---------------------------------------------------------------
