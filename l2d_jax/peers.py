@@ -65,9 +65,6 @@ def miss(listener: socket.socket, *, others: int) -> None:
     Raises:
       OSError: one doesn't come in time.
     """
-    listener.settimeout(SECONDS_TO_CONNECT)
-    connections = [listener.accept()[0] for _ in range(others)]
-    listener.close()
 
     def follow(connection):
         connection.settimeout(None)
@@ -79,9 +76,16 @@ def miss(listener: socket.socket, *, others: int) -> None:
                 tell(other, name.encode())
             end(name)
 
+    listener.settimeout(SECONDS_TO_CONNECT)
+    connections: list[socket.socket] = []
     atexit.register(part, connections)
-    for connection in connections:
-        threading.Thread(target=follow, args=(connection,), daemon=True).start()
+    try:
+        while len(connections) < others:
+            connections.append(listener.accept()[0])
+    finally:  # those who came are missed, though another didn't come
+        listener.close()
+        for connection in connections:
+            threading.Thread(target=follow, args=(connection,), daemon=True).start()
 
 
 def read(connection: socket.socket, length: int = 1024, flags: int = 0) -> bytes:
