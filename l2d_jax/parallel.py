@@ -33,6 +33,8 @@ from l2d_jax.types import InputError, Params, Rows
 
 AXIS = "devices"
 HEARTBEAT_SECONDS = 30  # without a sign of life, a process counts as dead
+# XLA's CPU backend gives up after 30 min, and the first process may score for longer.
+PATIENCE = f"--xla_cpu_collective_timeout_seconds={7 * 86_400}"
 
 # --- processes ------------------------------------------------------------------------
 
@@ -58,6 +60,8 @@ def start(
         )
     if coordinator is None and not environment_asks():
         return
+    # The last of several values counts: the user's, if there is one.
+    os.environ["XLA_FLAGS"] = f"{PATIENCE} {os.environ.get('XLA_FLAGS', '')}".strip()
     # SIGTERM is ours: see preemption.py.
     jax.config.update("jax_enable_preemption_service", False)
     try:
@@ -229,6 +233,11 @@ def leave(status: int) -> None:
 def all_devices() -> list[jax.Device]:
     """Of all processes, those of a process side by side."""
     return sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+
+
+def own_devices() -> list[jax.Device]:
+    """Of this process."""
+    return jax.local_devices()
 
 
 def num_devices() -> int:
@@ -445,7 +454,11 @@ def map_all(
 def share_rows(
     function: Callable, params: Params, rows: Rows, *, batch_size: int
 ) -> Iterator[Params]:
-    """`map_rows`, split over the processes; each gets all results. All processes."""
+    """`map_rows`, split over the processes; each gets all results. All processes.
+
+    Raises:
+      MemoryError, jax.errors.JaxRuntimeError: on all, where one is out of memory.
+    """
     count = num_processes()
     if count == 1:
         yield from map_rows(function, params, rows, batch_size=batch_size)
@@ -458,6 +471,12 @@ def share_rows(
         # Beyond the end, the last row again: all parts are of one size.
         first = start + jax.process_index() * share
         index = np.minimum(first + np.arange(share), num_rows - 1)
-        part = map_all(function, params, rows[index], batch_size=batch_size)
+        part, failure = np.empty(0), None
+        try:
+            part = map_all(function, params, rows[index], batch_size=batch_size)
+        except (MemoryError, jax.errors.JaxRuntimeError) as error:
+            failure = error
+        if not agree(failure is None):
+            raise failure or MemoryError("of another process")
         whole = of_all(part)
         yield whole.reshape(-1, *whole.shape[2:])[: num_rows - start]

@@ -323,7 +323,8 @@ def smaller_batch(
 ) -> int | None:
     """The largest half, quarter, ... of the batch that trains; None if none does.
 
-    Found by trying: one call of the program for each, on a state that is dropped.
+    Found by trying: one call of the program for each, on a state that is dropped. By
+    this process and its part of the batch alone: others may have memory enough.
     """
     parts = parallel.num_devices() * make_updater(stage, c).num_batches
     batch_size = c.batch_size // 2 // parts * parts
@@ -332,7 +333,7 @@ def smaller_batch(
             state = parallel.place(init_state(stage, c, seed=seed))
             steps = min(steps_per_call, c.num_steps)
             batch = batches(examples, 0, steps, batch_size=batch_size, seed=seed)
-            program = make_program(stage, c, seed=seed)
+            program = make_program(stage, c, seed=seed, devices=parallel.own_devices())
             jax.tree.map(np.asarray, program(state, batch)[1])
             return batch_size
         except Exception as error:

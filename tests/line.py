@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from l2d_jax import parallel, preemption, train
+from l2d_jax import memory, parallel, preemption, train
 from l2d_jax.checkpoints import Checkpoints
 from l2d_jax.logbook import Logbook, Silent
 from l2d_jax.stages import Stage
@@ -82,6 +82,36 @@ def draw(rows: int) -> np.ndarray:
     return np.concatenate(list(parts))
 
 
+def draw_with_little_memory(rows: int) -> np.ndarray:
+    """As `draw`, but the last process is out of memory with more than 2 a call."""
+    index = np.arange(rows, dtype=np.int32)
+    map_all, is_short = parallel.map_all, parallel.process_id() > 0
+
+    def small(function, params, rows, *, batch_size):
+        if is_short and batch_size > 2:
+            raise MemoryError
+        return map_all(function, params, rows, batch_size=batch_size)
+
+    def work(first, size):
+        return parallel.share_rows(
+            noisy, jax.random.key(1), index[first:], batch_size=size
+        )
+
+    parallel.map_all = small
+    try:
+        return np.concatenate(list(memory.in_parts(work, rows, batch_size=8)))
+    finally:
+        parallel.map_all = map_all
+
+
+def fitting() -> int:
+    """The batch that fits, found by the last process alone."""
+    if parallel.is_first():
+        return 0
+    c = ConfigDict(SETTINGS | {"num_steps": 2})
+    return train.smaller_batch(STAGE, ROWS, c, seed=0, steps_per_call=2)
+
+
 def main(folder, coordinator, processes, rank, num_steps="12", every="4"):
     folder = Path(folder)
     preemption.watch()
@@ -96,6 +126,8 @@ def main(folder, coordinator, processes, rank, num_steps="12", every="4"):
     found = {
         "w": parallel.of_all(w),
         "drawn": parallel.of_all(draw(37)),
+        "drawn with little memory": parallel.of_all(draw_with_little_memory(37)),
+        "fitting": parallel.of_all(fitting()),
         "agreed": [
             parallel.agree(True),
             parallel.agree(parallel.is_first()),

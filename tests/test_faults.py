@@ -294,8 +294,8 @@ def test_out_of_memory_while_training(tmp_path, monkeypatch):
     make_program = train.make_program
     tried = []
 
-    def small_device(stage, c, *, seed):
-        program = make_program(stage, c, seed=seed)
+    def small_device(stage, c, *, seed, devices=None):
+        program = make_program(stage, c, seed=seed, devices=devices)
 
         def call(state, batches):
             size = jax.tree.leaves(batches)[0].shape[1]
@@ -327,7 +327,7 @@ def test_a_batch_that_fits_is_one_that_can_be(monkeypatch):
     stage = time_gan.joint_stage(config, (8, 2))
     tried = []
 
-    def small_device(stage, c, *, seed):
+    def small_device(stage, c, *, seed, devices=None):
         def call(state, batches):
             tried.append(batches.shape[1])
             if tried[-1] > 60:

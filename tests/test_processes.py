@@ -1,6 +1,7 @@
 """Several processes that train together, for real: on this machine, over gloo."""
 
 import json
+import os
 import shutil
 
 import jax
@@ -49,6 +50,16 @@ def test_two_processes_draw_what_one_draws(two_by_two):
         np.testing.assert_array_equal(mine, line.draw(37))
 
 
+def test_what_one_process_lacks_memory_for_all_do_in_smaller_parts(two_by_two):
+    for mine in two_by_two[1]["drawn with little memory"]:
+        np.testing.assert_array_equal(mine, line.draw(37))
+
+
+def test_the_batch_that_fits_is_found_by_one_process_alone(two_by_two):
+    """Of 8, its half: a call that waited for the other process would never end."""
+    assert two_by_two[1]["fitting"].tolist() == [0, 4]
+
+
 def test_processes_agree_and_the_first_goes_first(two_by_two):
     folder, found = two_by_two
     assert found["agreed"].tolist() == [True, False]
@@ -85,6 +96,22 @@ def test_four_processes_go_on_from_what_two_saved(two_by_two, tmp_path):
 def test_arguments_that_go_together():
     with pytest.raises(InputError, match="--process_id go together"):
         parallel.start(coordinator="localhost:1", num_processes=2)
+
+
+def test_cpus_wait_for_a_first_process_that_scores_for_hours(monkeypatch):
+    """XLA's own half an hour isn't enough. What the user sets comes last: it counts."""
+    asked = []
+
+    def initialize(**_):
+        asked.append(os.environ["XLA_FLAGS"])
+        raise RuntimeError("nobody there")
+
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_collective_timeout_seconds=5")
+    with pytest.raises(InputError, match=r"can't join .* at h:1 .*nobody there"):
+        parallel.start(coordinator="h:1", num_processes=2, process_id=1)
+    days, users = (int(flag.partition("=")[2]) for flag in asked[0].split())
+    assert days > 86_400 and users == 5
 
 
 @pytest.mark.parametrize(
