@@ -904,6 +904,10 @@ def test_few_series_are_warned_of(num_series, few, little):
     assert ("takes 321 or more" in scores["context_fid"].get("warning", "")) == little
 
 
+class Lowered(Exception):
+    """A program, as JAX lowers it."""
+
+
 @pytest.mark.parametrize(
     "module, metric",
     [
@@ -913,10 +917,10 @@ def test_few_series_are_warned_of(num_series, few, little):
     ],
 )
 def test_float64_of_other_code_changes_no_score(module, metric, monkeypatch):
-    """The program that trains its networks is the same with jax_enable_x64."""
+    """The program that trains its networks is the same with jax_enable_x64.
 
-    class Lowered(Exception):
-        pass
+    Its products are in float32 on every device, not in TF32 or bfloat16.
+    """
 
     def lower(program, *args, used=None):
         del used
@@ -934,3 +938,21 @@ def test_float64_of_other_code_changes_no_score(module, metric, monkeypatch):
             jax.config.update("jax_enable_x64", False)
         programs.append(str(lowered.value))
     assert programs[0] == programs[1]
+    assert "HIGHEST" in programs[0] and "DEFAULT" not in programs[0]
+
+
+def test_series_are_encoded_in_float32_on_every_device(monkeypatch):
+    def lower(function, encoders, rows, *, batch_size):
+        del batch_size
+        raise Lowered(
+            jax.jit(jax.vmap(function, (None, 0))).lower(encoders, rows).as_text()
+        )
+
+    module = importlib.import_module("l2d_jax.metrics.context_fid")
+    monkeypatch.setattr(module, "map_all", lower)
+    series = np.zeros((2, 8, 2), np.float32)
+    keys = jax.random.split(jax.random.key(0), 1)
+    encoders = jax.vmap(module.ENCODER.init, (0, None))(keys, jnp.asarray(series[0]))
+    with pytest.raises(Lowered) as lowered:
+        encode(encoders, series)
+    assert "HIGHEST" in str(lowered.value) and "DEFAULT" not in str(lowered.value)

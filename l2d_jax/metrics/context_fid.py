@@ -16,10 +16,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from l2d_jax.metrics.floors import MIN_REPEATS, NOT_FINITE, as_score, choose
 from l2d_jax.metrics.frechet import frechet_distance, halves_and_whole
-from l2d_jax.metrics.remembered import remembered
+from l2d_jax.metrics.remembered import in_full_float32, remembered
 from l2d_jax.metrics.sets import lengthened
 from l2d_jax.models import TS2Vec
-from l2d_jax.parallel import in_float32, map_all
+from l2d_jax.parallel import map_all
 from l2d_jax.types import Params, RandomKey, Scalar, Series, SeriesBatch
 
 ENCODER = TS2Vec(features=320, width=64, depth=10)
@@ -127,7 +127,7 @@ def percentile(
 # --- the encoders ---------------------------------------------------------------------
 
 
-@in_float32
+@in_full_float32
 def train_encoders(real: SeriesBatch, *, num_repeats: int, seed: int) -> Params:
     """Parameters of `ENCODER`, one row a repeat: 200 iterations, 600 for large sets.
 
@@ -150,6 +150,7 @@ def train_encoders(real: SeriesBatch, *, num_repeats: int, seed: int) -> Params:
     return remembered(train_together, keys, np.stack(rows), series)
 
 
+@in_full_float32
 def encode(encoders: Params, series: SeriesBatch) -> Float[np.ndarray, "R N d"]:
     """Maximum over time of what each of R encoders makes of each series."""
     rows = series.astype(np.float32, copy=False)

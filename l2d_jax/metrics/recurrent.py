@@ -16,8 +16,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Shaped
 
-from l2d_jax.metrics.remembered import remembered
-from l2d_jax.parallel import in_float32
+from l2d_jax.metrics.remembered import in_full_float32, remembered
 from l2d_jax.types import Params, RandomKey, Scalar
 
 OPTIMIZER = optax.adam(1e-3)
@@ -78,7 +77,7 @@ def teach(
     fold_in = jax.vmap(jax.random.fold_in, (None, 0))
     keys = fold_in(jax.random.key(seed), jnp.arange(len(repeats)))
 
-    @in_float32  # which a thread doesn't take over from another
+    @in_full_float32  # which a thread doesn't take over from another
     def teach_one(name: str) -> Float[np.ndarray, "R n"]:
         seen = np.stack([lessons[name].seen for lessons in repeats])
         asked = np.stack([lessons[name].asked for lessons in repeats])

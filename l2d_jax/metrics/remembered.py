@@ -6,7 +6,9 @@ is scored on a set, or the second look at one, need not wait for them.
 """
 
 import hashlib
+from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,22 @@ from l2d_jax.files import cache_folder, whole_file
 from l2d_jax.types import Params
 
 MOST_BYTES = 2**30  # on disk; what was not used for longest is deleted first
+
+
+def in_full_float32(function: Callable) -> Callable:
+    """`parallel.in_float32`, and products too, on all devices.
+
+    Of float32 factors GPUs make TF32, and TPUs bfloat16: ten and seven binary digits.
+    Scores would then be others than on a CPU.
+    """
+    in_float32 = parallel.in_float32(function)
+
+    @wraps(function)
+    def call(*args, **options):
+        with jax.default_matmul_precision("highest"):
+            return in_float32(*args, **options)
+
+    return call
 
 
 def remembered(program: jax.stages.Wrapped, *args: Any, used: Any = None) -> Params:
