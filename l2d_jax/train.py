@@ -1,5 +1,6 @@
 """`fit`: train one stage, whichever it is. No stage is named here."""
 
+import math
 import zlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from l2d_jax.stages import Stage, Updater
 from l2d_jax.types import Example, InputError, Metrics, Params, RandomKey, Step
 
 BRIEF_CALL = 100  # steps in one call of `fit_briefly`
+CALL_BYTES = 2**28  # of the batches of one call, of which a few are held
 
 
 class TrainState(NamedTuple):
@@ -214,6 +216,14 @@ def batches(
     return take(examples, index[:, parallel.local_part(batch_size)])
 
 
+def steps_of_a_call(examples: Example, batch_size: int, most: int) -> int:
+    """The largest divisor of `most` whose batches take `CALL_BYTES` at most; or 1."""
+    sizes = [math.prod(rows.shape[1:]) for rows in jax.tree.leaves(examples)]
+    step_bytes = 4 * batch_size * sum(sizes)
+    divisors = (steps for steps in range(1, most + 1) if most % steps == 0)
+    return max((n for n in divisors if n * step_bytes <= CALL_BYTES), default=1)
+
+
 class TrainingDiverged(InputError):
     """The loss or the gradient is no longer finite."""
 
@@ -240,7 +250,8 @@ def fit(
         is finished.
       c: the stage's section of the config.
       seed: of weights, batches and noise.
-      steps_per_call: optimizer steps in one call of the compiled program.
+      steps_per_call: optimizer steps in one call of the compiled program; fewer where
+        their batches are large.
       checkpoint_every: steps between checkpoints, rounded up to whole calls.
       checkpoints: where they lie.
       open_logbook: from the first step to the book of metrics.
@@ -256,6 +267,7 @@ def fit(
         return state.ema_params
     examples, program = make_examples(), make_program(stage, c, seed=seed)
     every = -(-checkpoint_every // steps_per_call) * steps_per_call
+    steps_per_call = steps_of_a_call(examples, c.batch_size, steps_per_call)
 
     with open_logbook(first_step) as logbook, preemption.deferred():
 
@@ -294,8 +306,9 @@ def fit_briefly(stage: Stage, examples: Example, c: ConfigDict, *, seed: int) ->
     """Averaged parameters after `c.num_steps`: no checkpoints, no log."""
     state = parallel.place(init_state(stage, c, seed=seed))
     program = make_program(stage, c, seed=seed)
-    for start in range(0, c.num_steps, BRIEF_CALL):
-        stop = min(start + BRIEF_CALL, c.num_steps)
+    steps = steps_of_a_call(examples, c.batch_size, BRIEF_CALL)
+    for start in range(0, c.num_steps, steps):
+        stop = min(start + steps, c.num_steps)
         batch = batches(examples, start, stop, batch_size=c.batch_size, seed=seed)
         state, _ = program(state, batch)
     return jax.tree.map(np.asarray, state.ema_params)
@@ -331,7 +344,8 @@ def smaller_batch(
     while batch_size:
         try:
             state = parallel.place(init_state(stage, c, seed=seed))
-            steps = min(steps_per_call, c.num_steps)
+            steps = steps_of_a_call(examples, batch_size, steps_per_call)
+            steps = min(steps, c.num_steps)
             batch = batches(examples, 0, steps, batch_size=batch_size, seed=seed)
             program = make_program(stage, c, seed=seed, devices=parallel.own_devices())
             jax.tree.map(np.asarray, program(state, batch)[1])

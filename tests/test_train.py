@@ -101,6 +101,26 @@ def test_chunks_and_checkpoints_do_not_change_the_result(
     np.testing.assert_allclose(w, adamw_by_hand(c), rtol=1e-4)
 
 
+@pytest.mark.parametrize(("size", "steps"), [(1, 6), (2, 3), (3, 2), (6, 1), (7, 1)])
+def test_long_series_have_fewer_steps_a_call(tmp_path, monkeypatch, size, steps):
+    """Memory for six batches of 8 x 3 values: for three where they are twice as large.
+
+    Checkpoints lie where they would lie otherwise.
+    """
+
+    def of_the_first_three(params, key, x):
+        return line_stage().loss(params, key, x[:3])
+
+    monkeypatch.setattr(train, "CALL_BYTES", 6 * 8 * 3 * 4)
+    c, rows = settings(), np.tile(ROWS, (1, size))
+    w = fit(tmp_path, line_stage(of_the_first_three), c, rows, steps_per_call=6)["w"]
+    np.testing.assert_allclose(w, adamw_by_hand(c), rtol=1e-4)
+    logged = read_losses(tmp_path / "metrics.jsonl")["line"][0]
+    assert [*logged] == [*range(steps, 13, steps)]
+    saved = [int(one.name) for one in (tmp_path / "line").glob("[0-9]*")]
+    assert sorted(saved) == [6, 12]
+
+
 @pytest.mark.parametrize("decay", ["constant", "exponential"])
 def test_rates_after_a_warm_up(decay):
     """Linear over 3 of 12 steps, half of one; what follows counts from its end."""
