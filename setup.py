@@ -24,7 +24,7 @@ dev = [
 
 setup(
     name="l2d_jax",
-    version="0.2.0",
+    version="0.3.0",
     description="Latent-to-data cascaded diffusion for time series generation, in JAX",
     long_description=readme.read_text(encoding="utf-8") if readme.exists() else "",
     long_description_content_type="text/markdown",

@@ -10,5 +10,5 @@ from l2d_jax.run import fit
 from l2d_jax.types import InputError
 from l2d_jax.workdir import load
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = ["Cascade", "InputError", "evaluate", "export", "fit", "load"]
