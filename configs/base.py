@@ -79,9 +79,7 @@ def get_config() -> ConfigDict:
 
     config.training = ConfigDict()  # for all stages
     config.training.compute_dtype = "auto"  # of products: float32, bfloat16; by device
-    config.training.steps_per_call = (
-        100  # optimizer steps a call of the program, at most
-    )
+    config.training.steps_per_call = 100  # at most: optimizer steps a call
     config.training.checkpoint_every = 1_000  # steps between checkpoints
 
     config.sampling = ConfigDict()
