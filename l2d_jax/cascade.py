@@ -57,6 +57,16 @@ class Cascade:
     """A trained model: the averaged weights of all stages, and what they need around.
 
     What `l2d_jax.fit` and `l2d_jax.load` return.
+
+    Example, of a control that needs no training: more samples begin with the same ones.
+
+    >>> import l2d_jax
+    >>> walks = np.random.default_rng(0).normal(size=(100, 24, 2)).cumsum(axis=1)
+    >>> config = l2d_jax.configs.own.get_config("gaussian")
+    >>> model = l2d_jax.fit(walks, config=config, verbose=False)
+    >>> few, more = (model.sample(jax.random.key(0), n) for n in (3, 5))
+    >>> few.shape, more.shape, bool(np.allclose(few, more[:3]))
+    ((3, 24, 2), (5, 24, 2), True)
     """
 
     params: Params

@@ -37,7 +37,14 @@ def q_sample(schedule: NoiseSchedule, *, x_0: Data, t: Step, eps: Data) -> Data:
 def q_posterior(
     schedule: NoiseSchedule, *, x_0: Data, x_t: Data, t: Step, t_prev: Step
 ) -> tuple[Data, Scalar]:
-    """Mean and variance of q(x_{t_prev} | x_t, x_0), eq. (2); 0 at t_prev = -1."""
+    """Mean and variance of q(x_{t_prev} | x_t, x_0), eq. (2); 0 at t_prev = -1.
+
+    >>> schedule = NoiseSchedule(jnp.array([0.75, 0.25]))
+    >>> x_0, x_t, t, t_prev = map(jnp.array, (4.0, 2.0, 1, 0))
+    >>> mean, variance = q_posterior(schedule, x_0=x_0, x_t=x_t, t=t, t_prev=t_prev)
+    >>> f"{mean:.4f} {variance:.4f}"  # 2 sqrt(3) and 2 / 9
+    '3.4641 0.2222'
+    """
     ab_t, ab_prev = schedule.at(t), schedule.at(t_prev)
     noise_t, noise_prev = schedule.noise(t), schedule.noise(t_prev)
     alpha = ab_t / ab_prev
@@ -87,7 +94,19 @@ def training_target(
 def predict_x_0(
     prediction: str, schedule: NoiseSchedule, *, output: Data, x_t: Data, t: Step
 ) -> Data:
-    """x_0 from a network's output at x_t: the inverse of `training_target`."""
+    """x_0 from a network's output at x_t: the inverse of `training_target`.
+
+    >>> schedule = NoiseSchedule(jnp.array([0.75, 0.25]))
+    >>> x_0, eps, t = map(jnp.array, (4.0, 1.0, 1))
+    >>> x_t = q_sample(schedule, x_0=x_0, t=t, eps=eps)
+    >>> for name in PREDICTIONS:
+    ...     output = training_target(name, schedule, x_0=x_0, t=t, eps=eps)
+    ...     found = predict_x_0(name, schedule, output=output, x_t=x_t, t=t)
+    ...     print(f"{name}: {output:.4f}, so x_0 is {found:.4f}")
+    x_0: 4.0000, so x_0 is 4.0000
+    eps: 1.0000, so x_0 is 4.0000
+    v: -2.9641, so x_0 is 4.0000
+    """
     signal, noise = jnp.sqrt(schedule.at(t)), jnp.sqrt(schedule.noise(t))
     return PREDICTIONS[prediction].x_0(signal, noise, output, x_t)
 

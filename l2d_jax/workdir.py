@@ -89,6 +89,17 @@ def check_shared(workdir: FilePath) -> None:
 def load(workdir: str | FilePath) -> Cascade:
     """The trained model of a finished workdir: weights, config and normaliser.
 
+    Example, with "runs/mine" in the place of `folder`:
+
+    >>> import jax, l2d_jax, numpy as np
+    >>> walks = np.random.default_rng(0).normal(size=(100, 24, 2)).cumsum(axis=1)
+    >>> config = l2d_jax.configs.own.get_config("gaussian")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model = l2d_jax.fit(walks, workdir=folder, config=config, verbose=False)
+    ...     again = load(folder)
+    >>> x, y = (one.sample(jax.random.key(0), 5) for one in (model, again))
+    >>> np.testing.assert_array_equal(x, y)
+
     Raises:
       InputError: there is no finished model in the workdir, it can't be read, or
         another version of l2d_jax trained it.

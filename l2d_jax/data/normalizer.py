@@ -52,6 +52,11 @@ class Normalizer:
 
         Raises:
           InputError: unknown kind; a channel that is constant, infinite or all NaN.
+
+        >>> x = np.array([[[0.0, 5.0], [10.0, 7.0]]])  # one series, two channels
+        >>> normalizer = Normalizer.fit(Examples(x, np.array([2])), "min_max")
+        >>> normalizer.normalize(x).tolist()
+        [[[-1.0, -1.0], [1.0, 1.0]]]
         """
         check_choice(kind, SCALERS, "--config.data.scaler")
         values = moments(examples)
