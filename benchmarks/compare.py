@@ -454,6 +454,7 @@ def latex(table: Table) -> str:
 def tex(text: str) -> str:
     """Without a meaning to LaTeX."""
     special = {"\\": "textbackslash", "~": "textasciitilde", "^": "textasciicircum"}
+    special |= {"<": "textless", ">": "textgreater", "|": "textbar"}
     escaped = {sign: rf"\{sign}" for sign in "&%$#_{}"}
     escaped |= {sign: rf"\{name}{{}}" for sign, name in special.items()}
     escaped |= {"±": r"$\pm$", "–": "--", "−": "$-$"}

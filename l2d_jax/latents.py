@@ -45,7 +45,8 @@ def encode_all(
     config: ConfigDict, params: Params, series: Rows
 ) -> Float[np.ndarray, "N d"]:
     """r = E(x), nothing hidden unless `num_masks` says so, for all series [N, L, C]."""
-    encode = encode_one(FrozenConfigDict(config))
+    sections = {name: config[name] for name in ("encoder", "training")}
+    encode = encode_one(FrozenConfigDict(sections))  # one program for any sampling
     return parallel.map_all(encode, params, series)
 
 

@@ -6,7 +6,7 @@ Each is skipped where it is already there, made with the same settings.
 import json
 import logging
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -300,7 +300,9 @@ def facts_of(
     workdir: FilePath, config: ConfigDict, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What was run, for the report."""
-    ran = read_json(workdir / "config.json", "run the training command again")
+    needs = {"command", "device", "versions", "git_commit"}
+    path, mend = workdir / "config.json", "run the training command again"
+    ran = read_json(path, mend, needs)
     counts = parameters(load(workdir))
     seconds = read_seconds(workdir / "metrics.jsonl")
     facts = {
@@ -434,14 +436,16 @@ def check_trained_on(model: Cascade, splits: Splits) -> None:
         )
 
 
-def read_json(path: FilePath, mend: str) -> dict[str, Any]:
-    """What a file of the workdir holds; if nothing, an `InputError` with the mend."""
+def read_json(
+    path: FilePath, mend: str, needs: Set[str] = frozenset()
+) -> dict[str, Any]:
+    """What a file of the workdir holds, `needs` at least; else `InputError`."""
     if not path.exists():
         raise InputError(f"{path} is missing: {mend}")
     try:
         found = json.loads(path.read_text())
     except (ValueError, OSError) as error:
         raise InputError(f"{path} can't be read ({error}): {mend}") from error
-    if not isinstance(found, dict):
+    if not isinstance(found, dict) or not needs <= found.keys():
         raise InputError(f"{path} is not what a run writes there: {mend}")
     return found

@@ -219,6 +219,9 @@ def test_encode_takes_data_units_and_reconstruct_conditions_on_it():
     assert x_hat.shape == x.shape and np.isfinite(x_hat).all()
     flipped = model.reconstruct(jax.random.key(0), x[::-1].copy())
     assert np.abs(flipped - x_hat).max() > 1e-3
+    programs = latents.encode_one.cache_info().misses
+    np.testing.assert_array_equal(model.with_sampling(num_steps=3).encode(x), r)
+    assert latents.encode_one.cache_info().misses == programs  # none for the sampling
 
 
 # --- the chains -----------------------------------------------------------------------

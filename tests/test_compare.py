@@ -274,7 +274,7 @@ def test_digits(mean, reach, text):
 
 
 def test_names_are_escaped(run):
-    names = ("a_b & c%", "x|y *z*", "\\#{$^~")
+    names = ("a_b & c%", "x|y *z*", "\\#{$^~<>")
     rows = [
         cell(name, place, i + 1.0) for i, name in enumerate(names) for place in SETS
     ]
@@ -282,8 +282,9 @@ def test_names_are_escaped(run):
     assert r"| x\|y \*z\* | <u>2.00" in printed and r"| a\_b & c% | **1" in printed
     tex = (out / "table_context_fid.tex").read_text()
     assert r"a\_b \& c\% & \textbf{1.00}" in tex
-    assert r"x|y *z* & \underline{2.00}" in tex
-    assert r"\textbackslash{}\#\{\$\textasciicircum{}\textasciitilde{} & 3.00" in tex
+    assert r"x\textbar{}y *z* & \underline{2.00}" in tex
+    signs = r"\textbackslash{}\#\{\$\textasciicircum{}\textasciitilde{}"
+    assert signs + r"\textless{}\textgreater{} & 3.00" in tex
     assert (out / "ranks_context_fid.png").exists()  # $ and \ are no markup there
 
 

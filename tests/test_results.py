@@ -9,7 +9,7 @@ import pytest
 from l2d_jax import results
 from l2d_jax.configs import base
 from l2d_jax.results import comparable, real_sets
-from l2d_jax.types import Examples, Splits
+from l2d_jax.types import Examples, InputError, Splits
 from l2d_jax.workdir import git_commit
 
 NAN = np.nan
@@ -157,6 +157,14 @@ def test_scores_are_made_of_all_that_is_known_and_once(workdir, monkeypatch):
     shorter = given.train._replace(lengths=given.train.lengths - 1)
     results.score(workdir, c, given._replace(train=shorter))
     assert len(told) == 4
+
+
+@pytest.mark.parametrize("written", ["{}", "[]", '{"device": "cpu"}'])
+def test_a_file_of_the_workdir_that_lacks_something(tmp_path, written):
+    path = tmp_path / "config.json"
+    path.write_text(written)
+    with pytest.raises(InputError, match=r"config.json is not what a run .*: mend it"):
+        results.read_json(path, "mend it", {"device", "command"})
 
 
 def test_which_are_drawn_depends_on_the_seed():
