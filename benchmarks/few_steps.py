@@ -68,7 +68,7 @@ LATENT_ROWS = [
     *(("latent", ANCESTRAL, steps) for steps in (20, 100)),
 ]
 VARIANTS = {"full": DATA_ROWS + LATENT_ROWS, "data_only": DATA_ROWS}
-SETS_ABREAST = 3  # in the picture, so that it can be read on a page
+SETS_ABREAST = 4  # in the picture, so that it can be read on a page
 
 
 # --- models ---------------------------------------------------------------------------
@@ -201,14 +201,17 @@ def made_by(one: dict[str, Any]) -> str:
 def draw(results: dict[str, Any], path: Path) -> None:
     """Context-FID against steps of the data chain, and below it against time, by set.
 
-    Lines: DPM-Solver++. Stars: 100 ancestral steps, as the paper has them.
+    Of sets with rows of both models, if there are any. Lines: DPM-Solver++. Stars: 100
+    ancestral steps, as the paper has them.
     """
     from matplotlib.figure import Figure
 
     sets = results["sets"]
+    both = {name: one for name, one in sets.items() if has_all(one)}
+    sets = both or sets
     columns = min(len(sets), SETS_ABREAST)
     lines = -(-len(sets) // columns)
-    figure = Figure(figsize=(3.0 * columns, 4.8 * lines + 0.4))
+    figure = Figure(figsize=(2.6 * columns, 4.8 * lines + 0.4))
     axes = figure.subplots(2 * lines, columns, squeeze=False)
     pairs = [pair for line in range(lines) for pair in axes[2 * line :][:2].T]
     for pair in pairs[len(sets) :]:
@@ -247,6 +250,11 @@ def draw(results: dict[str, Any], path: Path) -> None:
     figure.tight_layout(rect=(0, 0.6 / figure.get_figheight(), 1, 1))
     figure.legend(handles, labels, loc="lower center", ncols=2, fontsize=9)
     figure.savefig(path, dpi=150)
+
+
+def has_all(one: dict[str, Any]) -> bool:
+    """Whether a set has rows of all variants."""
+    return {key.split("|")[0] for key in one["rows"]} == {*VARIANTS}
 
 
 def plain_numbers(axis: Any) -> None:

@@ -74,8 +74,8 @@ def test_ticks_of_logarithmic_axes_are_plain_numbers(ends, expected):
     assert axis.xaxis.get_major_formatter().format_ticks(ticks) == expected
 
 
-@pytest.mark.parametrize(("count", "columns", "lines"), [(1, 1, 1), (4, 3, 2)])
-def test_three_sets_stand_abreast_in_the_picture(tmp_path, count, columns, lines):
+@pytest.mark.parametrize(("count", "columns", "lines"), [(1, 1, 1), (5, 4, 2)])
+def test_four_sets_stand_abreast_in_the_picture(tmp_path, count, columns, lines):
     rows = {
         f"full|data|{few_steps.DPM}|{steps}": {"context_fid": 1 / steps, "seconds": 1.0}
         for steps in (1, 5)
@@ -84,4 +84,9 @@ def test_three_sets_stand_abreast_in_the_picture(tmp_path, count, columns, lines
     few_steps.draw({"sets": sets}, tmp_path / "x.png")
     with Image.open(tmp_path / "x.png") as picture:
         width, height = picture.size
-    assert width == 450 * columns and height == pytest.approx(720 * lines + 60, abs=1)
+    assert width == 390 * columns and height == pytest.approx(720 * lines + 60, abs=1)
+    others = {key.replace("full", "data_only"): row for key, row in rows.items()}
+    sets["set 0"] = {"rows": rows | others, "series": 9}
+    few_steps.draw({"sets": sets}, tmp_path / "x.png")
+    with Image.open(tmp_path / "x.png") as picture:  # of the one that has both models
+        assert picture.size == (390, pytest.approx(780, abs=1))
