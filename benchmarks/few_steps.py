@@ -18,6 +18,7 @@ rows have are refused. Results: few_steps.json, .md and .png in --out.
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -210,7 +211,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
     both = {name: one for name, one in sets.items() if has_all(one)}
     sets = both or sets
     columns = min(len(sets), SETS_ABREAST)
-    lines = -(-len(sets) // columns)
+    lines = math.ceil(len(sets) / columns)
     figure = Figure(figsize=(2.6 * columns, 4.8 * lines + 0.4))
     axes = figure.subplots(2 * lines, columns, squeeze=False)
     pairs = [pair for line in range(lines) for pair in axes[2 * line :][:2].T]

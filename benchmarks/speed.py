@@ -47,6 +47,7 @@ from l2d_jax import configs, networks, parallel, sampling, sizes, stages, train
 from l2d_jax.cascade import Cascade, Layout
 from l2d_jax.data import Normalizer
 from l2d_jax.files import write_text
+from l2d_jax.models import num_tokens
 from l2d_jax.programs import keep_programs
 from l2d_jax.types import tree_size
 from l2d_jax.workdir import library_version
@@ -261,7 +262,7 @@ def torch_tasks(model: Cascade, *, batch: int, training_batch: int, part: int):
     )
     condition = peer.Condition(
         model.config.encoder.latent_dim,
-        tokens=-(-length // c.patch),
+        tokens=num_tokens(length, c.patch),
         width=c.condition_width,
         layers=c.condition_layers,
     )

@@ -132,6 +132,14 @@ class Dense(nn.Module):
         return product(x, kernel, self.dtype) + bias
 
 
+def torch_dense(
+    features: int, fan_in: int, name: str, dtype: DTypeLike = jnp.float32
+) -> Dense:
+    """A dense layer that begins as PyTorch's do, with factors in `dtype`."""
+    init = torch_uniform(fan_in)
+    return Dense(features, kernel_init=init, bias_init=init, dtype=dtype, name=name)
+
+
 class Conv1D(nn.Module):
     """Convolution along time with zero padding: [L, C] -> [L, features].
 

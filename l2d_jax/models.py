@@ -19,7 +19,7 @@ from l2d_jax.layers import (
     SelfAttention,
     StepEmbedding,
     TimeMixing,
-    torch_uniform,
+    torch_dense,
 )
 from l2d_jax.types import Latent, Series, Signal, Step
 
@@ -54,10 +54,7 @@ class TS2Vec(nn.Module):
         observed = ~jnp.isnan(x).any(axis=-1)
         visible = observed if visible is None else visible & observed
         x = jnp.where(observed[:, None], x, 0.0)
-        init = torch_uniform(x.shape[-1])
-        x = Dense(
-            self.width, kernel_init=init, bias_init=init, dtype=self.dtype, name="input"
-        )(x)
+        x = torch_dense(self.width, x.shape[-1], "input", self.dtype)(x)
         x = jnp.where(visible[:, None], x, 0.0)
         for i, features in enumerate([self.width] * self.depth + [self.features]):
             x = DilatedBlock(
@@ -82,16 +79,10 @@ class DilatedBlock(nn.Module):
     def __call__(
         self, x: Float[Array, "L C"], inside: TimeMask | None
     ) -> Float[Array, "L features"]:
-        init = torch_uniform(x.shape[-1])
-        residual = x
-        if self.project or x.shape[-1] != self.features:
-            residual = Dense(
-                self.features,
-                kernel_init=init,
-                bias_init=init,
-                dtype=self.dtype,
-                name="projector",
-            )(x)
+        channels, residual = x.shape[-1], x
+        if self.project or channels != self.features:
+            projector = torch_dense(self.features, channels, "projector", self.dtype)
+            residual = projector(x)
         for name in ("conv1", "conv2"):
             x = nn.gelu(x, approximate=False)
             if inside is not None:
@@ -163,8 +154,8 @@ class Decoder(nn.Module):
 
     @nn.compact
     def __call__(self, r: Latent) -> Series:
-        num_tokens = math.ceil(self.length / self.patch)
-        x = ConditionNetwork(num_tokens, self.width, self.num_layers, self.dtype)(r)
+        tokens = num_tokens(self.length, self.patch)
+        x = ConditionNetwork(tokens, self.width, self.num_layers, self.dtype)(r)
         x = Dense(self.patch * self.channels)(x)
         return from_patches(x, self.length, self.channels)
 
@@ -265,12 +256,17 @@ CONDITIONS: dict[str, Callable[[Tokens, Signal, DTypeLike], Tokens]] = {
 BEFORE_EACH_BLOCK = (modulated,)  # the others enter once, before the first
 
 
+def num_tokens(length: int, patch: int) -> int:
+    """T of a series of L steps."""
+    return math.ceil(length / patch)
+
+
 def to_patches(x: Float[Array, "L C"], patch: int) -> Float[Array, "T features"]:
     """Consecutive groups of `patch` steps as one token each; the last padded with 0."""
     length, channels = x.shape
-    num_tokens = math.ceil(length / patch)
-    x = jnp.pad(x, ((0, num_tokens * patch - length), (0, 0)))
-    return x.reshape(num_tokens, patch * channels)
+    tokens = num_tokens(length, patch)
+    x = jnp.pad(x, ((0, tokens * patch - length), (0, 0)))
+    return x.reshape(tokens, patch * channels)
 
 
 def from_patches(

@@ -12,6 +12,7 @@ from l2d_jax.models import (
     Encoder,
     LatentDenoiser,
     SeriesDenoiser,
+    num_tokens,
 )
 from l2d_jax.schedules import NoiseSchedule, make_schedule
 from l2d_jax.types import InputError
@@ -43,9 +44,8 @@ def make_condition(config: ConfigDict, shape: tuple[int, int]) -> ConditionNetwo
     """F, for series of `shape` (L, C)."""
     check_chosen(config, "data_stage.patch")
     c = config.data_stage
-    num_tokens = -(-shape[0] // c.patch)
     return ConditionNetwork(
-        num_tokens,
+        num_tokens(shape[0], c.patch),
         c.condition_width,
         c.condition_layers,
         dtype_of(config),

@@ -103,7 +103,7 @@ def with_equal_size(
     if not config.equal_size:
         return config, []
     whole = config.copy_and_resolve_references()
-    whole.update(variant="full")
+    whole.variant = "full"
     whole.encoder.latent_dim = whole.encoder.latent_dim or 8
     wanted = num_parameters(whole, shape)
 
@@ -112,7 +112,7 @@ def with_equal_size(
         config.data_stage.width = width
         return num_parameters(config, shape)
 
-    high = 4 * -(-config.data_stage.width // 4)
+    high = 4 * math.ceil(config.data_stage.width / 4)
     while count(high) < wanted:
         high *= 2
     widths = range(4, high + 4, 4)

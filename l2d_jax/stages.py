@@ -77,8 +77,8 @@ class Variant(NamedTuple):
     decode: Callable[..., Callable]
     # (config, params, [N, L, C]) -> what the generator needs besides trained weights:
     extras: Callable[[ConfigDict, Params, Rows], Params]
-    chain: str  # section with the steps of the chain that draws the series; "": none
-    settings: tuple[str, ...]  # of `sample`, that mean something here
+    chain: str = ""  # section with the steps of the chain that draws the series
+    settings: tuple[str, ...] = ()  # of `sample`, that mean something here
     fast: Mapping[str, Any] = {}  # others of them, with fewer steps than trained with
 
 

@@ -266,7 +266,7 @@ def fit(
     if first_step >= c.num_steps:
         return state.ema_params
     examples, program = make_examples(), make_program(stage, c, seed=seed)
-    every = -(-checkpoint_every // steps_per_call) * steps_per_call
+    every = math.ceil(checkpoint_every / steps_per_call) * steps_per_call
     steps_per_call = steps_of_a_call(examples, c.batch_size, steps_per_call)
 
     with open_logbook(first_step) as logbook, preemption.deferred():

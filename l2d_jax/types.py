@@ -17,6 +17,7 @@ Rows: TypeAlias = Any  # [N, ...]: an array, or what has a shape and can be inde
 Example: TypeAlias = Any  # a pytree of arrays: one row of what a stage trains on
 RandomKey: TypeAlias = Key[Array, ""]  # one typed key, `jax.random.key(0)`
 Scalar: TypeAlias = Float[Array, ""]
+Metrics: TypeAlias = Mapping[str, Scalar]  # what a loss says beside itself
 Step: TypeAlias = Int[Array, ""]  # t, a diffusion step: always an integer index
 
 Series: TypeAlias = Float[Array, "L C"]  # x_0, x_t: one series in model space
@@ -130,6 +131,3 @@ def is_ragged(examples: Examples) -> bool:
 def tree_size(params: Params) -> int:
     """Number of parameters in a pytree."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
-
-
-Metrics: TypeAlias = Mapping[str, Scalar]

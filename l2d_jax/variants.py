@@ -150,7 +150,6 @@ VARIANTS: dict[str, Variant] = {
         diffusion_prior,
         decoder_decode,
         no_extras,
-        chain="",
         settings=OF_LATENT,
     ),
     "data_only": Variant(

@@ -42,33 +42,17 @@ BASELINES: dict[str, Variant] = {
         no_prior,
         fourier_flow.decode,
         fourier_diffusion.extras,
-        chain="",
-        settings=(),
     ),
     "time_gan": Variant(
         ("time_gan_embedding", "time_gan_supervised", "time_gan_joint"),
         no_prior,
         time_gan.decode,
         value_range,
-        chain="",
-        settings=(),
     ),
     "bootstrap": Variant(
-        (),
-        no_prior,
-        controls.bootstrap_decode,
-        controls.training_series,
-        chain="",
-        settings=(),
+        (), no_prior, controls.bootstrap_decode, controls.training_series
     ),
-    "gaussian": Variant(
-        (),
-        no_prior,
-        controls.gaussian_decode,
-        controls.moments,
-        chain="",
-        settings=(),
-    ),
+    "gaussian": Variant((), no_prior, controls.gaussian_decode, controls.moments),
 }
 
 STAGES: dict[str, Callable[[ConfigDict, tuple[int, int]], Stage]] = {

@@ -32,7 +32,7 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import diffusion, sampling, schedules
-from l2d_jax.layers import Conv1D, Dense, Heads, attend, torch_uniform
+from l2d_jax.layers import Conv1D, Heads, attend, torch_dense, torch_uniform
 from l2d_jax.missing import fill_missing
 from l2d_jax.networks import dtype_of
 from l2d_jax.schedules import NoiseSchedule
@@ -132,12 +132,12 @@ class DecoderBlock(nn.Module):
         x = x + Attention(self.num_heads, self.dtype, name="attn1")(normed, normed)
         normed = AdaLayerNorm(name="ln1_1")(x, t)
         x = x + Attention(self.num_heads, self.dtype, name="attn2")(normed, memory)
-        both = dense(2 * len(x), len(x), "proj")(x.T).T  # along time
+        both = torch_dense(2 * len(x), len(x), "proj")(x.T).T  # along time
         trend = Trend(self.channels, name="trend")(both[: len(x)])
         season = strongest_frequencies(both[len(x) :])
         x = x + mlp(self, x)
         mean = x.mean(axis=0)
-        values = dense(self.channels, self.width, "linear")(mean)
+        values = torch_dense(self.channels, self.width, "linear")(mean)
         return x - mean[None], values, trend, season
 
 
@@ -145,16 +145,8 @@ def mlp(block: nn.Module, x: Tokens) -> Tokens:
     """The second half of a block, whose parameters these are."""
     hidden, dtype = block.expansion * block.width, block.dtype
     y = nn.LayerNorm(epsilon=1e-5, name="ln2")(x)
-    y = nn.gelu(dense(hidden, block.width, "mlp_0", dtype)(y), approximate=False)
-    return dense(block.width, hidden, "mlp_2", dtype)(y)
-
-
-def dense(
-    features: int, fan_in: int, name: str, dtype: DTypeLike = jnp.float32
-) -> Dense:
-    """A dense layer that begins as PyTorch's do, with factors in `dtype`."""
-    init = torch_uniform(fan_in)
-    return Dense(features, kernel_init=init, bias_init=init, dtype=dtype, name=name)
+    y = nn.gelu(torch_dense(hidden, block.width, "mlp_0", dtype)(y), approximate=False)
+    return torch_dense(block.width, hidden, "mlp_2", dtype)(y)
 
 
 class AdaLayerNorm(nn.Module):
@@ -167,7 +159,7 @@ class AdaLayerNorm(nn.Module):
         rates = jnp.exp(-math.log(10_000.0) / (half - 1) * jnp.arange(half))
         angles = t.astype(jnp.float32) * rates
         embedding = nn.silu(jnp.concatenate([jnp.sin(angles), jnp.cos(angles)]))
-        modulation = dense(2 * width, width, "linear")(embedding)
+        modulation = torch_dense(2 * width, width, "linear")(embedding)
         scale, shift = jnp.split(modulation[None], 2, axis=-1)
         normed = nn.LayerNorm(epsilon=1e-5, use_scale=False, use_bias=False)(x)
         return normed * (1.0 + scale) + shift
@@ -184,12 +176,12 @@ class Attention(nn.Module):
         width = x.shape[-1]
 
         def heads(name: str, tokens: Tokens) -> Heads:
-            projected = dense(width, width, name, self.dtype)(tokens)
+            projected = torch_dense(width, width, name, self.dtype)(tokens)
             return projected.reshape(len(tokens), self.num_heads, -1)
 
         query, key = heads("query", x), heads("key", memory)
         y = attend(query, key, heads("value", memory))
-        return dense(width, width, "proj", self.dtype)(y.reshape(x.shape))
+        return torch_dense(width, width, "proj", self.dtype)(y.reshape(x.shape))
 
 
 class Trend(nn.Module):

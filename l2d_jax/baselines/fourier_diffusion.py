@@ -33,8 +33,7 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import parallel
-from l2d_jax.baselines.diffusion_ts import dense
-from l2d_jax.layers import attend, torch_uniform
+from l2d_jax.layers import attend, torch_dense, torch_uniform
 from l2d_jax.missing import fill_missing
 from l2d_jax.networks import dtype_of
 from l2d_jax.stages import Stage
@@ -134,18 +133,18 @@ class ScoreNetwork(nn.Module):
     @nn.compact
     def __call__(self, x: Spectrum, t: Scalar, training: bool = False) -> Spectrum:
         channels = x.shape[1]
-        x = dense(self.width, channels, "embedder")(x)
+        x = torch_dense(self.width, channels, "embedder")(x)
         position = self.param("position", nn.initializers.normal(1.0), x.shape)
         norms = jnp.linalg.norm(position, axis=-1, keepdims=True)
         shrink = jnp.minimum(1.0, math.sqrt(self.width) / norms)
         x = x + position * jax.lax.stop_gradient(shrink)
         features = time_features(t, self.width)
-        time = dense(self.width, self.width, "time")(features)
+        time = torch_dense(self.width, self.width, "time")(features)
         x = x + time[None]
         layer = (self.num_heads, self.hidden, self.dropout, self.dtype)
         for i in range(self.num_layers):
             x = Layer(*layer, name=f"layer_{i}")(x, training)
-        return dense(channels, self.width, "unembedder")(x)
+        return torch_dense(channels, self.width, "unembedder")(x)
 
 
 def time_features(t: Scalar, width: int) -> Float[Array, " width"]:
@@ -179,9 +178,9 @@ class Layer(nn.Module):
         )(x, deterministic=fixed)
         y = nn.Dropout(self.dropout)(y, deterministic=fixed)
         x = nn.LayerNorm(epsilon=1e-5)(x + y)
-        y = nn.relu(dense(self.hidden, width, "hidden", self.dtype)(x))
+        y = nn.relu(torch_dense(self.hidden, width, "hidden", self.dtype)(x))
         y = nn.Dropout(self.dropout)(y, deterministic=fixed)
-        y = dense(width, self.hidden, "back", self.dtype)(y)
+        y = torch_dense(width, self.hidden, "back", self.dtype)(y)
         y = nn.Dropout(self.dropout)(y, deterministic=fixed)
         return nn.LayerNorm(epsilon=1e-5)(x + y)
 

@@ -5,6 +5,7 @@ is its k-th piece. A batch may straddle epochs, so no example is ever left out.
 """
 
 import functools
+import math
 
 import numpy as np
 from jaxtyping import Int
@@ -31,7 +32,7 @@ def permuted(
 ) -> Int[np.ndarray, " size"]:
     """Entries start, ..., start + size - 1 of the endless stream of permutations."""
     first_epoch, offset = divmod(start, num_examples)
-    num_epochs = -(-(offset + size) // num_examples)
+    num_epochs = math.ceil((offset + size) / num_examples)
     epochs = range(first_epoch, first_epoch + num_epochs)
     permutations = [permutation(seed, epoch, num_examples) for epoch in epochs]
     return np.concatenate(permutations)[offset : offset + size]

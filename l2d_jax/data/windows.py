@@ -1,5 +1,6 @@
 """Long recordings, cut into windows of equal length."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -76,7 +77,7 @@ def observed_enough(
 def choose_stride(rows: Sequence[int], length: int) -> int:
     """1, or more where that would make more than `MAX_WINDOWS` windows."""
     count = sum(max(n - length + 1, 0) for n in rows)
-    return max(-(-count // MAX_WINDOWS), 1)
+    return max(math.ceil(count / MAX_WINDOWS), 1)
 
 
 def choose_window(recording: Recording) -> tuple[int, str]:
@@ -87,7 +88,7 @@ def choose_window(recording: Recording) -> tuple[int, str]:
     period = find_period(recording)
     most = max(recording.shape[0] // 10, 2)
     if period:
-        periods = -(-DEFAULT_WINDOW // period)
+        periods = math.ceil(DEFAULT_WINDOW / period)
         length = period * periods
         why = f"the data repeats after {period} steps"
     else:

@@ -216,7 +216,7 @@ def batch_rows(
     """Series of each batch: epochs in random order, without incomplete last batches."""
     size = min(BATCH_SIZE, num_series)
     per_epoch = num_series // size
-    num_epochs = -(-num_iterations // per_epoch)
+    num_epochs = math.ceil(num_iterations / per_epoch)
     orders = [rng.permutation(num_series) for _ in range(num_epochs)]
     epochs = [order[: per_epoch * size].reshape(-1, size) for order in orders]
     return np.concatenate(epochs)[:num_iterations].astype(np.int32)

@@ -6,6 +6,7 @@ differences of the few nearest: a copy lies at distance 0 exactly. So is what li
 near to the rim of a ball to tell.
 """
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -134,7 +135,7 @@ def squared_distances(
     x and y are a and b without the median of b, per coordinate and of some rows: one
     far outlier among them doesn't move it. In float64, up to `ROUNDING`.
     """
-    some = b[:: -(-len(b) // MAX_CENTRED)]
+    some = b[:: math.ceil(len(b) / MAX_CENTRED)]
     centre = np.median(some.astype(np.float64), axis=0)[None, :]
     for rows in blocks(len(a), block_size):
         x = a[rows] - centre

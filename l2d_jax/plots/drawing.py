@@ -6,6 +6,7 @@ first use.
 """
 
 import io
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -205,7 +206,7 @@ def share_picture(
     ax.set_yticks(np.sqrt(ticks), [f"{100 * share:g} %" for share in ticks])
     names = [str(numbers[i]) for i in shown]
     room = 44 // (max(map(len, names)) + 1)  # the axis is 44 digits wide
-    every = -(-len(shown) // room)
+    every = math.ceil(len(shown) / room)
     ax.set_xticks(place[::every], names[::every])
     ax.grid(visible=False, axis="x")
     ax.set_xlabel("class", fontsize=9)

@@ -3,6 +3,7 @@
 Series are in data units, NaN after the end of a shorter one.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -131,7 +132,7 @@ def shared_edges(
 
 def length_edges(most: int) -> Float[np.ndarray, " edges"]:
     """Bin edges of lengths 1 to `most`: as many lengths in each, but for the first."""
-    wide = -(-most // BINS)
+    wide = math.ceil(most / BINS)
     return np.arange(most, -wide, -wide)[::-1] + 0.5
 
 
