@@ -137,9 +137,7 @@ class Cascade:
         """As `sample`, batch by batch: memory does not depend on n."""
         check_key(key)
         check_count(n)
-        program = sampler(self.config, self.layout.shape)
-        inputs = {"params": self.params, "key": key}
-        batches = self._mapped(parallel.share_rows, program, inputs, numbers(n))
+        batches = self._mapped(parallel.share_rows, sampler, key, numbers(n))
         return (self._in_data_units(z) for z in batches)
 
     def encode(self, x: Any) -> Float[np.ndarray, "N d"]:
@@ -184,9 +182,7 @@ class Cascade:
         check_key(key)
         check_count(n)
         self._check_latent()
-        program = latent_sampler(self.config, self.layout.shape)
-        inputs = {"params": self.params, "key": key}
-        r = self._mapped(parallel.map_rows, program, inputs, numbers(n))
+        r = self._mapped(parallel.map_rows, latent_sampler, key, numbers(n))
         return np.concatenate([*r])
 
     def decode(
@@ -216,10 +212,9 @@ class Cascade:
             raise InputError(f"latents of shape {list(r.shape)}: give [n, {dim}]")
         if not np.isfinite(r).all():
             raise InputError("a latent is nan or inf: give numbers")
-        program = reconstructor(self.config, self.layout.shape)
-        inputs, rows = {"params": self.params, "key": key}, (numbers(len(r)), r)
-        z = [*self._mapped(parallel.map_rows, program, inputs, rows)]
-        examples = self._in_data_units(np.concatenate(z))
+        rows = (numbers(len(r)), r)
+        z = self._mapped(parallel.map_rows, reconstructor, key, rows)
+        examples = self._in_data_units(np.concatenate([*z]))
         return to_list(*examples[:2]) if self.layout.ragged else examples.series
 
     def _check_latent(self) -> None:
@@ -234,9 +229,11 @@ class Cascade:
         )
 
     def _mapped(
-        self, over_rows: Callable, program: Callable, inputs: Params, rows: Rows
+        self, over_rows: Callable, make_program: Callable, key: RandomKey, rows: Rows
     ) -> Iterator[np.ndarray]:
-        """program(inputs, row) for all rows, in batches; smaller ones if need be."""
+        """The program for all rows, in batches; in smaller ones if need be."""
+        program = make_program(self.config, self.layout.shape)
+        inputs = {"params": self.params, "key": key}
         return memory.in_parts(
             lambda first, size: over_rows(
                 program,

@@ -137,8 +137,8 @@ class Checkpoints:
         return None
 
     def _restore(self, step: int, template: Params) -> Params:
-        found = _read(self._manager, step, "seal", ocp.args.JsonRestore())
-        facts = _read(self._manager, step, "facts", ocp.args.JsonRestore())
+        found = _read(self._manager, step, "seal")
+        facts = _read(self._manager, step, "facts")
         check_seal(found, facts=facts)
         self._check(facts)
         abstract = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), template)
@@ -231,8 +231,8 @@ def load_model(directory: FilePath) -> tuple[Params, dict[str, Any], dict[str, s
     try:
         with _reader(directory) as manager:
             step = manager.latest_step()
-            found = _read(manager, step, "seal", ocp.args.JsonRestore())
-            facts = dict(_read(manager, step, "facts", ocp.args.JsonRestore()))
+            found = _read(manager, step, "seal")
+            facts = dict(_read(manager, step, "facts"))
             check_seal(found, facts=facts)
             flat = {
                 path: np.empty(shape, dtype)
@@ -344,7 +344,11 @@ def _manager(directory: FilePath, *, keep: int) -> ocp.CheckpointManager:
     )
 
 
-def _read(manager: ocp.CheckpointManager, step: int | None, part: str, how: Any) -> Any:
+def _read(
+    manager: ocp.CheckpointManager, step: int | None, part: str, how: Any = None
+) -> Any:
+    """A part of a checkpoint; without `how`, one that was kept as json."""
+    how = ocp.args.JsonRestore() if how is None else how
     return manager.restore(step, args=ocp.args.Composite(**{part: how}))[part]
 
 

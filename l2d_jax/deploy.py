@@ -86,11 +86,8 @@ def one_in_data_units(
             length = jnp.int32(layout.min_length) + jnp.argmax(first_sums)
             inside = jnp.arange(layout.length) < length
             x = jnp.where(inside[:, None], x, jnp.nan)
-        channels = x.shape[1]
-        x = held(x, np.broadcast_to(normalizer.held_below, channels))
-        levels = np.atleast_2d(normalizer.levels)
-        levels = np.broadcast_to(levels, (channels, levels.shape[1]))
-        x = jnp.asarray(snap(x, levels))
+        x = held(x, normalizer.channel_limits)
+        x = jnp.asarray(snap(x, normalizer.channel_levels))
         for c, places in enumerate(layout.form.places if layout.form else ()):
             if places < ANY_DECIMALS:
                 x = x.at[:, c].set(jnp.round(x[:, c], places))

@@ -16,9 +16,16 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from l2d_jax.files import FilePath, is_remote, to_path, whole_file
-from l2d_jax.types import ANY_DECIMALS, BUSINESS_DAY, Examples, Form, InputError
-
-STAMP = "%Y-%m-%dT%H:%M:%S.%f"  # of times that a file holds as such, not as text
+from l2d_jax.types import (
+    ANY_DECIMALS,
+    BUSINESS_DAY,
+    STAMP,
+    Examples,
+    Form,
+    InputError,
+    inside,
+    is_ragged,
+)
 
 
 class Plan(NamedTuple):
@@ -141,7 +148,7 @@ def write_npy(path: Path, batches: Iterator[Examples], plan: Plan) -> None:
         def watched() -> Iterator[np.ndarray]:
             nonlocal shorter
             for batch in batches:
-                shorter |= bool((batch.lengths < batch.series.shape[1]).any())
+                shorter |= is_ragged(batch)
                 yield from floats_of(iter([batch]), plan)
 
         write_series(floats, watched(), plan.n)
@@ -271,14 +278,14 @@ def write_parquet(path: Path, batches: Iterator[Examples], plan: Plan) -> None:
     with pq.ParquetWriter(path, schema) as writer:
         for first, batch in numbered(batches, plan):
             count, length, _ = batch.series.shape
-            inside = np.arange(length)[None, :] < batch.lengths[:, None]
+            within = inside(batch.lengths, length)
             ids = first + np.arange(count, dtype=np.int64)
             cells = {
                 plan.id_column: np.repeat(ids, batch.lengths),
-                plan.time_column: np.tile(clock.cells(length), (count, 1))[inside],
+                plan.time_column: np.tile(clock.cells(length), (count, 1))[within],
             }
             for c, (name, dtype) in enumerate(plan.dtypes.items()):
-                values = batch.series[..., c][inside].astype(dtype)
+                values = batch.series[..., c][within].astype(dtype)
                 if dtype == np.float64 and plan.form.places[c] < ANY_DECIMALS:
                     values = np.round(values, plan.form.places[c])
                 cells[name] = values

@@ -48,6 +48,7 @@ class Collection(NamedTuple):
     notes: tuple[str, ...] = ()  # what was recognised, a line each
 
 
+STAMP = "%Y-%m-%dT%H:%M:%S.%f"  # of a column that holds times, not their text
 BUSINESS_DAY = "B"  # Monday to Friday, as pandas calls it
 ANY_DECIMALS = 7  # float32 has hardly more
 

@@ -26,7 +26,6 @@ from l2d_jax.types import Examples, InputError, is_ragged
 NAN = np.nan
 normalizer_module = sys.modules["l2d_jax.data.normalizer"]
 ragged_module = sys.modules["l2d_jax.data.ragged"]
-levels_module = sys.modules["l2d_jax.data.levels"]
 
 
 def equal_length(series) -> Examples:
@@ -408,7 +407,7 @@ def test_channels_of_few_values(monkeypatch):
     for i, x in enumerate(series):
         x[:, 2] = np.arange(20) + 20 * i
     examples = from_list([*series, np.full((5, 3), 0.5)])
-    monkeypatch.setattr(levels_module, "CHUNK", 120)
+    monkeypatch.setattr(normalizer_module, "CHUNK", 120)
     expected = [[-1, 0.5, 3, NAN], [-1, 0.5, 3, 7], [NAN] * 4]
     np.testing.assert_array_equal(few_values(examples, 4), np.float32(expected))
     for most, shape in ((3, (3, 3)), (2, (3, 1)), (0, (3, 1))):

@@ -21,12 +21,12 @@ whose steps end at 0; the reference's end one stride above: of 500, five are 499
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import unflatten_dict
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict, FrozenConfigDict
@@ -248,7 +248,7 @@ def params_from_torch(state: Mapping[str, np.ndarray]) -> Params:
     weight".
     """
     names = {"emb.sequential.1": "embedding", "inverse.sequential.1": "rest"}
-    params: dict[str, Any] = {}
+    params: dict[str, np.ndarray] = {}
     for name, value in state.items():
         path, _, kind = name.rpartition(".")
         if name in ("pos_enc.pe", "pos_dec.pe"):
@@ -269,11 +269,8 @@ def params_from_torch(state: Mapping[str, np.ndarray]) -> Params:
             value = value.T
         if path.endswith("ln2") and kind == "weight":
             kind = "scale"
-        layer = params
-        for part in path.split("."):
-            layer = layer.setdefault(part, {})
-        layer["kernel" if kind == "weight" else kind] = value
-    return {"params": params}
+        params[f"{path}.{'kernel' if kind == 'weight' else kind}"] = value
+    return {"params": unflatten_dict(params, sep=".")}
 
 
 # --- training -------------------------------------------------------------------------

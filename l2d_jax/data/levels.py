@@ -7,8 +7,8 @@ take the nearest value that occurs in training.
 import numpy as np
 from jaxtyping import Float
 
-from l2d_jax.data.normalizer import CHUNK, AnyArray
-from l2d_jax.types import Examples, inside
+from l2d_jax.data.normalizer import AnyArray, known_values
+from l2d_jax.types import Examples
 
 Levels = Float[np.ndarray, "C V"]
 
@@ -20,14 +20,10 @@ def few_values(examples: Examples, most: int) -> Levels:
 
     Channels that have more, or hardly a value twice, are NaN alone. V is at least 1.
     """
-    length, channels = examples.series.shape[1:]
+    channels = examples.series.shape[2]
     found = {c: np.array([], np.float32) for c in range(channels)} if most else {}
     counts = np.zeros(channels, int)
-    rows = max(CHUNK // (length * channels), 1)
-    for start in range(0, len(examples.series), rows):
-        piece = slice(start, start + rows)
-        series = np.asarray(examples.series[piece], np.float32)
-        known = ~np.isnan(series) & inside(examples.lengths[piece], length)[..., None]
+    for series, known in known_values(examples, np.float32):
         counts += known.sum(axis=(0, 1))
         for c in list(found):
             found[c] = np.union1d(found[c], series[..., c][known[..., c]])

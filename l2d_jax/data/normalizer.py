@@ -1,12 +1,12 @@
 """From data units to the scale that the networks see, and back, channel by channel."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from l2d_jax.errors import check_choice
 from l2d_jax.types import Examples, InputError, inside
@@ -75,6 +75,17 @@ class Normalizer:
         shift, scale = self.aligned(z.ndim)
         return z * scale + shift
 
+    @property
+    def channel_limits(self) -> Float[np.ndarray, " C"]:
+        """`held_below` of each channel."""
+        return np.broadcast_to(self.held_below, self.shift.shape)
+
+    @property
+    def channel_levels(self) -> Float[np.ndarray, "C V"]:
+        """`levels` of each channel."""
+        levels = np.atleast_2d(self.levels)
+        return np.broadcast_to(levels, (*self.shift.shape, levels.shape[1]))
+
     def aligned(self, ndim: int) -> tuple[AnyArray, AnyArray]:
         """Shift and scale as [1, ..., 1, C] with `ndim` axes, so ranks agree."""
         shape = (1,) * (ndim - 1) + self.shift.shape
@@ -90,16 +101,25 @@ class Moments(NamedTuple):
     std: PerChannel
 
 
-def moments(examples: Examples) -> Moments:
-    """Over all values inside the series, piece by piece; NaN where there is none."""
+def known_values(
+    examples: Examples, dtype: type
+) -> Iterator[tuple[Float[np.ndarray, "_ L C"], Bool[np.ndarray, "_ L C"]]]:
+    """The series, piece by piece, and where they have values: inside, and not NaN."""
     length, channels = examples.series.shape[1:]
-    low, high = np.full(channels, np.inf), np.full(channels, -np.inf)
-    count, mean, spread = np.zeros(channels), np.zeros(channels), np.zeros(channels)
     rows = max(CHUNK // (length * channels), 1)
     for start in range(0, len(examples.series), rows):
         piece = slice(start, start + rows)
-        series = np.asarray(examples.series[piece], np.float64)
-        known = ~np.isnan(series) & inside(examples.lengths[piece], length)[..., None]
+        series = np.asarray(examples.series[piece], dtype)
+        within = inside(examples.lengths[piece], length)
+        yield series, ~np.isnan(series) & within[..., None]
+
+
+def moments(examples: Examples) -> Moments:
+    """Over all values inside the series; NaN where there is none."""
+    channels = examples.series.shape[2]
+    low, high = np.full(channels, np.inf), np.full(channels, -np.inf)
+    count, mean, spread = np.zeros(channels), np.zeros(channels), np.zeros(channels)
+    for series, known in known_values(examples, np.float64):
         low = np.minimum(low, np.where(known, series, np.inf).min(axis=(0, 1)))
         high = np.maximum(high, np.where(known, series, -np.inf).max(axis=(0, 1)))
         # Chan et al. 1983: means and sums of squares of two parts joined.

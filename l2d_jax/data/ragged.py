@@ -177,11 +177,8 @@ def from_model_space(
     if ragged:
         lengths = likeliest_lengths(z[:, :, -1], min_length=min_length)
         series[~inside(lengths, length)] = np.nan
-    channels = series.shape[2]
-    limits = np.broadcast_to(host.held_below, channels)
-    levels = np.atleast_2d(host.levels)
-    levels = np.broadcast_to(levels, (channels, levels.shape[1]))
-    return np.asarray(snap(hold(series, limits), levels)), lengths
+    series = snap(hold(series, host.channel_limits), host.channel_levels)
+    return np.asarray(series), lengths
 
 
 def likeliest_lengths(

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax.traverse_util import unflatten_dict
 from jaxtyping import Array, Bool, Float, Int
 
 from l2d_jax.metrics.floors import MIN_REPEATS, NOT_FINITE, as_score, choose
@@ -169,7 +170,7 @@ def params_from_torch(state: Mapping[str, np.ndarray]) -> Params:
     `state`: its `state_dict()` as arrays, names such as "input_fc.weight" and
     "feature_extractor.net.0.conv1.conv.weight".
     """
-    params: dict[str, Any] = {}
+    params: dict[tuple[str, ...], np.ndarray] = {}
     for name, value in state.items():
         *path, kind = name.split(".")
         if path == ["input_fc"]:
@@ -179,11 +180,8 @@ def params_from_torch(state: Mapping[str, np.ndarray]) -> Params:
             if kind == "weight":
                 value = value.transpose(2, 1, 0)  # [out, in, k] -> [k, in, out]
                 value = value[0] if path[1] == "projector" else value
-        layer = params
-        for part in path:
-            layer = layer.setdefault(part, {})
-        layer["kernel" if kind == "weight" else "bias"] = value
-    return {"params": params}
+        params[*path, "kernel" if kind == "weight" else "bias"] = value
+    return {"params": unflatten_dict(params)}
 
 
 def training_series(real: SeriesBatch) -> Float[np.ndarray, "M T C"]:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num
 
+from l2d_jax.types import inside
+
 BINS = 60  # of a density
 
 
@@ -38,8 +40,8 @@ def lengths(series: Float[np.ndarray, "n L C"]) -> Int[np.ndarray, " n"]:
 def whole(series: Float[np.ndarray, "n L C"]) -> Bool[np.ndarray, " n"]:
     """True for series that have values, all of them finite up to their end."""
     end = lengths(series)
-    inside = np.arange(series.shape[1]) < end[:, None]
-    return (np.isfinite(series).all(axis=2) | ~inside).all(axis=1) & (end > 0)
+    within = inside(end, series.shape[1])
+    return (np.isfinite(series).all(axis=2) | ~within).all(axis=1) & (end > 0)
 
 
 def pick(count: int, most: int, *, seed: int) -> Int[np.ndarray, " picked"]:
@@ -151,10 +153,10 @@ def autocorrelation(
 
     NaN where it isn't defined: lags from the length of the series on, constant series.
     """
-    inside = ~np.isnan(series)
-    steps = inside.sum(axis=1, keepdims=True)
-    x = np.where(inside, series, 0.0).astype(np.float64)
-    y = np.where(inside, x - x.sum(axis=1, keepdims=True) / np.maximum(steps, 1), 0.0)
+    known = ~np.isnan(series)
+    steps = known.sum(axis=1, keepdims=True)
+    x = np.where(known, series, 0.0).astype(np.float64)
+    y = np.where(known, x - x.sum(axis=1, keepdims=True) / np.maximum(steps, 1), 0.0)
     peak = np.abs(y).max(axis=1, keepdims=True)
     level = np.abs(x).max(axis=1, keepdims=True)
     varies = peak > 1e-12 * level  # below it, differences are rounding

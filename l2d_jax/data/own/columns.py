@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from l2d_jax.types import STAMP
+
 Column: TypeAlias = Any  # a pandas Series
 
 MISSING = ("", "nan", "na", "n/a", "<na>", "null", "none", "nat")
@@ -28,7 +30,6 @@ WORD = r"[^\W\d_]+"
 SHAPES = {"%b": WORD, "%B": WORD, "%p": r"\S+", "%z": "[Z+-].*"}
 SHAPES |= {"%Y": r"\d{4}", "%f": r"\d+"}  # of what isn't one or two digits
 WHOLE = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}  # digits
-STAMP = "%Y-%m-%dT%H:%M:%S.%f"  # of a column that holds times, not their text
 ISO = re.compile(r"%Y-%m-%d([T ]%H:%M(:%S(\.%f)?)?(Z| ?%z)?)?")  # of such formats
 OFFSET = re.compile(r"[+-]\d\d(:?\d\d)?$")
 HOURS = re.compile(r"(:\d\d(\.\d+)?) ?[+-]\d\d$")  # an offset without its minutes

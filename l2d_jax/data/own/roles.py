@@ -12,7 +12,6 @@ from ml_collections import ConfigDict
 
 from l2d_jax.data.own.columns import (
     NOT_A_TIME,
-    STAMP,
     Column,
     format_of,
     kind_of,
@@ -22,7 +21,7 @@ from l2d_jax.data.own.columns import (
     zone_of,
 )
 from l2d_jax.errors import did_you_mean
-from l2d_jax.types import InputError
+from l2d_jax.types import STAMP, InputError
 
 Frame: TypeAlias = Any  # a pandas DataFrame, whose columns are called 0, 1, ...
 
