@@ -7,7 +7,7 @@ from functools import reduce
 from operator import getitem
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
@@ -105,26 +105,7 @@ def resolve(config: ConfigDict) -> ConfigDict:
     if config.sampling.eta != base.get_config().sampling.eta:
         check_eta(config)  # before "auto" becomes a solver with an eta of its own
     choose_solver(config)
-    data, training = config.data_stage, config.training
-    choices: dict[str, tuple[str, Iterable[str]]] = {
-        "data.protocol": (config.data.protocol, PROTOCOLS),
-        "data.scaler": (config.data.scaler, SCALERS),
-        "training.compute_dtype": (training.compute_dtype, ("float32", "bfloat16")),
-        "data_stage.condition": (data.condition, CONDITIONS),
-        "data_stage.condition_network": (data.condition_network, CONDITION_NETWORKS),
-        "data_stage.mixing": (data.mixing, MIXERS),
-    }
-    for section in ("latent_stage", "data_stage"):
-        for field, known in (
-            ("schedule", SCHEDULES),
-            ("prediction", PREDICTIONS),
-            ("weighting", WEIGHTINGS),
-        ):
-            choices[f"{section}.{field}"] = (config[section][field], known)
-    if data.prediction == "auto":  # chosen with the sizes
-        del choices["data_stage.prediction"]
-    for field, (value, known) in choices.items():
-        check_choice(value, known, f"--config.{field}")
+    check_choices(config)
     resolve_evaluation(config)
     for section in trained_sections(config):
         field = f"--config.{section}.batch_size"
@@ -155,6 +136,35 @@ def resolve_evaluation(config: ConfigDict) -> None:
         check_choice(metric, (ALL, *METRICS, *GROUPS), "--config.evaluation.metrics")
     ranges = {f: one for f, one in RANGES.items() if f.startswith("evaluation.")}
     check_values(config, ranges)
+
+
+CHOICES: dict[str, Iterable[str]] = {
+    "data.protocol": PROTOCOLS,
+    "data.scaler": SCALERS,
+    "training.compute_dtype": ("float32", "bfloat16"),
+    "data_stage.condition": CONDITIONS,
+    "data_stage.condition_network": CONDITION_NETWORKS,
+    "data_stage.mixing": MIXERS,
+    "latent_stage.schedule": SCHEDULES,
+    "latent_stage.prediction": PREDICTIONS,
+    "latent_stage.weighting": WEIGHTINGS,
+    "data_stage.schedule": SCHEDULES,
+    "data_stage.prediction": PREDICTIONS,  # or "auto": chosen with the sizes
+    "data_stage.weighting": WEIGHTINGS,
+}
+
+
+def check_choices(config: ConfigDict) -> None:
+    """Raises `InputError` naming the first field that is none of its choices."""
+    for field, known in CHOICES.items():
+        value = value_of(config, field)
+        if (field, value) != ("data_stage.prediction", "auto"):
+            check_choice(value, known, f"--config.{field}")
+
+
+def value_of(config: ConfigDict, field: str) -> Any:
+    """Of a field by its sections and name, as data_stage.width."""
+    return reduce(getitem, field.split("."), config)
 
 
 def check_known(config: ConfigDict, known: ConfigDict, section: str = "") -> None:
@@ -329,7 +339,7 @@ def check_ranges(config: ConfigDict) -> None:
 def check_values(config: ConfigDict, ranges: Mapping[str, Range]) -> None:
     """Raises `InputError` naming the first of these fields that is out of its range."""
     for field, allowed in ranges.items():
-        value = reduce(getitem, field.split("."), config)
+        value = value_of(config, field)
         if not allowed.holds(value):
             raise InputError(f"--config.{field}={value}: {allowed.mend}")
 

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from l2d_jax.data.own.roles import NO_TIME, Asked, listed
-from l2d_jax.data.own.rows import indexed, key
+from l2d_jax.data.own.rows import Extremes, indexed, key
 from l2d_jax.data.own.tables import check_resolution
 from l2d_jax.errors import one_line
 from l2d_jax.types import Collection, Form, InputError
@@ -214,18 +214,7 @@ def from_array(
     if labels is not None and array.ndim == 2:
         notes = ("left out the labels: one recording has none",)
     elif labels is not None:
-        if labels.shape != (len(series),):
-            raise InputError(
-                f"{name} has labels of shape {list(labels.shape)} for {len(series)} "
-                "series: give one label a series"
-            )
-        values = decoded(labels, f"{name} has labels").tolist()
-        if missing := [i for i, value in enumerate(values) if value != value]:
-            raise InputError(
-                f"{name}: the label of series {missing[0]} (the first is 0) is "
-                "missing; fill it in"
-            )
-        index, classes = indexed([*map(key, values)])
+        index, classes = indexed(label_names(labels, len(series), name))
     form = Form(suffix, (dtype,) * count)
     return Collection(name, series, names, index, classes, form=form, notes=notes)
 
@@ -262,6 +251,22 @@ def names_of(channels: np.ndarray, count: int, where: str) -> tuple[str, ...]:
             "name each once"
         )
     return names
+
+
+def label_names(labels: np.ndarray, count: int, where: str) -> list[str]:
+    """The labels as text. Raises InputError unless each series has one."""
+    if labels.shape != (count,):
+        raise InputError(
+            f"{where} has labels of shape {list(labels.shape)} for {count} series: "
+            "give one label a series"
+        )
+    values = decoded(labels, f"{where} has labels").tolist()
+    if missing := [i for i, value in enumerate(values) if value != value]:
+        raise InputError(
+            f"{where}: the label of series {missing[0]} (the first is 0) is missing; "
+            "fill it in"
+        )
+    return [*map(key, values)]
 
 
 def decoded(names: np.ndarray, what: str) -> np.ndarray:
@@ -354,8 +359,7 @@ def check_values(
 
     NaN and constants are judged elsewhere.
     """
-    lows, highs = np.full(len(names), np.inf), np.full(len(names), -np.inf)
-    errors = np.zeros(len(names))
+    extremes = Extremes.of_nothing(len(names))
     for i, start, piece in pieces_of(series):
         limit = np.finfo(np.float32).max
         if piece.dtype.kind == "f":
@@ -364,11 +368,8 @@ def check_values(
                 bad |= np.abs(piece) > limit
             if bad.any():
                 step, channel = np.argwhere(bad)[0]
-                at = (
-                    f"step {start + step}"
-                    if len(series) == 1
-                    else (f"series {i}, step {start + step}")
-                )
+                at = f"step {start + step}"
+                at = at if len(series) == 1 else f"series {i}, {at}"
                 raise InputError(
                     f"{where}, {at}, channel {names[channel]!r} (the first is 0): "
                     f"{piece[step, channel]} is not finite in float32; correct it, or "
@@ -376,9 +377,5 @@ def check_values(
                 )
             if piece.dtype.itemsize <= 4:
                 continue  # float32 has them all
-        exact = piece.astype(np.float64)
-        error = np.abs(exact - piece.astype(np.float32))
-        lows = np.fmin(lows, np.fmin.reduce(exact, axis=0))
-        highs = np.fmax(highs, np.fmax.reduce(exact, axis=0))
-        errors = np.fmax(errors, np.fmax.reduce(error, axis=0))
-    check_resolution(lows, highs, errors, names, where)
+        extremes = extremes.joined(piece.astype(np.float64), piece.astype(np.float32))
+    check_resolution(extremes, names, where)

@@ -165,31 +165,43 @@ def find_roles(table: Table, head: Frame, asked: Asked) -> Roles:
         channels = numeric_channels(columns, head, kinds, free, found, notes)
         if not channels:
             raise InputError(f"{table.name} {no_channel(columns, kinds, found)}")
-    time_format = time_zone = time_dtype = ""
-    if (i := found.get("time")) is not None:
-        time_format = format_of(head[i], id_codes(head, found.get("id"))) or ""
-        if kinds[i] == "text":
-            time_format = time_format or STAMP  # the first bad cell will be named
-        time_zone, other = zone_of(head[i], time_format)
-        if other:
-            notes.append(
-                f"column {columns[i]!r} has times in {other}: samples get theirs in "
-                f"{time_zone or 'UTC'}"
-            )
-        if table.typed and time_format and head[i].dtype.kind in "iu":
-            time_dtype = to_numbers(head[i], table.decimal)[2]
-        if time_format.startswith(("%m", "%d")):
-            notes.append(f"read the times of column {columns[i]!r} as {time_format}")
-    return Roles(
-        tuple(channels),
-        columns,
-        found.get("id"),
-        found.get("time"),
-        found.get("label"),
-        time_format,
-        time_zone,
-        time_dtype,
-        tuple(notes),
+    roles = Roles(
+        channels=tuple(channels),
+        columns=columns,
+        id=found.get("id"),
+        time=found.get("time"),
+        label=found.get("label"),
+    )
+    if roles.time is not None:
+        roles = with_form_of_times(roles, table, head, kinds[roles.time], notes)
+    return roles._replace(notes=tuple(notes))
+
+
+def with_form_of_times(
+    roles: Roles, table: Table, head: Frame, kind: str, notes: list[str]
+) -> Roles:
+    """The roles with format, zone and type of the time column, whose `kind` is known.
+
+    Adds to the notes what of these isn't plain.
+    """
+    assert roles.time is not None
+    name, column = roles.columns[roles.time], head[roles.time]
+    time_format = format_of(column, id_codes(head, roles.id)) or ""
+    if kind == "text":
+        time_format = time_format or STAMP  # the first bad cell will be named
+    time_zone, other = zone_of(column, time_format)
+    if other:
+        notes.append(
+            f"column {name!r} has times in {other}: samples get theirs in "
+            f"{time_zone or 'UTC'}"
+        )
+    time_dtype = ""
+    if table.typed and time_format and column.dtype.kind in "iu":
+        time_dtype = to_numbers(column, table.decimal)[2]
+    if time_format.startswith(("%m", "%d")):
+        notes.append(f"read the times of column {name!r} as {time_format}")
+    return roles._replace(
+        time_format=time_format, time_zone=time_zone, time_dtype=time_dtype
     )
 
 

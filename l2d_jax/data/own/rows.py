@@ -28,14 +28,35 @@ from l2d_jax.types import ANY_DECIMALS, InputError
 CHUNK = 200_000  # rows that are held as pandas gives them
 
 
+class Extremes(NamedTuple):
+    """Of each channel, as the file has it, in float64."""
+
+    lows: Float[np.ndarray, " C"]
+    highs: Float[np.ndarray, " C"]
+    errors: Float[np.ndarray, " C"]  # the largest that float32 makes
+
+    @classmethod
+    def of_nothing(cls, count: int) -> "Extremes":
+        """Of so many channels before the first row."""
+        return cls(np.full(count, np.inf), np.full(count, -np.inf), np.zeros(count))
+
+    def joined(
+        self, rows: Float[np.ndarray, "T C"], rounded: Float[np.ndarray, "T C"]
+    ) -> "Extremes":
+        """With these rows too, and as they are in float32; NaN doesn't count."""
+        return Extremes(
+            np.fmin(self.lows, np.fmin.reduce(rows, axis=0)),
+            np.fmax(self.highs, np.fmax.reduce(rows, axis=0)),
+            np.fmax(self.errors, np.fmax.reduce(np.abs(rows - rounded), axis=0)),
+        )
+
+
 class Body(NamedTuple):
     """A whole table, as numbers. Rows that are empty at its end are gone."""
 
     values: Float[np.ndarray, "T C"]  # float32
     dtypes: tuple[str, ...]
-    lows: Float[np.ndarray, " C"]  # as the file has them, in float64
-    highs: Float[np.ndarray, " C"]
-    errors: Float[np.ndarray, " C"]  # the largest that float32 makes
+    extremes: Extremes
     decimals: tuple[int, ...]
     ids: Int[np.ndarray, " T"] | None
     id_names: tuple[str, ...]
@@ -53,9 +74,7 @@ def read_body(table: Table, roles: Roles, chunks: Iterator[Frame]) -> Body:
     blocks, ids, times, labels = [], [], [], []
     count = len(roles.channels)
     dtypes: list[set[str]] = [set() for _ in range(count)]
-    lows, highs = np.full(count, np.inf), np.full(count, -np.inf)
-    errors = np.zeros(count)
-    decimals = [0] * count
+    extremes, decimals = Extremes.of_nothing(count), [0] * count
     id_codes: dict[str, int] = {}
     label_codes: dict[str, int] = {}
     first = end = 0  # of the chunk; after the last row that holds anything
@@ -69,9 +88,7 @@ def read_body(table: Table, roles: Roles, chunks: Iterator[Frame]) -> Body:
             dtypes[c] |= dtype_of(block[:, c], dtype, table.typed)
             decimals[c] = decimals_of(block[:, c], dtype, least=decimals[c])
         rounded = block.astype(np.float32)
-        lows = np.fmin(lows, np.fmin.reduce(block, axis=0))
-        highs = np.fmax(highs, np.fmax.reduce(block, axis=0))
-        errors = np.fmax(errors, np.fmax.reduce(np.abs(block - rounded), axis=0))
+        extremes = extremes.joined(block, rounded)
         blocks.append(rounded)
         if roles.id is not None:
             ids.append(codes(frame[roles.id], id_codes))
@@ -93,9 +110,7 @@ def read_body(table: Table, roles: Roles, chunks: Iterator[Frame]) -> Body:
     body = Body(
         stacked(blocks, end),
         tuple(map(common_dtype, dtypes)),
-        lows,
-        highs,
-        errors,
+        extremes,
         tuple(decimals),
         np.concatenate(ids)[:end] if ids else None,
         tuple(id_codes),

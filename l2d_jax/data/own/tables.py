@@ -8,7 +8,7 @@ one, else in that of the file.
 import re
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from l2d_jax.data.own.columns import ISO
 from l2d_jax.data.own.roles import (
@@ -20,7 +20,7 @@ from l2d_jax.data.own.roles import (
     find_roles,
     listed,
 )
-from l2d_jax.data.own.rows import Body, cell_place, read_body
+from l2d_jax.data.own.rows import Body, Extremes, cell_place, read_body
 from l2d_jax.types import BUSINESS_DAY, Collection, Form, InputError
 
 LEVELS = 1_000  # float32 must tell apart this many levels of a channel's range
@@ -43,9 +43,7 @@ def read_table(table: Table, asked: Asked) -> Collection:
     del head
     body = read_body(table, roles, table.chunks(roles.texts))
     body, roles = without_constants(table, roles, body, asked)
-    check_resolution(
-        body.lows, body.highs, body.errors, channel_names(roles), table.name
-    )
+    check_resolution(body.extremes, channel_names(roles), table.name)
     return to_collection(table, roles, body)
 
 
@@ -68,8 +66,9 @@ def without_constants(
     if len(body.values) == 1:
         raise InputError(f"{table.name} has 1 row: add rows")
     names = np.array(channel_names(roles), dtype=object)
-    constant = body.lows == body.highs
-    varies = (body.lows < body.highs) | (constant & np.isin(names, asked.constants))
+    lows, highs, _ = body.extremes
+    constant = lows == highs
+    varies = (lows < highs) | (constant & np.isin(names, asked.constants))
     constant &= ~varies
     if varies.all():
         return body, roles
@@ -77,7 +76,7 @@ def without_constants(
         i = int(varies.argmin())
         what = "has no value in any row"
         if constant[i]:
-            what = f"is {body.lows[i]:g} in every row, and a constant can't be scaled"
+            what = f"is {lows[i]:g} in every row, and a constant can't be scaled"
         mend = "leave the column out" if varies.any() else "add a column that varies"
         raise InputError(f"{table.name}, column {names[i]!r} {what}: {mend}")
     kept = np.flatnonzero(varies)
@@ -85,9 +84,7 @@ def without_constants(
         values=body.values[:, kept],
         dtypes=tuple(body.dtypes[c] for c in kept),
         decimals=tuple(body.decimals[c] for c in kept),
-        lows=body.lows[kept],
-        highs=body.highs[kept],
-        errors=body.errors[kept],
+        extremes=Extremes(*(ends[kept] for ends in body.extremes)),
     )
     notes = [
         f"left out {listed(names[those].tolist())}: {why}"
@@ -102,22 +99,12 @@ def without_constants(
     )
 
 
-def check_resolution(
-    lows: Float[np.ndarray, " C"],
-    highs: Float[np.ndarray, " C"],
-    errors: Float[np.ndarray, " C"],
-    names: tuple[str, ...],
-    where: str,
-) -> None:
+def check_resolution(extremes: Extremes, names: tuple[str, ...], where: str) -> None:
     """Raises InputError where float32 can't tell a channel's levels apart.
 
     Constants and channels without a value pass: they are judged elsewhere.
-
-    Args:
-      lows, highs: of each channel, in float64.
-      errors: the largest |x - float32(x)| of each.
     """
-    for name, low, high, error in zip(names, lows, highs, errors, strict=True):
+    for name, low, high, error in zip(names, *extremes, strict=True):
         if low < high and error > (high - low) / LEVELS:
             raise InputError(
                 f"{where}, column {name!r} varies by {high - low:g} around "
