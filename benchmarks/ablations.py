@@ -36,11 +36,12 @@ from l2d_jax.cascade import Cascade
 from l2d_jax.configs import SECTIONS, resolve
 from l2d_jax.data import load_splits
 from l2d_jax.data.protocols import take
+from l2d_jax.data.ragged import comparable
 from l2d_jax.errors import check_choice
 from l2d_jax.files import write_text
 from l2d_jax.lock import locked
 from l2d_jax.metrics import evaluate
-from l2d_jax.results import comparable, real_sets
+from l2d_jax.results import real_sets
 from l2d_jax.run import train
 from l2d_jax.task import prepare
 from l2d_jax.types import Examples, InputError

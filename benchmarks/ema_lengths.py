@@ -28,8 +28,9 @@ from scipy.optimize import brentq
 from l2d_jax import configs, parallel, stages
 from l2d_jax.configs import resolve
 from l2d_jax.data import load_splits
+from l2d_jax.data.ragged import comparable
 from l2d_jax.files import write_text
-from l2d_jax.results import comparable, real_sets
+from l2d_jax.results import real_sets
 from l2d_jax.run import train
 from l2d_jax.task import prepare
 from l2d_jax.train import batches, init_state, make_train_step

@@ -25,13 +25,13 @@ from threadpoolctl import threadpool_limits
 
 from l2d_jax import configs
 from l2d_jax.data import load_splits
+from l2d_jax.data.ragged import comparable
 from l2d_jax.files import write_text
 from l2d_jax.metrics import evaluate
 from l2d_jax.metrics.about import SCORES, verdict
 from l2d_jax.metrics.context_fid import encode, percentile, train_encoders
 from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.metrics.sets import sets_of
-from l2d_jax.results import comparable
 
 STEPS = {
     "walks": lambda rng, shape: rng.standard_normal(shape),

@@ -34,13 +34,14 @@ from l2d_jax import configs, parallel
 from l2d_jax.cascade import Cascade
 from l2d_jax.configs import resolve
 from l2d_jax.data import load_splits
+from l2d_jax.data.ragged import comparable
 from l2d_jax.files import write_text
 from l2d_jax.lock import locked
 from l2d_jax.metrics import evaluate
 from l2d_jax.metrics.context_fid import encode, train_encoders
 from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.metrics.sets import sets_of
-from l2d_jax.results import comparable, real_sets
+from l2d_jax.results import real_sets
 from l2d_jax.run import train
 from l2d_jax.task import prepare
 from l2d_jax.types import InputError, tree_size

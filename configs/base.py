@@ -20,7 +20,6 @@ def get_config() -> ConfigDict:
     config.seed = 0  # of initial weights, masks, noise, batches and samples
     # full, latent_only, data_only or oracle_latent; or a baseline, l2d_jax.baselines
     config.variant = "full"
-
     config.equal_size = False  # data_only with the parameters of the whole cascade
 
     config.data = ConfigDict()

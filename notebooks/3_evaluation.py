@@ -58,11 +58,10 @@ import numpy as np
 import l2d_jax
 from l2d_jax import configs
 from l2d_jax.data import load_splits
-from l2d_jax.metrics.about import verdict
+from l2d_jax.data.ragged import comparable
+from l2d_jax.metrics.about import about, verdict
 from l2d_jax.metrics.table import table
 from l2d_jax.plots.drawing import GENERATED, REAL
-from l2d_jax.report.scores import about
-from l2d_jax.results import comparable
 
 QUICK = bool(os.environ.get("L2D_QUICK"))  # as tests run it: results mean nothing
 plt.rcParams.update({"figure.dpi": 110, "axes.spines.top": False})

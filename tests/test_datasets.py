@@ -22,7 +22,6 @@ from l2d_jax.data.public.archive import archive_names, archive_source
 from l2d_jax.data.public.catalog import (
     SOURCES,
     bundled_folder,
-    content_digest,
     prepared,
     prepared_folder,
 )
@@ -255,7 +254,7 @@ def test_shorter_channels_of_the_characters_are_filled(load, data_dir):
 
 def test_digest_of_what_is_prepared_is_that_of_the_catalogue(load, shelf):
     for name in ("stock", "face_all", "japanese_vowels"):
-        assert content_digest(load(name)) == SOURCES[name].digest
+        assert builders.content_digest(load(name)) == SOURCES[name].digest
 
 
 def test_catalogue_is_complete():
@@ -459,7 +458,7 @@ def test_other_packing_of_the_same_series_passes(data_dir, empty):
     name = "JapaneseVowels.zip"
     repack(data_dir / name, empty / name, compression=zipfile.ZIP_BZIP2)
     made = builders.load(SOURCES["japanese_vowels"])
-    assert content_digest(made) == SOURCES["japanese_vowels"].digest
+    assert builders.content_digest(made) == SOURCES["japanese_vowels"].digest
 
 
 def test_members_may_lie_in_a_folder_of_the_zip(data_dir, empty):

@@ -8,7 +8,8 @@ import pytest
 
 from l2d_jax import results
 from l2d_jax.configs import base
-from l2d_jax.results import comparable, real_sets
+from l2d_jax.data.ragged import comparable
+from l2d_jax.results import real_sets
 from l2d_jax.types import Examples, InputError, Splits
 from l2d_jax.workdir import git_commit
 

@@ -3,8 +3,14 @@
 import functools
 
 from l2d_jax.data.public import parsers
-from l2d_jax.data.public.catalog import CLASSIFICATION, SOURCES, UCR, UEA, Source
-from l2d_jax.data.public.downloads import RemoteFile
+from l2d_jax.data.public.catalog import (
+    SOURCES,
+    UCR,
+    UEA,
+    Source,
+    archive_file,
+    archive_page,
+)
 
 
 def archive_source(name: str) -> Source | None:
@@ -25,10 +31,8 @@ def archive_source(name: str) -> Source | None:
         description=f"{official} of the UCR and UEA time series archives.",
         citation=f"{UCR} {UEA}",
         licence="not stated",
-        homepage=f"{CLASSIFICATION}/description.php?Dataset={official}",
-        file=RemoteFile(
-            f"{official}.zip", f"{CLASSIFICATION}/aeon-toolkit/{official}.zip"
-        ),
+        homepage=archive_page(official),
+        file=archive_file(official),
         channels=(),
         classes=(),
         num_train=0,

@@ -10,6 +10,7 @@ This module imports tensorflow_datasets, so import it where it is used.
 """
 
 import contextlib
+import hashlib
 import importlib.util
 import io
 from collections.abc import Iterator
@@ -23,7 +24,6 @@ from l2d_jax.data.public.catalog import (
     VERSION,
     Source,
     bundled_folder,
-    content_digest,
     prepared,
     prepared_folder,
 )
@@ -258,6 +258,18 @@ def raw_path(source: Source) -> Path:
     if find(source.file, *source.others) is None and (folder := bundled_folder(source)):
         return folder
     return locate(source.file, *source.others)
+
+
+def content_digest(collection: Collection) -> str:
+    """sha256 of what the set holds: float32 values, lengths and labels, in order."""
+    digest = hashlib.sha256()
+    for series in collection.series:
+        digest.update(np.asarray(series, dtype="<f4").tobytes())
+    lengths = [len(series) for series in collection.series]
+    digest.update(np.array(lengths, dtype="<i8").tobytes())
+    if collection.labels is not None:
+        digest.update(collection.labels.astype("<i8").tobytes())
+    return digest.hexdigest()
 
 
 def counts(collection: Collection) -> tuple[int, int]:

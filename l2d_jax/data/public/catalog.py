@@ -4,14 +4,12 @@ Read from here alone, without TensorFlow Datasets: `builders` prepares the sets.
 """
 
 import functools
-import hashlib
 import importlib.util
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from etils import epath
 
 from l2d_jax.data.public import parsers
@@ -41,7 +39,7 @@ class Source(NamedTuple):
     num_test: int
     lengths: tuple[int, int]  # of the shortest and the longest series
     parse: Callable[[Path], Collection]
-    digest: str  # `content_digest` of what `parse` returns; "": not known
+    digest: str  # `builders.content_digest` of what `parse` returns; "": not known
     others: tuple[RemoteFile, ...] = ()  # other packings, used where they lie
     bundled: str = ""  # folder of a copy that came with a package, "package/folder"
 
@@ -70,18 +68,6 @@ def bundled_folder(source: Source) -> Path | None:
     return next((root for root in roots if root.is_dir()), None)
 
 
-def content_digest(collection: Collection) -> str:
-    """sha256 of what the set holds: float32 values, lengths and labels, in order."""
-    digest = hashlib.sha256()
-    for series in collection.series:
-        digest.update(np.asarray(series, dtype="<f4").tobytes())
-    lengths = [len(series) for series in collection.series]
-    digest.update(np.array(lengths, dtype="<i8").tobytes())
-    if collection.labels is not None:
-        digest.update(collection.labels.astype("<i8").tobytes())
-    return digest.hexdigest()
-
-
 CLASSIFICATION = "https://timeseriesclassification.com"
 UCR = (
     "Dau, Bagnall, Kamgar, Yeh, Zhu, Gharghabi, Ratanamahatana & Keogh, The UCR time "
@@ -96,6 +82,17 @@ UEA = (
 def numbered(count: int, first: int = 1) -> tuple[str, ...]:
     """The names of `count` classes that are only numbered."""
     return tuple(str(first + i) for i in range(count))
+
+
+def archive_file(stem: str, size: int = 0, sha256: str = "") -> RemoteFile:
+    """The zip of a set of the UCR and UEA archives."""
+    url = f"{CLASSIFICATION}/aeon-toolkit/{stem}.zip"
+    return RemoteFile(f"{stem}.zip", url, size, sha256)
+
+
+def archive_page(stem: str) -> str:
+    """What the archives say of a set."""
+    return f"{CLASSIFICATION}/description.php?Dataset={stem}"
 
 
 def ucr(
@@ -118,10 +115,8 @@ def ucr(
         description=description,
         citation=UCR,
         licence="not stated",
-        homepage=f"{CLASSIFICATION}/description.php?Dataset={stem}",
-        file=RemoteFile(
-            f"{stem}.zip", f"{CLASSIFICATION}/aeon-toolkit/{stem}.zip", size, sha256
-        ),
+        homepage=archive_page(stem),
+        file=archive_file(stem, size, sha256),
         channels=("value",),
         classes=classes,
         num_train=num_train,
@@ -335,10 +330,9 @@ CHARACTER_TRAJECTORIES = Source(
         f"handwriting data, ICANN 2006; {UEA}"
     ),
     licence="CC BY 4.0",
-    homepage=f"{CLASSIFICATION}/description.php?Dataset=CharacterTrajectories",
-    file=RemoteFile(
-        "CharacterTrajectories.zip",
-        f"{CLASSIFICATION}/aeon-toolkit/CharacterTrajectories.zip",
+    homepage=archive_page("CharacterTrajectories"),
+    file=archive_file(
+        "CharacterTrajectories",
         3_746_999,
         "4672efd04d3cb7f91b677958334e9fa9ee98ce36a2397b42c04c79189ac9ee50",
     ),
@@ -396,11 +390,7 @@ FACE_ALL = ucr(
 )
 
 
-def japanese_vowels(path: Path) -> Collection:
-    """The set from its zip, or from the folder that comes with sktime."""
-    read = parsers.archive(path, name="japanese_vowels", stem="JapaneseVowels")
-    return read._replace(channels=tuple(f"cepstrum_{i}" for i in range(1, 13)))
-
+CEPSTRA = tuple(f"cepstrum_{i}" for i in range(1, 13))
 
 JAPANESE_VOWELS = Source(
     name="japanese_vowels",
@@ -414,19 +404,20 @@ JAPANESE_VOWELS = Source(
         f"passing-through regions, Pattern Recognition Letters 20, 1999; {UEA}"
     ),
     licence="CC BY 4.0",
-    homepage=f"{CLASSIFICATION}/description.php?Dataset=JapaneseVowels",
-    file=RemoteFile(
-        "JapaneseVowels.zip",
-        f"{CLASSIFICATION}/aeon-toolkit/JapaneseVowels.zip",
+    homepage=archive_page("JapaneseVowels"),
+    file=archive_file(
+        "JapaneseVowels",
         447_729,
         "b6e456ec38b62a40709eeb0ff43a3aa29bb7d9c663f731c57f0c9df158d3e07b",
     ),
-    channels=tuple(f"cepstrum_{i}" for i in range(1, 13)),
+    channels=CEPSTRA,
     classes=numbered(9),
     num_train=270,
     num_test=370,
     lengths=(7, 29),
-    parse=japanese_vowels,
+    parse=functools.partial(
+        parsers.archive, name="japanese_vowels", stem="JapaneseVowels", channels=CEPSTRA
+    ),
     digest="f56a1b58c9440e4f1b6e7108d51fc5ebda339e0febff91a60f13f67e18ece5f1",
     bundled="sktime/datasets/data/JapaneseVowels",
 )

@@ -31,10 +31,12 @@ TS_TAGS = ("@problemname", "@timestamps", "@univariate")  # that sktime asks for
 MFCCS = 13  # coefficients a frame of the Spoken Arabic Digits
 
 
-# Whole data sets
+# --- whole data sets ------------------------------------------------------------------
 
 
-def archive(path: Path, *, name: str, stem: str) -> Collection:
+def archive(
+    path: Path, *, name: str, stem: str, channels: tuple[str, ...] = ()
+) -> Collection:
     """A set of the UCR or UEA archive: the training part, then the test part.
 
     Args:
@@ -42,6 +44,7 @@ def archive(path: Path, *, name: str, stem: str) -> Collection:
         .tsv, or else .arff. In the latter two the missing values at the end of a
         series stand for padding, and are cut off.
       name: how the collection is called.
+      channels: their names; by default numbered.
 
     Raises:
       InputError: no such members; one that can't be read.
@@ -65,7 +68,7 @@ def archive(path: Path, *, name: str, stem: str) -> Collection:
     return Collection(
         name=name,
         series=train + test,
-        channels=numbered_channels(train[0].shape[1]),
+        channels=channels or numbered_channels(train[0].shape[1]),
         labels=np.array([classes.index(label) for label in names]),
         classes=tuple(classes),
         num_train=len(train),
@@ -195,7 +198,7 @@ def required(member: Member, name: str, path: Path) -> Path:
     return file
 
 
-# Formats
+# --- formats --------------------------------------------------------------------------
 
 
 def read_ts(path: Path) -> tuple[list[Matrix], list[str] | None]:
@@ -377,7 +380,7 @@ def read_blocks(path: Path, *, width: int) -> list[Matrix]:
     return np.split(values, starts[1:])
 
 
-# Series and labels
+# --- series and labels ----------------------------------------------------------------
 
 
 def join(channels: Sequence[Float[np.ndarray, "_"]]) -> Matrix:

@@ -84,7 +84,7 @@ def collection(
     return Collection(name, series=list(series.astype(np.float32)), channels=channels)
 
 
-# What is known of them
+# --- what is known of them ------------------------------------------------------------
 
 
 def sines_mean() -> Float[np.ndarray, " L"]:
