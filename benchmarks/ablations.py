@@ -29,9 +29,9 @@ from typing import Any
 import jax
 import numpy as np
 from few_steps import make_score
-from kept import check_same, count, read_sets, with_also
+from kept import count, made_here, read_sets, resumed, with_also
 
-from l2d_jax import configs, parallel
+from l2d_jax import configs
 from l2d_jax.cascade import Cascade
 from l2d_jax.configs import SECTIONS, resolve
 from l2d_jax.data import load_splits
@@ -46,7 +46,7 @@ from l2d_jax.run import train
 from l2d_jax.task import prepare
 from l2d_jax.types import Examples, InputError
 from l2d_jax.variants import METHODS
-from l2d_jax.workdir import library_version, make_workdir
+from l2d_jax.workdir import make_workdir
 
 Fields = dict[str, Any]
 
@@ -268,8 +268,7 @@ def add_rows(args: argparse.Namespace) -> dict[str, Any]:
         "latent steps": config.latent_stage.num_steps,
         "compute dtype": resolve(config).training.compute_dtype,
     }
-    results = json.loads(path.read_text()) if path.exists() else {"rows": {}} | settings
-    check_same(results, settings, str(path))
+    results = resumed(path, {"rows": {}}, settings)
     context_fid = make_score(real, repeats=args.repeats)
     others = left_out(splits.train, config.evaluation)
     if others is not None and "other real series" not in results:
@@ -277,7 +276,7 @@ def add_rows(args: argparse.Namespace) -> dict[str, Any]:
         found = evaluate(real, x, metrics=[judge], num_repeats=1)[judge]["mean"]
         results["other real series"] = {judge: found, "context_fid": context_fid(x)}
         print("other real series", results["other real series"])
-    made = {"device": parallel.describe_devices(), "jax": library_version("jax")}
+    made = made_here()
     for name in args.rows.split(","):
         if name in results["rows"]:
             continue

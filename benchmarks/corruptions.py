@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kept import check_same, command_of, count, with_also
+from kept import check_same, command_of, count, made_here, with_also
 
-from l2d_jax import configs, parallel
+from l2d_jax import configs
 from l2d_jax.data import load_splits
 from l2d_jax.files import write_text
 from l2d_jax.lock import locked
@@ -34,7 +34,7 @@ from l2d_jax.metrics import check_names, evaluate
 from l2d_jax.metrics.about import FAMILIES, SCORES, verdict
 from l2d_jax.metrics.sets import sets_of
 from l2d_jax.types import Examples, InputError
-from l2d_jax.workdir import library_version, make_workdir
+from l2d_jax.workdir import make_workdir
 
 Corrupt = Callable[..., np.ndarray]
 NOTICED, UNSEEN, UNDEFINED, WARNED, NOT_RUN = "●", "·", "–", "‼", "?"
@@ -275,11 +275,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/corruptions"))
     options = parser.parse_args(argv)
     path = options.out / "corruptions.json"
-    made = {
-        "command": command_of(__file__, parser, options),
-        "device": parallel.describe_devices(),
-        "jax": library_version("jax"),
-    }
+    made = made_here(command=command_of(__file__, parser, options))
     try:
         with locked(make_workdir(options.out)):
             results = {"cells": {}} | made

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from ablations import FAST, score_row, with_fields
 from few_steps import make_score
-from kept import count
+from kept import count, made_here
 from scipy.optimize import brentq
 
 from l2d_jax import configs, parallel, stages
@@ -34,7 +34,7 @@ from l2d_jax.results import real_sets
 from l2d_jax.run import train
 from l2d_jax.task import prepare
 from l2d_jax.train import batches, init_state, make_train_step
-from l2d_jax.workdir import library_version, make_workdir
+from l2d_jax.workdir import make_workdir
 
 WIDTHS = (0.025, 0.05, 0.1, 0.15, 0.25)
 STEPS_PER_CALL = 100
@@ -119,8 +119,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "seeds of sampling": args.seeds,
         "data steps": num_steps,
         "compute dtype": args.compute_dtype,
-        "device": parallel.describe_devices(),
-        "jax": library_version("jax"),
+        **made_here(),
         "rows": {},
     }
     for name, params in averages(task, model.params).items():

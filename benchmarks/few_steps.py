@@ -28,9 +28,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from kept import check_same, command_of, count, read_sets, with_also
+from kept import check_same, command_of, count, made_here, read_sets, with_also
 
-from l2d_jax import configs, parallel
+from l2d_jax import configs
 from l2d_jax.cascade import Cascade
 from l2d_jax.configs import resolve
 from l2d_jax.data import load_splits
@@ -46,7 +46,7 @@ from l2d_jax.run import train
 from l2d_jax.task import prepare
 from l2d_jax.types import InputError, tree_size
 from l2d_jax.variants import METHODS
-from l2d_jax.workdir import library_version, make_workdir
+from l2d_jax.workdir import make_workdir
 
 Scores = dict[str, float]
 
@@ -294,11 +294,7 @@ def add_set(
         "repeats": args.repeats,
         "compute dtype": resolve(config).training.compute_dtype,
     }
-    made = {
-        "command": command,
-        "device": parallel.describe_devices(),
-        "jax": library_version("jax"),
-    }
+    made = made_here(command=command)
     one = results["sets"].setdefault(name, {"rows": {}} | settings | made)
     check_same(one, settings, f"{args.out / 'few_steps.json'}, {name}")
     context_fid = lru_cache(partial(make_score, real, repeats=args.repeats))

@@ -8,9 +8,10 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
-from l2d_jax import configs
+from l2d_jax import configs, parallel
 from l2d_jax.files import same_file
 from l2d_jax.types import InputError
+from l2d_jax.workdir import library_version
 
 
 def count(text: str) -> int:
@@ -42,6 +43,19 @@ def read_sets(text: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def resumed(path: Path, start: Mapping[str, Any], settings: Mapping[str, Any]) -> dict:
+    """What the file holds, made with these settings; else `start`, to be made so.
+
+    Raises:
+      InputError: it was made with others.
+    """
+    if not path.exists():
+        return {**start, **settings}
+    found = json.loads(path.read_text())
+    check_same(found, settings, str(path))
+    return found
+
+
 def check_same(before: Mapping[str, Any], now: Mapping[str, Any], where: str) -> None:
     """Refuses settings other than those of the rows that are there.
 
@@ -70,6 +84,12 @@ def with_also(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, st
         )
         for name, value in now.items()
     }
+
+
+def made_here(**more: str) -> dict[str, str]:
+    """What rows are made with: `more`, the device, JAX."""
+    device, version = parallel.describe_devices(), library_version("jax")
+    return {**more, "device": device, "jax": version}
 
 
 def last_said(run: CompletedProcess) -> tuple[Any, str]:

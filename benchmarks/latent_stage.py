@@ -22,7 +22,7 @@ from typing import Any
 import jax
 import numpy as np
 from ablations import Fields, with_fields
-from kept import check_same, count, read_sets, with_also
+from kept import count, made_here, read_sets, resumed, with_also
 from ml_collections import FrozenConfigDict
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
@@ -39,7 +39,7 @@ from l2d_jax.task import prepare
 from l2d_jax.train import fit_briefly
 from l2d_jax.types import InputError
 from l2d_jax.variants import diffusion_prior
-from l2d_jax.workdir import library_version, make_workdir
+from l2d_jax.workdir import make_workdir
 
 PAPER: Fields = {
     "encoder.whiten": False,
@@ -138,12 +138,11 @@ def markdown(sets: dict[str, Any]) -> str:
 def add_rows(args: argparse.Namespace, path: Path) -> dict[str, Any]:
     """All results, with the rows that were not there yet, saved one by one."""
     settings = {"latent steps": args.latent_steps}
-    results = json.loads(path.read_text()) if path.exists() else {"sets": {}} | settings
-    check_same(results, settings, str(path))
+    results = resumed(path, {"sets": {}}, settings)
     rows = args.rows.split(";") if args.rows else [*ROWS]
     for row in rows:
         check_choice(row, ROWS, "--rows")
-    made = {"device": parallel.describe_devices(), "jax": library_version("jax")}
+    made = made_here()
     for name in read_sets(args.sets):
         config = configs.load(name).get_config()
         config.latent_stage.num_steps = args.latent_steps

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from kept import check_same, last_said, with_also
+from kept import last_said, resumed, with_also
 
 from l2d_jax.files import write_text
 from l2d_jax.types import InputError
@@ -98,11 +98,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     path = options.out
     settings = {"shape": [steps, channels]}
     made = {"device": f"{os.cpu_count()} CPU cores", "jax": library_version("jax")}
-    found = (
-        json.loads(path.read_text()) if path.exists() else {"metrics": {}} | settings
-    )
     try:
-        check_same(found, settings, str(path))
+        found = resumed(path, {"metrics": {}}, settings)
     except InputError as error:
         sys.exit(str(error))
     for name in options.metrics.split(",") if options.metrics else [*METRICS, *GROUPS]:

@@ -5,6 +5,7 @@ import re
 import time
 from pathlib import Path
 
+import budgets
 import compare
 import jax
 import jax.numpy as jnp
@@ -282,7 +283,7 @@ def test_a_cell_with_a_budget_goes_on_with_its_plan(tmp_path, on_a_tiny_set):
     left = 0.95 * 1.2 - budget["seconds of compilation"]
     steps = max(int(left / budget["seconds of a step"]), 1)
     a_call = cell["config"]["training"]["steps_per_call"]
-    expected = paper.whole_calls(steps, a_call)
+    expected = budgets.whole_calls(steps, a_call)
     assert budget["steps"] == expected == cell["config"]["fourier_flow"]["num_steps"]
     assert cell["parameters"]["fourier_flow"] > 0
     # As if killed in training: the plan is kept, though a new one would differ.
@@ -300,16 +301,18 @@ def test_a_cell_with_a_budget_goes_on_with_its_plan(tmp_path, on_a_tiny_set):
 
 def test_planned_steps_are_whole_calls():
     """A last shorter call would be another program, compiled again."""
-    assert paper.whole_calls(23, 10) == 20
-    assert paper.whole_calls(20, 10) == 20
-    assert paper.whole_calls(7, 10) == 7
+    assert budgets.whole_calls(23, 10) == 20
+    assert budgets.whole_calls(20, 10) == 20
+    assert budgets.whole_calls(7, 10) == 7
 
 
 def test_a_plan_compiles_what_it_times(monkeypatch):
     kept = []
-    monkeypatch.setattr(paper.compilation_cache, "reset_cache", lambda: kept.append(0))
+    monkeypatch.setattr(
+        budgets.compilation_cache, "reset_cache", lambda: kept.append(0)
+    )
     before = jax.config.jax_enable_compilation_cache
-    with paper.no_kept_programs():
+    with budgets.no_kept_programs():
         assert not jax.config.jax_enable_compilation_cache
     assert jax.config.jax_enable_compilation_cache == before
     assert len(kept) == 2
@@ -319,8 +322,8 @@ def test_a_plan_shares_the_time_as_stated(monkeypatch):
     """Steps of 10 ms and 2 s of compilation, 1 minute: by hand."""
     config = base.with_argument(base.get_config(), "smoke")
     task = prepare(configs.resolve(config), tiny_splits())
-    monkeypatch.setattr(paper, "seconds", lambda stage, examples, c: (2.0, 0.01))
-    found = paper.plan(task, 1.0)
+    monkeypatch.setattr(budgets, "seconds", lambda stage, examples, c: (2.0, 0.01))
+    found = budgets.plan(task, 1.0)
     steps = {name: part["steps"] for name, part in found["measured"].items()}
     # 5,700 of 0.95 minutes by their shares, without the 200 of compilation, in tens.
     assert steps == {"encoder": 650, "latent": 650, "data": 3_790}
@@ -328,7 +331,7 @@ def test_a_plan_shares_the_time_as_stated(monkeypatch):
     assert found["fields"]["training.steps_per_call"] == 10  # the config's
     assert found["fields"]["training.checkpoint_every"] == 6_000
     task.config.variant = "data_only"
-    assert paper.plan(task, 1.0)["measured"]["data"]["steps"] in (5_490, 5_500)
+    assert budgets.plan(task, 1.0)["measured"]["data"]["steps"] in (5_490, 5_500)
 
 
 class Chain:
@@ -357,37 +360,41 @@ class Chain:
 def test_steps_that_fit_the_time_of_sampling(monkeypatch, asked, n, minutes, steps):
     model = Chain(asked)
     monkeypatch.setattr(time, "perf_counter", lambda: model.clock)
-    monkeypatch.setattr(paper.parallel, "sampling_batch_size", lambda _: 512)
+    monkeypatch.setattr(budgets.parallel, "sampling_batch_size", lambda _: 512)
     monkeypatch.setattr(jax, "device_count", lambda: 1)
-    assert paper.fitting_steps(model, n, minutes) == steps
+    assert budgets.fitting_steps(model, n, minutes) == steps
     assert model.calls == [(min(n, 512), k) for k in (2, 2, 4, 4)]
 
 
 def test_a_plan_is_kept_for_what_it_is_of(tmp_path):
     """Cut off before anything was trained: another size has a plan of its own."""
     path = tmp_path / "plan.json"
-    made = paper.kept(path, 9.0, {"steps": 20}, lambda: {"minutes": 9.0, "n": 1})
-    assert paper.kept(path, 9.0, {"steps": 20}, lambda: {}) == made
-    other = paper.kept(path, 9.0, {"steps": 100}, lambda: {"minutes": 9.0, "n": 2})
+    made = budgets.read_or_make(
+        path, 9.0, {"steps": 20}, lambda: {"minutes": 9.0, "n": 1}
+    )
+    assert budgets.read_or_make(path, 9.0, {"steps": 20}, lambda: {}) == made
+    other = budgets.read_or_make(
+        path, 9.0, {"steps": 100}, lambda: {"minutes": 9.0, "n": 2}
+    )
     assert (made["n"], other["n"]) == (1, 2)
     with pytest.raises(InputError, match="plan for 9 minutes, and 3 are asked for"):
-        paper.kept(path, 3.0, {"steps": 100}, lambda: {})
+        budgets.read_or_make(path, 3.0, {"steps": 100}, lambda: {})
 
 
 def test_a_plan_of_other_networks_or_series_is_made_anew(tmp_path, monkeypatch):
     found = []
-    monkeypatch.setattr(paper, "plan", lambda *_: found.append(1) or {"minutes": 1.0})
+    monkeypatch.setattr(budgets, "plan", lambda *_: found.append(1) or {"minutes": 1.0})
     for argument in ("smoke", "smoke", ""):
         config = base.with_argument(base.get_config(), argument)
         task = prepare(configs.resolve(config), tiny_splits())
-        paper.kept_plan(task, 1.0, tmp_path)
+        budgets.kept_plan(task, 1.0, tmp_path)
     assert len(found) == 2
-    monkeypatch.setattr(paper, "fitting_steps", lambda model, n, minutes: 100)
-    monkeypatch.setattr(paper, "num_samples", lambda model: model.count)
+    monkeypatch.setattr(budgets, "fitting_steps", lambda model, n, minutes: 100)
+    monkeypatch.setattr(budgets, "num_samples", lambda model: model.count)
     for count in (30, 500):
         model = Chain()
         model.count = count
-        paper.with_fitting_steps(model, None, 1.0, tmp_path)
+        budgets.with_fitting_steps(model, None, 1.0, tmp_path)
         plan = json.loads((tmp_path / "sampling_plan.json").read_text())
         assert plan["of"] == {"series": count, "steps": 100}
 
@@ -407,13 +414,13 @@ def test_a_cell_keeps_the_steps_that_its_sampling_began_with(tmp_path, on_a_tiny
 
 def test_a_schedule_keeps_its_shape():
     c = base.get_config().fourier_flow
-    fields = paper.stretched(c, 150)
+    fields = budgets.stretched(c, 150)
     assert fields["num_steps"] == 150
     np.testing.assert_allclose(fields["decay_rate"] ** 150, 0.999**1_500)
     c = base.get_config().diffusion_ts
-    fields = paper.stretched(c, c.num_steps // 10)
+    fields = budgets.stretched(c, c.num_steps // 10)
     assert (fields["warmup_steps"], fields["patience"]) == (375, 400)
-    fields = paper.stretched(c, c.num_steps * 10)
+    fields = budgets.stretched(c, c.num_steps * 10)
     assert (fields["warmup_steps"], fields["patience"]) == (500, 4_000)
 
 
@@ -438,11 +445,11 @@ def test_steps_are_timed_without_their_compilation(monkeypatch):
         lambda params, key, x: (jnp.sum(params["w"] * x), {}),
         lambda params, series: params,
     )
-    monkeypatch.setattr(paper.train, "make_program", make_program)
+    monkeypatch.setattr(budgets.train, "make_program", make_program)
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
     c = base.get_config().encoder
     c.batch_size = 8
-    compilation, step = paper.seconds(stage, np.zeros((5, 3), np.float32), c)
+    compilation, step = budgets.seconds(stage, np.zeros((5, 3), np.float32), c)
     np.testing.assert_allclose([compilation, step], [2.5, 0.05])
 
 
