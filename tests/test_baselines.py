@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from made import waves
 from ml_collections import FrozenConfigDict
 
 import l2d_jax
@@ -39,12 +40,6 @@ def tiny(method):
     config.training.steps_per_call = config.training.checkpoint_every = 2
     config.sampling.batch_size = 16
     return config
-
-
-def waves(n=64, length=8, seed=0):
-    rng = np.random.default_rng(seed)
-    t = np.arange(length)[None] + rng.uniform(0, 6, (n, 1))
-    return np.stack([300 + 20 * np.sin(t), 1e-3 * np.cos(t)], -1).astype(np.float32)
 
 
 OTHERS = [*baselines.BASELINES, "data_only", "latent_only", "single_stage"]
@@ -92,7 +87,7 @@ def test_a_number_of_steps_brings_its_solver(method, num_steps, solver, eta):
 
 @pytest.mark.parametrize("method", baselines.BASELINES)
 def test_every_baseline_trains_resumes_loads_and_samples(tmp_path, method):
-    x, config = waves(), tiny(method)
+    x, config = waves(64), tiny(method)
     model = l2d_jax.fit(x, workdir=tmp_path / "w", config=config)
     samples = model.sample(jax.random.key(0), 20)
     distance = np.abs(samples - x.mean((0, 1))[None, None]) / x.std((0, 1))[None, None]
@@ -128,12 +123,12 @@ def test_products_round_their_factors_as_the_config_says(module, t):
 
 
 def test_settings_that_a_baseline_has_not_are_refused():
-    model = l2d_jax.fit(waves(), config=tiny("gaussian"))
+    model = l2d_jax.fit(waves(64), config=tiny("gaussian"))
     for given in ({"num_steps": 5}, {"solver": "ddim"}, {"latent_num_steps": 3}):
         with pytest.raises(l2d_jax.InputError, match=r"has no such setting, leave it"):
             model.sample(jax.random.key(0), 2, **given)
     with pytest.raises(l2d_jax.InputError, match="no encoder"):
-        model.encode(waves())
+        model.encode(waves(64))
 
 
 def test_settings_of_a_set_are_those_of_the_references():
@@ -232,7 +227,7 @@ def test_strongest_frequencies_of_a_sum_of_waves():
 
 
 def test_clipped_to_the_range_of_the_training_series():
-    config, x = tiny("diffusion_ts"), waves()  # knows nothing after four steps
+    config, x = tiny("diffusion_ts"), waves(64)  # knows nothing after four steps
     samples = l2d_jax.fit(x, config=config).sample(jax.random.key(0), 50)
     low, high = x.min((0, 1)), x.max((0, 1))
     slack = 1e-5 * (high - low)
@@ -500,7 +495,7 @@ def test_the_flow_has_an_inverse_and_an_exact_likelihood(shape):
 def test_the_flow_of_two_steps_is_saved_and_loaded(tmp_path):
     """It has no imaginary part: the real ones have scales and means of their own."""
     config = tiny("fourier_flow")
-    model = l2d_jax.fit(waves(length=2), workdir=tmp_path / "w", config=config)
+    model = l2d_jax.fit(waves(64, length=2), workdir=tmp_path / "w", config=config)
     x = model.sample(jax.random.key(0), 20)
     loaded = l2d_jax.load(tmp_path / "w").sample(jax.random.key(0), 20)
     np.testing.assert_array_equal(loaded, x)
@@ -638,7 +633,7 @@ def test_each_phase_goes_on_with_the_networks_of_the_one_before(monkeypatch):
 
     monkeypatch.setattr(run, "fit_stage", one_more)
     config = tiny("time_gan")
-    found = l2d_jax.fit(waves(), config=config).params["time_gan"]
+    found = l2d_jax.fit(waves(64), config=config).params["time_gan"]
     _, stages = time_gan_stages(config)
     start = jax.jit(stages["time_gan_embedding"].init)(jax.random.key(config.seed))
     jax.tree.map(

@@ -289,7 +289,8 @@ def test_out_of_memory_is_told_from_other_errors():
 
 def test_out_of_memory_while_training(tmp_path, monkeypatch):
     """the device's memory is too small for a batch -> the error names one that fits"""
-    from test_run import tiny, waves
+    from made import waves
+    from test_run import tiny
 
     make_program = train.make_program
     tried = []
@@ -348,7 +349,8 @@ def test_a_batch_that_fits_is_one_that_can_be(monkeypatch):
 
 def test_out_of_memory_while_sampling(tmp_path, monkeypatch, caplog):
     """too many series in one call of a program -> half as many, the same series"""
-    from test_run import tiny, waves
+    from made import waves
+    from test_run import tiny
 
     config = tiny("full")
     config.sampling.batch_size = 16
@@ -439,7 +441,8 @@ def test_files_that_are_not_what_they_should_be(tmp_path):
 @pytest.mark.parametrize("left", ["", '{"asked": {"see', "[1]", "{}"])
 def test_half_of_a_choice(left, tmp_path, monkeypatch):
     """latent.json cut in half -> chosen again"""
-    from test_run import tiny, waves
+    from made import waves
+    from test_run import tiny
 
     def chosen(config, series):
         config = config.copy_and_resolve_references()

@@ -3,6 +3,7 @@
 import false_alarms
 import numpy as np
 import pytest
+from made import autoregressive, column, gaussians
 
 from l2d_jax.metrics import evaluate
 from l2d_jax.metrics.about import SHARED, verdict
@@ -17,15 +18,6 @@ from l2d_jax.metrics.fidelity import (
     recall,
 )
 from l2d_jax.report.scores import HOW_TO_READ
-
-
-def gaussians(seed, *shape):
-    return np.random.default_rng(seed).standard_normal(shape)
-
-
-def column(*values):
-    return np.array(values)[:, None]
-
 
 # --- by hand --------------------------------------------------------------------------
 
@@ -186,15 +178,6 @@ def test_authenticity_of_equals(d, mutual):
         authentic_among_others(real, np.arange(4000)),
     ):
         assert found.mean() == pytest.approx(1 - mutual, abs=0.025)
-
-
-def autoregressive(seed, num_series, num_steps):
-    """Stationary AR(1) series of coefficient .95."""
-    x = gaussians(seed, num_series, num_steps)
-    x[:, 0] /= np.sqrt(1 - 0.95**2)
-    for t in range(1, num_steps):
-        x[:, t] += 0.95 * x[:, t - 1]
-    return x
 
 
 def test_fresh_series_do_not_reach_the_floor_of_overlapping_windows():

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from made import autoregressive
 from pandas import DataFrame
 
 from l2d_jax.metrics import (
@@ -610,15 +611,6 @@ def test_fresh_series_are_no_windows_of_one_recording():
         again.append(percentile_of(i, windows[None], drawn[None]))
     assert sum(share > CERTAINTY for share in fresh) >= 3
     assert max(again) < CERTAINTY
-
-
-def autoregressive(rng, num_series, num_steps):
-    """Stationary AR(1) series of coefficient .95."""
-    x = rng.standard_normal((num_series, num_steps))
-    x[:, 0] /= np.sqrt(1 - 0.95**2)
-    for t in range(1, num_steps):
-        x[:, t] += 0.95 * x[:, t - 1]
-    return x
 
 
 def test_encoders_train_on_the_training_series(monkeypatch):

@@ -28,6 +28,19 @@ def wait_for(happened, started, seconds=120):
         time.sleep(0.05)
 
 
+def stopped(commands, *, devices, log, when, rank=0):
+    """Statuses of processes, one of which gets SIGTERM, and the seconds to the end."""
+    started = launch(commands, devices=devices, log=log)
+    start = time.monotonic()
+    try:
+        wait_for(when, started, 300)
+        start = time.monotonic()
+        started[rank].send_signal(signal.SIGTERM)
+    finally:
+        statuses = finish(started, 40)
+    return statuses, time.monotonic() - start
+
+
 def steps(folder, stage="line"):
     return [r["step"] for r in rows(folder / "metrics.jsonl") if r["stage"] == stage]
 
@@ -56,14 +69,10 @@ def test_what_was_stopped_goes_on_to_the_same_weights(call, tmp_path, monkeypatc
 def test_sigterm_saves_and_exits_with_0(tmp_path):
     log = tmp_path / "log"
     commands = line_py(tmp_path, STEPS, STEPS, processes=1)
-    started = launch(commands, devices=1, log=log)
-    try:
-        wait_for(lambda: steps(tmp_path), started)
-        start = time.monotonic()
-        started[0].send_signal(signal.SIGTERM)
-    finally:
-        statuses = finish(started, 20)
-    assert statuses == [0] and time.monotonic() - start < 20
+    statuses, seconds = stopped(
+        commands, devices=1, log=log, when=lambda: steps(tmp_path)
+    )
+    assert statuses == [0] and seconds < 20
     said = log.with_suffix(".0").read_text()
     step = int(re.search(r"saved at step ([\d,]+) of 20,000", said)[1].replace(",", ""))
     assert (tmp_path / "line" / str(step)).is_dir()
@@ -143,14 +152,10 @@ def test_it_ends_in_order_while_jax_computes(mode, status, says):
 def test_sigterm_to_one_process_stops_both_at_the_same_step(tmp_path):
     log = tmp_path / "log"
     commands = line_py(tmp_path, STEPS, STEPS, processes=2)
-    started = launch(commands, devices=2, log=log)
-    try:
-        wait_for(lambda: steps(tmp_path), started)
-        start = time.monotonic()
-        started[1].send_signal(signal.SIGTERM)
-    finally:
-        statuses = finish(started, 40)
-    assert statuses == [0, 0] and time.monotonic() - start < 20
+    statuses, seconds = stopped(
+        commands, devices=2, log=log, when=lambda: steps(tmp_path), rank=1
+    )
+    assert statuses == [0, 0] and seconds < 20
     said = [log.with_suffix(f".{rank}").read_text() for rank in (0, 1)]
     saved = [re.findall(r"saved at step [\d,]+ of", text) for text in said]
     assert len(saved[0]) == 1 and saved[0] == saved[1]
@@ -161,25 +166,20 @@ def test_sigterm_to_one_process_stops_both_at_the_same_step(tmp_path):
 def test_main_py_stops_in_each_phase_and_goes_on(phase, tmp_path):
     workdir, log = tmp_path / "w", tmp_path / "log"
     arguments = [*SMALL, f"--workdir={workdir}", "--config.training.steps_per_call=2"]
-    started = launch(main_py(arguments, processes=1), devices=1, log=log)
+    command = main_py(arguments, processes=1)
     reached = {
         "encoder": lambda: steps(workdir, "encoder"),
         "data": lambda: steps(workdir, "data"),
         "scores": lambda: (workdir / "samples.npz").exists(),
     }
-    try:
-        wait_for(reached[phase], started, 300)
-        start = time.monotonic()
-        started[0].send_signal(signal.SIGTERM)
-    finally:
-        statuses = finish(started, 40)
-    assert statuses == [0] and time.monotonic() - start < 20
+    statuses, seconds = stopped(command, devices=1, log=log, when=reached[phase])
+    assert statuses == [0] and seconds < 20
     said = log.with_suffix(".0").read_text()
     assert said.count("stopped by SIGTERM: ") == 1 and "Traceback" not in said
     if phase != "scores":
         assert f"stage '{phase}' saved at step" in said
     assert not (workdir / "scores.json").exists()
-    together(main_py(arguments, processes=1), devices=1, log=log)
+    together(command, devices=1, log=log)
     assert json.loads((workdir / "scores.json").read_text())["context_fid"]["mean"] > 0
     for stage in ("encoder", "latent", "data"):
         assert steps(workdir, stage) == [*range(2, 21, 2)]

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from made import column
 
 from l2d_jax.metrics.neighbours import nearest
 from l2d_jax.metrics.privacy import (
@@ -22,10 +23,6 @@ from l2d_jax.metrics.privacy import (
 
 def gaussians(seed, *shape):
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-
-
-def column(*values):
-    return np.array(values)[:, None]
 
 
 def three_sets(seed, n=400, d=6):

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from made import gaussians
 from sklearn.linear_model import RidgeClassifierCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -25,10 +26,6 @@ from l2d_jax.metrics.representations import (
 )
 
 # --- hand-made sets -------------------------------------------------------------------
-
-
-def gaussians(seed, *shape):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 def planar(seed, n, length=12, num_channels=2):

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+from made import waves
 from ml_collections import ConfigDict, FrozenConfigDict
 from pandas import DataFrame
 
@@ -43,13 +44,6 @@ def tiny(*arguments):
     config.data_stage.num_diffusion_steps = config.latent_stage.num_diffusion_steps = 10
     config.sampling.update(latent_num_steps=0, batch_size=16)
     return config
-
-
-def waves(n=30, length=8, seed=0):
-    """Two channels, in units far from 1."""
-    rng = np.random.default_rng(seed)
-    t = np.arange(length)[None] + rng.uniform(0, 6, (n, 1))
-    return np.stack([300 + 20 * np.sin(t), 1e-3 * np.cos(t)], -1).astype(np.float32)
 
 
 # --- the library ----------------------------------------------------------------------

@@ -29,6 +29,20 @@ def write(path, parts=None, n=5):
     return path
 
 
+def peak(path, count, shape):
+    """Bytes held at most while so many batches of a shape are written."""
+
+    def many():
+        for _ in range(count):
+            yield Examples(np.zeros(shape, np.float32), np.full(shape[0], shape[1]))
+
+    tracemalloc.start()
+    write(path, many(), n=count * shape[0])
+    size = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return size
+
+
 def test_npz_reads_back(tmp_path):
     examples, settings = read_npz(write(tmp_path / "x.npz"))
     assert settings == {"seed": 3, "solver": "ddim"}
@@ -74,19 +88,8 @@ def test_an_interrupted_write_leaves_nothing_and_keeps_the_old_file(tmp_path, en
 
 @pytest.mark.parametrize("ending", [".npz", ".npy"])
 def test_memory_does_not_depend_on_n(tmp_path, ending):
-    def many(count):
-        for _ in range(count):
-            series = np.zeros((256, 24, 6), np.float32)
-            yield Examples(series, np.full(256, 24))
-
-    def peak(count):
-        tracemalloc.start()
-        write(tmp_path / f"x{ending}", many(count), n=256 * count)
-        size = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return size
-
-    few, lots = peak(4), peak(64)
+    path = tmp_path / f"x{ending}"
+    few, lots = (peak(path, count, (256, 24, 6)) for count in (4, 64))
     assert lots < few + 60 * 256 * 24 * 6 * 4 / 10  # a tenth of what was added
 
 
@@ -354,17 +357,8 @@ def test_ts_has_a_line_per_series(tmp_path):
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet", ".ts"])
 def test_memory_of_text_does_not_depend_on_n(tmp_path, ending):
-    def many(count):
-        for _ in range(count):
-            yield Examples(np.zeros((64, 24, 2), np.float32), np.full(64, 24))
-
-    def peak(count):
-        tracemalloc.start()
-        write(tmp_path / f"x{ending}", many(count), n=64 * count)
-        size = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return size
-
-    peak(1)  # imports
-    few, lots = peak(2), peak(10)
+    path = tmp_path / f"x{ending}"
+    _, few, lots = (
+        peak(path, count, (64, 24, 2)) for count in (1, 2, 10)
+    )  # 1: imports
     assert lots < 1.5 * few

@@ -1,0 +1,27 @@
+"""Series and points that several tests make."""
+
+import numpy as np
+
+
+def gaussians(seed, *shape):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def column(*values):
+    return np.array(values)[:, None]
+
+
+def autoregressive(seed, num_series, num_steps):
+    """Stationary AR(1) series of coefficient .95; `seed` may be a generator."""
+    x = gaussians(seed, num_series, num_steps)
+    x[:, 0] /= np.sqrt(1 - 0.95**2)
+    for t in range(1, num_steps):
+        x[:, t] += 0.95 * x[:, t - 1]
+    return x
+
+
+def waves(n=30, length=8, seed=0):
+    """Two channels, in units far from 1."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(length)[None] + rng.uniform(0, 6, (n, 1))
+    return np.stack([300 + 20 * np.sin(t), 1e-3 * np.cos(t)], -1).astype(np.float32)
