@@ -38,7 +38,7 @@ PROBE_ROWS = 512  # training series that it sees
 SECONDS_PER_CALL = 5.0
 SECONDS_PER_CHECKPOINT = 60.0
 PROBE_CHAINS = (2, 4)  # steps of the chains that are timed
-LEAST_CHAIN = 5  # steps: no budget cuts a chain to fewer
+MIN_CHAIN = 5  # steps: no budget cuts a chain to fewer
 
 Plan = dict[str, Any]
 
@@ -174,7 +174,7 @@ def fitting_steps(model: Cascade, n: int, minutes: float) -> int:
     """Steps of the chain with which n series take so long; all of them at the most."""
     config = model.config
     steps = config.sampling.num_steps or num_diffusion_steps(config)
-    if steps <= LEAST_CHAIN:
+    if steps <= MIN_CHAIN:
         return steps
     rows = min(n, parallel.sampling_batch_size(config) * jax.device_count())
     few, more = PROBE_CHAINS
@@ -184,7 +184,7 @@ def fitting_steps(model: Cascade, n: int, minutes: float) -> int:
     fitting = few + int(left / a_step)
     if fitting >= steps:
         return steps
-    fitting = max(fitting, LEAST_CHAIN)
+    fitting = max(fitting, MIN_CHAIN)
     print(
         f"plan: sampling takes {fitting:,} of {steps:,} steps, {a_step:.3g} s each for "
         f"{rows:,} series",

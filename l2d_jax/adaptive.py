@@ -50,7 +50,7 @@ NUM_ERRORS = 2.0  # standard errors of a difference that says nothing
 STEPS = {"encoder": 400, "latent_stage": 800, "data_stage": 400}  # by section
 SAMPLING_STEPS = 5
 MIN_SERIES = 8
-LEAST_DEVIATION = 1e-5  # of series that aren't all the same, in model space
+MIN_DEVIATION = 1e-5  # of series that aren't all the same, in model space
 
 Points = Float[np.ndarray, "N D"]
 
@@ -101,7 +101,7 @@ def with_latent(config: ConfigDict, series: Rows) -> tuple[ConfigDict, list[Cand
             f"{len(rows)} training series are too few to choose latent_dim and "
             f"mask_rate by: give both, or {MIN_SERIES} series"
         )
-    if deviation_of(points_of(rows)) < LEAST_DEVIATION:
+    if deviation_of(points_of(rows)) < MIN_DEVIATION:
         raise InputError("all training series are the same: give others")
     dims = (c.latent_dim,) if c.latent_dim else LATENT_DIMS
     rates = (c.mask_rate,) if c.mask_rate else MASK_RATES

@@ -14,7 +14,7 @@ from l2d_jax.missing import without_hidden
 from l2d_jax.networks import make_encoder
 from l2d_jax.types import Latent, Params, Rows, Series
 
-LEAST_DEVIATION = 1e-4  # of r in a direction that counts, a share of the largest
+MIN_DEVIATION = 1e-4  # of r in a direction that counts, a share of the largest
 
 
 @lru_cache(maxsize=16)
@@ -64,7 +64,7 @@ def standardise(
 ) -> Float[np.ndarray, "N d"]:
     """z of r = mean + scale z; 0 in directions in which no training series varied."""
     scale = np.asarray(latent["scale"])
-    inverse = np.linalg.pinv(scale, rcond=2 * LEAST_DEVIATION, hermitian=True)
+    inverse = np.linalg.pinv(scale, rcond=2 * MIN_DEVIATION, hermitian=True)
     return (r - np.asarray(latent["mean"])[None]) @ inverse
 
 
@@ -86,7 +86,7 @@ def latent_moments(r: Float[np.ndarray, "N d"], *, whiten: bool) -> Params:
         covariance = np.diag(np.diag(covariance))
     variances, directions = np.linalg.eigh(covariance)
     # A direction without variance stays one, instead of growing to noise.
-    variances = np.maximum(variances, LEAST_DEVIATION**2 * variances[-1])
+    variances = np.maximum(variances, MIN_DEVIATION**2 * variances[-1])
     if variances[-1] < 1e-12:  # all series have the same r
         variances = np.ones_like(variances)
     scale = (directions * np.sqrt(variances)) @ directions.T

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from l2d_jax.errors import check_choice
 from l2d_jax.types import InputError, Scalar, Step
 
-LEAST_NOISE = 1e-10  # 1 - alpha_bar: float64 has 6 digits of it
+MIN_NOISE = 1e-10  # 1 - alpha_bar: float64 has 6 digits of it
 
 
 @jax.tree_util.register_dataclass
@@ -134,9 +134,9 @@ def make_schedule(
     schedule = SCHEDULES[name](num_steps, beta_first, beta_last)
     check_levels(name, np.asarray(schedule.alpha_bar), num_steps)
     schedule = scaled(schedule, noise_scale)
-    if 1.0 - schedule.alpha_bar[0] < LEAST_NOISE:
+    if 1.0 - schedule.alpha_bar[0] < MIN_NOISE:
         raise InputError(
             f"noise_scale={noise_scale}: too little noise for float64 at the first "
-            f"step, 1 - alpha_bar is below {LEAST_NOISE:g}: use more (default: 0.5)"
+            f"step, 1 - alpha_bar is below {MIN_NOISE:g}: use more (default: 0.5)"
         )
     return schedule

@@ -12,7 +12,7 @@ from l2d_jax.stages import STAGES
 from l2d_jax.types import tree_size
 from l2d_jax.variants import METHODS
 
-MOST_EPOCHS = 500  # of the diffusion stages
+MAX_EPOCHS = 500  # of the diffusion stages
 SIZES = {
     "encoder.depth": "residual blocks of the encoder",
     "encoder.decoder_patch": "steps of a patch of the decoder",
@@ -60,7 +60,7 @@ def with_steps(config: ConfigDict, num_series: int) -> tuple[ConfigDict, list[st
     """The config with training steps of 0 chosen for so many series, and what they are.
 
     Of the two diffusion stages: those of configs/base.py, but not more than some
-    `MOST_EPOCHS` times through the series. What is longer learns few of them by heart
+    `MAX_EPOCHS` times through the series. What is longer learns few of them by heart
     (docs/own_data.md). Above one call of the training program they are whole calls: a
     shorter last one would be another program to compile.
     """
@@ -70,7 +70,7 @@ def with_steps(config: ConfigDict, num_series: int) -> tuple[ConfigDict, list[st
         c, name = config[section], section.replace("_", " ")
         if c.num_steps or section not in trained_sections(config):
             continue
-        most = math.ceil(MOST_EPOCHS * num_series / c.batch_size)
+        most = math.ceil(MAX_EPOCHS * num_series / c.batch_size)
         if most > per_call:
             most = math.floor(most / per_call + 0.5) * per_call
         c.num_steps = min(known[section].num_steps, most)

@@ -7,6 +7,7 @@ outside.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -152,9 +153,6 @@ def latent_stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
     def init(key):
         return denoiser.init(key, jnp.zeros((dim,)), jnp.int32(0))
 
-    def prepare(upstream, series):
-        return standard_latents(config, upstream, series)
-
     def loss(params, key, r_0):
         return diffusion.diffusion_loss(
             lambda r_t, t: denoiser.apply(params, r_t, t),
@@ -165,6 +163,7 @@ def latent_stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
             weighting=c.weighting,
         )
 
+    prepare = partial(standard_latents, config)
     return Stage("latent", init, prepare, loss, lambda p, _: {"latent_denoiser": p})
 
 

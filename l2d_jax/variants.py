@@ -211,11 +211,7 @@ def with_sampling(
     """The config with the given fields of `config.sampling` (None: as they are)."""
     config = ConfigDict(config.to_dict())  # a copy: nested sections too
     given = {
-        name: value.item()
-        if isinstance(value, np.generic | jax.Array) and not value.ndim
-        else value
-        for name, value in settings.items()
-        if value is not None
+        name: as_python(value) for name, value in settings.items() if value is not None
     }
     variant = METHODS[config.variant]
     takes = variant.settings
@@ -225,14 +221,7 @@ def with_sampling(
             f"leave it out (it takes: {', '.join(dict.fromkeys(takes)) or 'none'})"
         )
     for name, value in given.items():
-        kind = type(config.sampling[name])
-        try:
-            if isinstance(value, bool) and kind is not bool:  # they are whole numbers
-                raise TypeError
-            config.sampling[name] = value
-        except TypeError:
-            says = f"{name}={value!r}: give one of type {kind.__name__}"
-            raise InputError(says) from None
+        put_setting(config, name, value)
     s, latent_steps = config.sampling, config.latent_stage.num_diffusion_steps
     for chain in ("", "latent_"):  # ancestral alone takes all steps
         steps = f"{chain}num_steps"
@@ -247,6 +236,24 @@ def with_sampling(
     if "eta" in given:
         check_eta(config)
     return FrozenConfigDict(config)
+
+
+def as_python(value: Any) -> Any:
+    """A number of numpy or JAX as one of Python; all else as it is."""
+    is_number = isinstance(value, np.generic | jax.Array) and not value.ndim
+    return value.item() if is_number else value
+
+
+def put_setting(config: ConfigDict, name: str, value: Any) -> None:
+    """Sets a field of `config.sampling`. Raises `InputError` for another type."""
+    kind = type(config.sampling[name])
+    try:
+        if isinstance(value, bool) and kind is not bool:  # they are whole numbers
+            raise TypeError
+        config.sampling[name] = value
+    except TypeError:
+        says = f"{name}={value!r}: give one of type {kind.__name__}"
+        raise InputError(says) from None
 
 
 def check_eta(config: ConfigDict) -> None:

@@ -11,7 +11,7 @@ import l2d_jax.metrics.distances as distances_module
 import l2d_jax.metrics.moments as moments_module
 from l2d_jax.metrics import METRICS
 from l2d_jax.metrics.distances import (
-    LEAST_POWER,
+    MIN_POWER,
     PROJECTION_SIZE,
     from_frequency,
     maximum_mean_discrepancy,
@@ -541,7 +541,7 @@ def test_spectral_distance_of_a_difference():
     w = 2 * np.pi * np.arange(1, 8) / 16  # without w = pi, where real has none
     ratio = np.log((1 + np.cos(w)) / (1 - np.cos(w)))
     # At w = pi: generated has 4 chi-squared(1), E log of which is log 4 - 1.2704.
-    at_end = math.log(4) - 1.2704 - math.log(LEAST_POWER)
+    at_end = math.log(4) - 1.2704 - math.log(MIN_POWER)
     expected = math.sqrt((np.sum(ratio**2) + at_end**2) / 8)
     assert spectral_distance(real, generated) == pytest.approx(expected, rel=0.01)
 
@@ -551,7 +551,7 @@ def test_spectral_distance_of_flat_series():
     steps = np.arange(16)[None, :, None]
     tone = np.broadcast_to(0.5 * np.cos(2 * np.pi * 3 * steps / 16), (20, 16, 1))
     flat = np.broadcast_to(np.linspace(0, 1, 30)[:, None, None], (30, 16, 1))
-    expected = math.log(0.25 * 16 / 4 / LEAST_POWER) / math.sqrt(8)
+    expected = math.log(0.25 * 16 / 4 / MIN_POWER) / math.sqrt(8)
     assert spectral_distance(tone, flat) == pytest.approx(expected, rel=1e-9)
 
 

@@ -130,7 +130,7 @@ def test_few_steps_keeps_rows_of_one_kind(tmp_path, quick_steps, monkeypatch, ca
     )
     # What is timed on another device says so; a call that adds nothing, nothing.
     device = sets["stock"]["device"]
-    monkeypatch.setattr(few_steps.parallel, "describe_devices", lambda: "another")
+    monkeypatch.setattr(kept.parallel, "describe_devices", lambda: "another")
     few(tmp_path, "--sets=stock", "--num_series=30")
     assert json.loads(path.read_text())["sets"] == sets
     few(tmp_path, "--sets=stock", "--num_series=30", "--time_again")

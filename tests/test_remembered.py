@@ -133,10 +133,10 @@ def test_what_was_not_used_for_longest_makes_room(folder, monkeypatch):
         path = folder / f"{name}.npz"
         path.write_bytes(bytes(100))
         os.utime(path, (1e9 - age, 1e9 - age))
-    monkeypatch.setattr(module, "MOST_BYTES", 250)
+    monkeypatch.setattr(module, "MAX_BYTES", 250)
     make_room(folder)
     assert sorted(path.name for path in folder.iterdir()) == ["a.npz", "b.npz"]
-    monkeypatch.setattr(module, "MOST_BYTES", 450)
+    monkeypatch.setattr(module, "MAX_BYTES", 450)
     module.keep(folder / "new.npz", {"x": np.zeros(1, np.float32)})
     assert 250 < (folder / "new.npz").stat().st_size < 350
     assert sorted(path.name for path in folder.iterdir()) == ["a.npz", "new.npz"]
@@ -203,7 +203,7 @@ def test_networks_that_learned_from_the_same_series_are_not_trained_again(
         }
 
     with monkeypatch.context() as forgetful:
-        forgetful.setattr(module, "MOST_BYTES", 0)  # nothing stays
+        forgetful.setattr(module, "MAX_BYTES", 0)  # nothing stays
         alone = [score(x) for x in samples]
         assert not any(folder.iterdir())
     counts = []

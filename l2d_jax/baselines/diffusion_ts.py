@@ -49,7 +49,7 @@ from l2d_jax.types import (
 )
 
 TREND_DEGREE = 3
-LEAST_WIDTH = 4  # sinusoids of the step need two rates
+MIN_WIDTH = 4  # sinusoids of the step need two rates
 
 Tokens = Float[Array, "L width"]
 
@@ -279,10 +279,10 @@ def params_from_torch(state: Mapping[str, np.ndarray]) -> Params:
 def network(config: ConfigDict | FrozenConfigDict) -> DiffusionTS:
     """As `config.diffusion_ts` says."""
     c = config.diffusion_ts
-    if c.width % (2 * c.num_heads) or c.width < LEAST_WIDTH:
+    if c.width % (2 * c.num_heads) or c.width < MIN_WIDTH:
         raise InputError(
             f"--config.diffusion_ts.width={c.width}: use a multiple of "
-            f"{2 * c.num_heads}, twice its heads, and {LEAST_WIDTH} or more"
+            f"{2 * c.num_heads}, twice its heads, and {MIN_WIDTH} or more"
         )
     return DiffusionTS(
         c.encoder_layers,

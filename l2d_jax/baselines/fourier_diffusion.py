@@ -51,7 +51,7 @@ from l2d_jax.types import (
 BETA_FIRST, BETA_LAST = 0.1, 20.0
 FIRST_TIME = 1e-5  # below it, no score is learned
 TIME_SCALE = 30.0  # standard deviation of the frequencies of the features of t
-SMALLEST_STD = 1e-6  # of a coefficient, that one which never changes isn't blown up
+MIN_STD = 1e-6  # of a coefficient, that one which never changes isn't blown up
 
 Spectrum = Float[Array, "L C"]
 PerStep = Float[Array, " L"]
@@ -221,7 +221,7 @@ def moments(coefficients: Float[np.ndarray, "N L C"]) -> dict[str, np.ndarray]:
     ddof = min(1, len(coefficients) - 1)
     std = coefficients.std(axis=0, ddof=ddof, dtype=np.float64).astype(np.float32)
     mean = coefficients.mean(axis=0, dtype=np.float64).astype(np.float32)
-    return {"mean": mean, "std": np.maximum(std, SMALLEST_STD)}
+    return {"mean": mean, "std": np.maximum(std, MIN_STD)}
 
 
 def standard_spectra(upstream: Params, series: Rows) -> Float[np.ndarray, "N L C"]:

@@ -12,7 +12,7 @@ from l2d_jax.types import Examples
 
 Levels = Float[np.ndarray, "C V"]
 
-LEAST_OFTEN = 20  # steps for each value, or there are too few to say that it is one
+MIN_STEPS = 20  # steps for each value, or there are too few to say that it is one
 
 
 def few_values(examples: Examples, most: int) -> Levels:
@@ -31,7 +31,7 @@ def few_values(examples: Examples, most: int) -> Levels:
                 del found[c]
         if not found:
             break
-    levels = {c: v for c, v in found.items() if counts[c] >= LEAST_OFTEN * len(v)}
+    levels = {c: v for c, v in found.items() if counts[c] >= MIN_STEPS * len(v)}
     result = np.full((channels, max(map(len, levels.values()), default=1)), np.nan)
     for c, values in levels.items():
         result[c, : len(values)] = values

@@ -18,7 +18,7 @@ PROJECTION_SIZE = 2**23  # projections, or coordinates of directions, held at a 
 KERNEL_ROWS = 512  # rows of a kernel matrix held at a time
 MEDIAN_SERIES = 2000  # at most, to find the median distance
 WIDEST, NUM_BANDWIDTHS = 4.0, 5  # 4, 2, 1, 1/2, 1/4 times the median distance
-LEAST_POWER = 1e-12  # an amplitude of a millionth of the range: what counts as no power
+MIN_POWER = 1e-12  # an amplitude of a millionth of the range: what counts as no power
 
 Points = Float[np.ndarray, "N d"]
 Directions = Float[np.ndarray, "D L C"]
@@ -264,4 +264,4 @@ def log_spectra(
     lengths = observed.sum(axis=1, keepdims=True).clip(min=1)
     means = np.nansum(series, axis=1, keepdims=True) / lengths
     spectrum = np.fft.rfft(np.where(observed, series - means, 0.0), axis=1)[:, 1:]
-    return np.log((np.abs(spectrum) ** 2 / lengths).clip(min=LEAST_POWER))
+    return np.log((np.abs(spectrum) ** 2 / lengths).clip(min=MIN_POWER))

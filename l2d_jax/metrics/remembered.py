@@ -20,7 +20,7 @@ from l2d_jax import parallel
 from l2d_jax.files import cache_folder, whole_file
 from l2d_jax.types import Params
 
-MOST_BYTES = 2**30  # on disk; what was not used for longest is deleted first
+MAX_BYTES = 2**30  # on disk; what was not used for longest is deleted first
 
 
 def in_full_float32(function: Callable) -> Callable:
@@ -97,11 +97,11 @@ def keep(path: Path, params: Params) -> None:
 
 
 def make_room(folder: Path) -> None:
-    """Deletes the files that were not used for longest, down to `MOST_BYTES`."""
+    """Deletes the files that were not used for longest, down to `MAX_BYTES`."""
     facts = [(path, path.stat()) for path in folder.glob("*.npz")]
     total = sum(stat.st_size for _, stat in facts)
     for path, stat in sorted(facts, key=lambda fact: fact[1].st_mtime):
-        if total <= MOST_BYTES:
+        if total <= MAX_BYTES:
             return
         path.unlink(missing_ok=True)
         total -= stat.st_size

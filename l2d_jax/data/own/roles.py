@@ -41,7 +41,7 @@ ISNT_TIME = f"set --config.data.time_column={NO_TIME} if the column isn't the ti
 ID_NAMES = ("id", "series", "subject", "sample")  # and whatever ends in _id
 LABEL_NAMES = ("label", "class", "target", "y")
 MIN_ROWS = 10  # to tell what a column does along them
-MOST_CLASSES = 100  # of a label column that is recognised
+MAX_CLASSES = 100  # of a label column that is recognised
 LONGEST = 60  # characters of a name, in a message
 MEANING = {"id": "the id of a series", "time": "time", "label": "labels"}
 
@@ -327,7 +327,7 @@ def find_label(
     for i in free:
         if columns[i].lower() not in LABEL_NAMES or has_fractions(head[i]):
             continue
-        if head[i].nunique() <= MOST_CLASSES and kinds[i] != "time":
+        if head[i].nunique() <= MAX_CLASSES and kinds[i] != "time":
             if head.groupby(ids)[i].nunique(dropna=False).max() == 1:
                 return i
     return None
