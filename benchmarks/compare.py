@@ -18,9 +18,7 @@ and left out.
 import argparse
 import csv
 import io
-import json
 import math
-import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -28,7 +26,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
+from cells import Cell, read
+from rank_picture import draw
 
 from l2d_jax.errors import did_you_mean
 from l2d_jax.files import whole_file, write_text
@@ -45,19 +44,6 @@ DIRECTIONS = {
 }
 MARKDOWN = {"best": "**{}**", "second": "<u>{}</u>", "": "{}"}
 LATEX = {"best": r"\textbf{{{}}}", "second": r"\underline{{{}}}", "": "{}"}
-LONGEST_NAME = 24  # characters, in the picture
-WIDTH, DPI, ROW = 10.0, 150, 0.3  # of the picture: inches, and inches from name to name
-
-
-class Cell(NamedTuple):
-    """A method on a set with one seed."""
-
-    method: str
-    set: str
-    seed: int
-    scores: dict[str, Any]
-    path: Path
-    budget: str = ""  # how long it was trained; "": not known
 
 
 class Entry(NamedTuple):
@@ -80,109 +66,6 @@ class Table(NamedTuple):
     entries: dict[tuple[str, str], Entry]  # by method and set; without those not run
     costs: np.ndarray  # [sets, methods], low is best; NaN: not run, or undefined
     ranks: np.ndarray | None  # average over complete sets; None: there is none
-
-
-# --- reading --------------------------------------------------------------------------
-
-
-def read(paths: list[Path]) -> list[Cell]:
-    """All cells of files and folders."""
-    files = list(dict.fromkeys(f.resolve() for path in paths for f in files_of(path)))
-    if not files:
-        where = ", ".join(map(str, paths))
-        raise InputError(f"{where}: no .json files there, give other folders or files")
-    cells: dict[tuple, Cell] = {}
-    for file in files:
-        for cell in read_file(file):
-            other = cells.setdefault(cell[:3], cell)
-            if other is not cell:
-                raise InputError(
-                    f"{cell.path}: {cell.method} on {cell.set}, seed {cell.seed}, is "
-                    f"also in {other.path}: remove one, or give it another seed"
-                )
-    return list(cells.values())
-
-
-def files_of(path: Path) -> Iterator[Path]:
-    """The json files to read of a file or folder, in the order of their names."""
-    if path.is_file():
-        yield path
-    elif not path.is_dir():
-        raise InputError(f"{path}: no such file or folder")
-    for folder, subfolders, names in os.walk(path):
-        subfolders.sort()
-        if "scores.json" in names:  # a workdir
-            subfolders.clear()
-            names = ["scores.json"]
-        yield from (Path(folder) / n for n in sorted(names) if n.endswith(".json"))
-
-
-def read_file(path: Path) -> list[Cell]:
-    """The cells of one file, checked."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not JSON ({error}): write it anew") from None
-    if isinstance(found, dict) and not {"method", "set", "scores"} & {*found}:
-        return [cell_of_run(path, found)]
-    rows = found if isinstance(found, list) else [found]
-    return [cell_of(path, row) for row in rows]
-
-
-def cell_of(path: Path, row: Any) -> Cell:
-    """A cell in words of its own."""
-    for field, kind, what in (
-        ("method", str, '"TimeGAN"'),
-        ("set", str, '"Stocks"'),
-        ("scores", dict, '{"context_fid": {"mean": 0.1}}'),
-    ):
-        if not isinstance(row, dict) or not isinstance(row.get(field), kind):
-            raise InputError(f'{path}: no "{field}", or a wrong one: give {what}')
-    if not isinstance(seed := row.get("seed", 0), int):
-        raise InputError(f'{path}: "seed" is {seed!r}: give a whole number')
-    for name, score in row["scores"].items():
-        check(score, f"{path}: {name}")
-    method, name = (" ".join(row[field].split()) for field in ("method", "set"))
-    return Cell(method, name, seed, row["scores"], path, budget_of(row))
-
-
-def cell_of_run(path: Path, scores: dict[str, Any]) -> Cell:
-    """A run's scores.json, named by its workdir, or by the file itself."""
-    name = path.parent.name if path.name == "scores.json" else path.stem
-    match = re.fullmatch(r"(.+?)__(.+?)(?:__(\d+))?", name)
-    if not match:
-        raise InputError(
-            f'{path}: no "method", "set" and "scores", and {name!r} does not name them:'
-            " add these fields, or call a run's workdir METHOD__SET or METHOD__SET__0"
-        )
-    scores = {name: score for name, score in scores.items() if name != "settings"}
-    row = {"method": match[1], "set": match[2], "seed": int(match[3] or 0)}
-    return cell_of(path, {**row, "scores": scores})
-
-
-def check(score: Any, where: str) -> None:
-    """A score, or its floor, has a finite mean and a finite interval, or null."""
-    if not isinstance(score, dict) or "mean" not in score:
-        raise InputError(f'{where} has no "mean": give {{"mean": 0.1}}')
-    mean, interval = score["mean"], score.get("interval")
-    if not (mean is None or are_numbers([mean], 1)):
-        raise InputError(f'{where}: "mean" is {mean!r}: give a number, or null')
-    if not (interval is None or are_numbers(interval, 2)):
-        raise InputError(
-            f'{where}: "interval" is {interval!r}: give [low, high], or null'
-        )
-    for part in ("floor", "at_floor_size"):
-        if score.get(part) is not None:
-            check(score[part], f"{where}: {part}")
-
-
-def are_numbers(found: Any, count: int) -> bool:
-    """A list of so many finite numbers."""
-    return (
-        isinstance(found, list)
-        and len(found) == count
-        and all(isinstance(x, int | float) and math.isfinite(x) for x in found)
-    )
 
 
 # --- the numbers ----------------------------------------------------------------------
@@ -241,17 +124,6 @@ def unlike(
     for name, method, value in values:
         found.setdefault(name, {}).setdefault(value, method)
     return ((name, one) for name, one in found.items() if len(one) > 1)
-
-
-def budget_of(row: dict[str, Any]) -> str:
-    """How long a cell of `paper.py` was trained; of another cell nothing is known."""
-    options = row.get("options")
-    if not isinstance(options, dict) or "budget_minutes" not in options:
-        return ""
-    minutes, budget = options["budget_minutes"], "full trainings"
-    if isinstance(minutes, int | float):
-        budget = f"{minutes:g} minutes of training a cell"
-    return f"{budget}, tiny networks, --smoke" if options.get("smoke") else budget
 
 
 def check_numbers(groups: dict[tuple[str, str], list[dict]], metric: str) -> None:
@@ -474,60 +346,6 @@ def comma_separated(table: Table) -> str:
     for name, floor in floors_of(table).items():
         writer.writerow([FLOOR, name, floor, "", "", "", ""])
     return file.getvalue()
-
-
-# --- picture --------------------------------------------------------------------------
-
-
-def draw(names: list[str], ranks: np.ndarray, bars: list[tuple[int, ...]]) -> Figure:
-    """Critical-difference diagram (Demsar 2006); a bar joins positions in `names`."""
-    k, num_left = len(names), (len(names) + 1) // 2
-    spans = [(ranks[list(bar)].min(), ranks[list(bar)].max()) for bar in bars]
-    levels = levels_of(spans, gap=0.04 * k)
-    line, first_bar = 0.75, 1.0  # inches from the top
-    first_name = first_bar + 0.17 * max(levels, default=0) + 0.3
-    height = first_name + ROW * num_left
-    figure = Figure(figsize=(WIDTH, height), dpi=DPI)
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(height, 0))
-    axes.axis("off")
-    labels = []
-    for i, (name, rank) in enumerate(zip(names, ranks, strict=True)):
-        short = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
-        label = f"{short}  {rank:.2f}" if i < num_left else f"{rank:.2f}  {short}"
-        style = dict(fontsize=12, va="center", parse_math=False)
-        labels.append(axes.text(0, 0, label, **style))
-    margin = 0.45 + max(label.get_window_extent().width for label in labels) / DPI
-
-    def at(rank: float) -> float:
-        return margin + (WIDTH - 2 * margin) * (rank - 1) / (k - 1)
-
-    axes.plot([at(1), at(k)], [line, line], "k", lw=1.4, solid_capstyle="projecting")
-    for rank in range(1, k + 1, 1 + k // 16):
-        axes.plot([at(rank), at(rank)], [line - 0.08, line], "k", lw=1.4)
-        axes.text(at(rank), line - 0.13, str(rank), ha="center", fontsize=12)
-    axes.text(WIDTH / 2, line - 0.45, "average rank", ha="center", fontsize=12)
-    for i, (label, rank) in enumerate(zip(labels, ranks, strict=True)):
-        left = i < num_left
-        y = first_name + ROW * (i if left else k - 1 - i)
-        end, text = (margin - 0.2, -0.08) if left else (WIDTH - margin + 0.2, 0.08)
-        axes.plot([at(rank), at(rank), end], [line, y, y], "k", lw=1.1)
-        label.set(x=end + text, y=y, ha="right" if left else "left")
-    for (low, high), level in zip(spans, levels, strict=True):
-        y = first_bar + 0.17 * level
-        ends = [at(low) - 0.04, at(high) + 0.04]
-        axes.plot(ends, [y, y], "k", lw=5, solid_capstyle="butt")
-    return figure
-
-
-def levels_of(spans: list[tuple[float, float]], *, gap: float) -> list[int]:
-    """0, 1, ..: of each span, from left to right, so that none touch on a level."""
-    levels, ends = [], []
-    for low, high in spans:
-        free = (i for i, end in enumerate(ends) if end + gap < low)
-        level = next(free, len(ends))
-        ends[level : level + 1] = [high]
-        levels.append(level)
-    return levels
 
 
 # --- command --------------------------------------------------------------------------

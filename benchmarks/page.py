@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cells import budget_of
 from compare import (
     NOT_RUN,
     UNDEFINED,
-    budget_of,
     check_budgets,
     check_numbers,
     entry_of,
