@@ -556,6 +556,7 @@ def draw(results: dict, path: Path) -> None:
 
 
 def main() -> None:
+    global clock
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="Stock only, few repeats")
     parser.add_argument("--sets", default="")
@@ -566,7 +567,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="tasks that match, rates alone")
     parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall")
     args = parser.parse_args()
-    globals()["clock"] = args.clock
+    clock = args.clock
     if args.in_process:
         what, *rest = args.in_process.split(",")
         task = {"fresh": fresh, "tsgm": tsgm}[what]
