@@ -91,6 +91,7 @@ CORRUPTIONS: dict[str, tuple[Corrupt, tuple[float, ...]]] = {
     "mode dropping": (dropping, (0.1, 0.2, 0.4, 0.6, 0.8)),
     "copying": (copying, (0.02, 0.1, 0.25, 0.5, 1.0)),
 }
+STRENGTHS = {"none": (0.0,)} | {name: both[1] for name, both in CORRUPTIONS.items()}
 
 
 # --- one cell -------------------------------------------------------------------------
@@ -145,8 +146,7 @@ def cells(sets: list[str]) -> list[tuple[str, str, float]]:
     return [
         (name, corruption, strength)
         for name in sets
-        for corruption, strengths in [("none", (0.0,))]
-        + [(one, strengths) for one, (_, strengths) in CORRUPTIONS.items()]
+        for corruption, strengths in STRENGTHS.items()
         for strength in strengths
     ]
 
@@ -175,8 +175,6 @@ def markdown(results: dict[str, Any]) -> str:
             for key, one in results["cells"].items()
             if key.split("|")[0] == name
         }
-        columns = [("none", (0.0,))]
-        columns += [(one, strengths) for one, (_, strengths) in CORRUPTIONS.items()]
         heads = ["untouched", *CORRUPTIONS]
         size = next(iter(found.values()))["num_series"]
         lines += [f"## {name}, {size} series of each part", ""]
@@ -192,7 +190,7 @@ def markdown(results: dict[str, Any]) -> str:
                         for strength in strengths
                         if (key := (corruption, f"{strength:g}")) in found
                     )
-                    for corruption, strengths in columns
+                    for corruption, strengths in STRENGTHS.items()
                 ]
                 if set("".join(marks)) - {NOT_RUN}:
                     rows.append(f"| {about.title} | " + " | ".join(marks) + " |")

@@ -140,6 +140,15 @@ def short_series(config: ConfigDict) -> None:
     config.data_stage.num_steps = 6_000
 
 
+def long_series(config: ConfigDict) -> None:
+    """Sizes for whole series of 60 to 200 steps, as the archives have them."""
+    config.encoder.batch_size = config.data_stage.batch_size = 64
+    config.encoder.num_steps = 1_000
+    config.encoder.depth = 6  # a receptive field of 509 steps
+    config.encoder.decoder_patch = 4
+    config.latent_stage.num_steps = 4_000
+
+
 def sharp_latents(config: ConfigDict) -> None:
     """A latent chain that resolves finer structure in the distribution of r."""
     config.latent_stage.num_octaves = 4

@@ -18,12 +18,7 @@ def get_config(argument: str = ""):
     """Differences from configs/base.py."""
     config = base.get_config()
     config.data.name = "character_trajectories"
-    config.encoder.batch_size = 64
-    config.encoder.num_steps = 1_000
-    config.encoder.depth = 6  # a receptive field of 509 steps: enough for 182
-    config.encoder.decoder_patch = 4
-    config.latent_stage.num_steps = 4_000
+    base.long_series(config)
     config.data_stage.patch = 8
-    config.data_stage.batch_size = 64
     config.data_stage.num_steps = 3_000
     return base.with_argument(config, argument)

@@ -23,13 +23,10 @@ def get_config(argument: str = ""):
     """Differences from configs/base.py."""
     config = base.get_config()
     config.data.name = "electric_devices"
-    config.encoder.batch_size = 64
-    config.encoder.num_steps = 1_000
+    base.long_series(config)
     config.encoder.depth = 5  # a receptive field of 253 steps: enough for 96
-    config.encoder.decoder_patch = 4
     base.sharp_latents(config)
     config.data_stage.patch = 6
-    config.data_stage.batch_size = 64
     config.data_stage.num_steps = 15_000
     config.sampling.solver = "ancestral"
     return base.with_argument(config, argument)

@@ -20,13 +20,8 @@ def get_config(argument: str = ""):
     """Differences from configs/base.py."""
     config = base.get_config()
     config.data.name = "face_all"
-    config.encoder.batch_size = 64
-    config.encoder.num_steps = 1_000
-    config.encoder.depth = 6  # a receptive field of 509 steps: enough for 131
-    config.encoder.decoder_patch = 4
-    config.latent_stage.num_steps = 4_000
+    base.long_series(config)
     config.data_stage.patch = 6
     config.data_stage.condition_noise = 0.2
-    config.data_stage.batch_size = 64
     config.data_stage.num_steps = 6_000
     return base.with_argument(config, argument)

@@ -20,14 +20,10 @@ def get_config(argument: str = ""):
     """Differences from configs/base.py."""
     config = base.get_config()
     config.data.name = "spoken_arabic_digits"
-    config.encoder.batch_size = 64
-    config.encoder.num_steps = 1_000
+    base.long_series(config)
     config.encoder.depth = 5  # a receptive field of 253 steps: enough for 93
-    config.encoder.decoder_patch = 4
-    config.latent_stage.num_steps = 4_000
     config.data_stage.patch = 5
     config.data_stage.condition_noise = 0.2
-    config.data_stage.batch_size = 64
     config.data_stage.num_steps = 8_000
     config.sampling.solver = "ancestral"
     return base.with_argument(config, argument)

@@ -25,6 +25,9 @@ HEADER = (
     "licence",
     "present",
 )
+OTHERS = (
+    "Any other set of the UCR and UEA archives goes by its name there, such as NATOPS."
+)
 RIGHT = {"series", "channels", "lengths", "classes"}  # aligned like numbers
 
 
@@ -68,13 +71,7 @@ def table() -> str:
         ).rstrip()
         for row in rows
     ]
-    return "\n".join(
-        [
-            *lines,
-            "Any other set of the UCR and UEA archives goes by its name there, such as "
-            "NATOPS.",
-        ]
-    )
+    return "\n".join([*lines, OTHERS])
 
 
 def source_row(source: Source) -> tuple[str, ...]:
