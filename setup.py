@@ -37,6 +37,7 @@ setup(
         "l2d_jax.bundled_configs",
     ],
     package_dir={"l2d_jax.bundled_configs": "configs"},
+    package_data={"l2d_jax": ["py.typed"]},  # type checkers read the annotations
     entry_points={"console_scripts": ["l2d = l2d_jax.cli:main"]},
     # Lower bounds only: a newer JAX must never be out of reach because of this package.
     # They were tried together, on Python 3.11.

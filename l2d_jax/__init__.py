@@ -3,6 +3,7 @@
 Three nouns: `fit` or `load` a model, `sample` from it, `evaluate` the samples.
 """
 
+from l2d_jax import configs, data, metrics, run
 from l2d_jax.cascade import Cascade
 from l2d_jax.deploy import export
 from l2d_jax.metrics import evaluate
@@ -11,4 +12,15 @@ from l2d_jax.types import InputError
 from l2d_jax.workdir import load
 
 __version__ = "0.3.0"
-__all__ = ["Cascade", "InputError", "evaluate", "export", "fit", "load"]
+__all__ = [
+    "Cascade",
+    "InputError",
+    "configs",
+    "data",
+    "evaluate",
+    "export",
+    "fit",
+    "load",
+    "metrics",
+    "run",
+]

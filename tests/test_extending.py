@@ -1,6 +1,8 @@
 """The examples of the documents run; what docs/extending.md makes is what it says."""
 
+import ast
 import importlib.util
+import pkgutil
 import re
 from functools import partial
 from pathlib import Path
@@ -55,6 +57,28 @@ def untrained(series):
         weights = jax.jit(stage.init)(jax.random.key(0))
         params |= stage.export(weights, task.series)
     return run.assemble(task, params)
+
+
+def dotted(node):
+    """a.b.c of the syntax tree as text; "" of anything else."""
+    if isinstance(node, ast.Attribute):
+        left = dotted(node.value)
+        return f"{left}.{node.attr}" if left else ""
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def test_names_that_examples_use_are_public():
+    """Type checkers don't know the others, though an import within may bring them."""
+    used = set()
+    for page in (ROOT / "README.md", ROOT / "docs" / "own_data.md", PAGE):
+        for example in examples_of(page):
+            used |= {dotted(node) for node in ast.walk(ast.parse(example))}
+    names = {name for name in used if name.startswith("l2d_jax.")}
+    assert {"l2d_jax.fit", "l2d_jax.metrics.table.table"} <= names
+    for name in names:
+        above, _, last = name.rpartition(".")
+        module = pkgutil.resolve_name(above)
+        assert last in getattr(module, "__all__", vars(module)), name
 
 
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # in one line

@@ -55,6 +55,12 @@ def test_configs_are_in_the_wheel(metadata):
     assert (ROOT / metadata["package_dir"][package] / "base.py").is_file()
 
 
+def test_type_checkers_are_told_to_read_the_annotations(metadata):
+    """PEP 561: without the marker all of it is `Any` to them."""
+    (marker,) = metadata["package_data"]["l2d_jax"]
+    assert marker == "py.typed" and (ROOT / "l2d_jax" / marker).is_file()
+
+
 def test_configs_beside_an_installed_package_are_of_others(tmp_path, monkeypatch):
     """As site-packages/configs, of any other project."""
     ours, others = tmp_path / "l2d_jax" / "bundled_configs", tmp_path / "configs"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from l2d_jax.errors import did_you_mean
-from l2d_jax.metrics import distances, moments
+from l2d_jax.metrics import distances, moments, table
 from l2d_jax.metrics.classes import class_scores
 from l2d_jax.metrics.context_fid import ENCODER, context_fid
 from l2d_jax.metrics.copying import Points, drift, privacy_scores
@@ -31,7 +31,7 @@ from l2d_jax.metrics.representations import (
 from l2d_jax.metrics.sets import Labels, SeriesSet, Sets, sets_of
 from l2d_jax.types import InputError, SeriesBatch
 
-__all__ = ["ALL", "GROUPS", "METRICS", "check_names", "evaluate"]
+__all__ = ["ALL", "GROUPS", "METRICS", "check_names", "evaluate", "table"]
 
 MAX_FIDELITY = 5000  # series of each set: the time of nearest neighbours goes with N^2
 FEW = 100  # series: below it, a score says little
