@@ -1,17 +1,23 @@
 #!/usr/bin/env bash
 # Asks for a TPU: launch/create_tpu.sh [--dry-run] [--unless-there]. Names are in
 # launch/env.sh. It stands in a queue until there is one; from then on it costs money.
-# --unless-there: what was asked for before under this name does.
+# --unless-there: what was asked for before under this name does, unless it was taken away.
 set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=launch/env.sh
-source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+source "$here/env.sh"
+only --unless-there
 
 if [[ $DRY_RUN == 0 && ${ARGUMENTS[0]-} == --unless-there ]]; then
   now=$(state)
-  if [[ $now != NONE && $now != UNKNOWN ]]; then
-    echo "# $NAME was asked for before: $now"
-    exit 0
-  fi
+  case $now in
+    NONE | UNKNOWN) ;;
+    SUSPENDED | FAILED) "$here/delete_tpu.sh" ;;
+    *)
+      echo "# $NAME was asked for before: $now"
+      exit 0
+      ;;
+  esac
 fi
 
 no_bucket() { # whether the workdir's bucket is ours, and not there yet
@@ -37,4 +43,4 @@ run gcloud compute tpus queued-resources create "$NAME" --node-id="$NAME" \
   --project="$PROJECT" --zone="$ZONE" --accelerator-type="$ACCELERATOR" \
   --runtime-version="$RUNTIME" --valid-until-duration="$WAIT" ${tier[0]+"${tier[@]}"}
 
-echo "# next, when launch/watch_tpu.sh says ACTIVE: launch/setup_tpu.sh"
+echo "# next, when $(script watch_tpu.sh) says ACTIVE: $(script setup_tpu.sh)"

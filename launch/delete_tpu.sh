@@ -4,6 +4,7 @@
 set -euo pipefail
 # shellcheck source=launch/env.sh
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+only
 
 run gcloud compute tpus queued-resources delete "$NAME" --project="$PROJECT" \
   --zone="$ZONE" --force --quiet

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Every name that the TPU scripts use. Each can be set outside, as
-# ZONE=europe-west4-b launch/create_tpu.sh. Sourced by the scripts, not run.
+# Every name that the TPU scripts use. Each can be set outside, for all of them:
+# export ZONE=europe-west4-b. Sourced by the scripts, not run.
 
 # Google Cloud
 : "${PROJECT:=$(gcloud config get-value project 2>/dev/null || true)}"
@@ -9,7 +9,8 @@
 # The machine
 : "${NAME:=l2d}"                    # of the request in the queue, and of the TPU
 : "${ACCELERATOR:=v5litepod-16}"    # v5litepod-8: one VM; -16 and more: a pod slice
-: "${RUNTIME:=v2-alpha-tpuv5-lite}" # system image; v2-alpha-tpuv6e for v6e
+# System image. For v6e: v2-alpha-tpuv6e, v5p: v2-alpha-tpuv5, v4: tpu-ubuntu2204-base
+: "${RUNTIME:=v2-alpha-tpuv5-lite}"
 : "${SPOT:=1}"                      # 1: cheaper, may be taken away; 0: on demand
 : "${WAIT:=6h}"                     # how long the request may stand in the queue
 # The run
@@ -23,6 +24,10 @@ ARGUMENTS=() # what is left of the command line: goes to main.py
 for argument in "$@"; do
   case $argument in
     --dry-run) DRY_RUN=1 ;;
+    --help | -h) # the comment at the top of the script
+      sed -n '2,/^set/s/^# \{0,1\}//p' "$0"
+      exit
+      ;;
     *) ARGUMENTS+=("$argument") ;;
   esac
 done
@@ -34,6 +39,21 @@ elif [[ -z $PROJECT ]]; then
   echo "error: no Google Cloud project: PROJECT=... or gcloud config set project ..." >&2
   exit 2
 fi
+
+script() { # script FILE: as it is called for this TPU
+  [[ $NAME == l2d ]] || printf 'NAME=%s ' "$NAME"
+  printf 'launch/%s' "$1"
+}
+
+only() { # only [FLAG]: ends where others were given, as what was meant may cost money
+  local argument
+  for argument in ${ARGUMENTS[0]+"${ARGUMENTS[@]}"}; do
+    if [[ $argument != "${1-}" ]]; then
+      echo "error: $0 doesn't know $argument: see $0 --help" >&2
+      exit 2
+    fi
+  done
+}
 
 quoted_word() { # in single quotes, or in double ones where that is easier to read
   local quote="'"

@@ -8,4 +8,4 @@ source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 # On a pod slice the VMs find each other.
 on_all_workers "$(quoted l2d_jax/launch/worker_run.sh "--config=$CONFIG" \
   "--workdir=$WORKDIR" ${ARGUMENTS[0]+"${ARGUMENTS[@]}"})"
-echo "# next: launch/watch_tpu.sh; to end the costs: launch/delete_tpu.sh"
+echo "# next: $(script watch_tpu.sh); to end the costs: $(script delete_tpu.sh)"

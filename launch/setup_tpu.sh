@@ -4,6 +4,7 @@
 set -euo pipefail
 # shellcheck source=launch/env.sh
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+only
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 archive=$(mktemp -d)/l2d_jax.tar.gz
@@ -14,4 +15,4 @@ run gcloud compute tpus tpu-vm scp "$archive" "$NAME":l2d_jax.tar.gz \
   --project="$PROJECT" --zone="$ZONE" --worker=all
 on_all_workers "rm -rf l2d_jax && tar xzf l2d_jax.tar.gz && \
 l2d_jax/launch/worker_setup.sh $PYTHON"
-echo "# next: launch/run_tpu.sh"
+echo "# next: $(script run_tpu.sh)"

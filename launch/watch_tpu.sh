@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Says every minute where a run stands, until it has ended:
-#   launch/watch_tpu.sh [--dry-run] [--once | --until-active | --restart] [FLAG OF main.py]...
+#   launch/watch_tpu.sh [--dry-run] [--once | --until-active | --restart [FLAG OF main.py]...]
 # --once: one look. --until-active: until there is a TPU. --restart: a TPU that was taken
 # away is asked for again, and the run goes on; with the flags of main.py that it had.
 set -euo pipefail
@@ -17,6 +17,7 @@ done
 set -- ${left[0]+"${left[@]}"} # what env.sh reads
 # shellcheck source=launch/env.sh
 source "$here/env.sh"
+[[ $restart == 1 ]] || only
 
 look() { # the state of the run on worker 0, and what it said last
   gcloud compute tpus tpu-vm ssh "$NAME" --project="$PROJECT" --zone="$ZONE" --worker=0 \
@@ -66,11 +67,12 @@ while true; do
   goes_on=0 # with --restart: stopped, as the TPU is about to be taken away
   [[ $restart == 1 && $said == *"stopped by SIGTERM"* && $said != *"error:"* ]] && goes_on=1
   if [[ $said == ended* && $goes_on == 0 ]]; then
-    echo "the run has ended: $WORKDIR. To end the costs: launch/delete_tpu.sh"
+    echo "the run has ended: $WORKDIR. To end the costs: $(script delete_tpu.sh)"
     break
   fi
   if [[ $gone == 1 ]]; then
-    echo "no TPU: launch/delete_tpu.sh, launch/create_tpu.sh; or watch with --restart"
+    next="$(script delete_tpu.sh), $(script create_tpu.sh)"
+    echo "no TPU: $next; or watch with --restart"
     exit 1
   fi
   sleep "$EVERY"

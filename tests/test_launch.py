@@ -186,6 +186,20 @@ def test_dry_run_prints_the_calls_and_makes_none(name, cloud):
                 assert one in made
 
 
+@pytest.mark.parametrize("name", DRY)
+def test_help_says_what_a_script_does_and_does_nothing(name, cloud):
+    said = launch(name, "--help")
+    assert f"launch/{name} [--dry-run]" in said and "set -e" not in said
+    assert calls(cloud) == []
+
+
+@pytest.mark.parametrize("name", [n for n in DRY if n != "run_tpu.sh"])
+def test_a_flag_that_a_script_does_not_know_is_refused(name, cloud):
+    said = launch(name, "--dryrun", status=2)
+    assert f"{name} doesn't know --dryrun: see" in said
+    assert calls(cloud) == []
+
+
 def test_without_a_project_nothing_is_done(cloud, monkeypatch):
     monkeypatch.setenv("PROJECT", "")
     assert "error: no Google Cloud project" in launch("create_tpu.sh", status=2)
@@ -281,6 +295,15 @@ def test_a_look_that_fails_is_no_reason_to_stop_watching(cloud):
     (cloud / "describe.1.error").write_text("ERROR: NOT_FOUND: l2d was not found\n")
     said = launch("watch_tpu.sh", status=1)
     assert "NONE" in said and "no TPU" in said
+
+
+def test_what_to_do_next_names_the_tpu(cloud, monkeypatch):
+    monkeypatch.setenv("NAME", "mine")
+    (cloud / "describe").write_text("ACTIVE\n")
+    (cloud / "ssh").write_text("ended\n")
+    for name in ("create_tpu.sh", "setup_tpu.sh", "run_tpu.sh", "watch_tpu.sh"):
+        said = launch(name)
+        assert said.count("NAME=mine launch/") == said.count(" launch/") > 0
 
 
 def test_until_active(cloud):
@@ -546,4 +569,17 @@ def test_the_same_sweep_goes_on_with_the_tpus_that_it_asked_for(cloud):
     started = [call for call in calls(cloud) if call[3] == "ssh"]
     assert [call[4] for call in started if "worker_run" in call[-1]] == [
         *("l2d-0", "l2d-1")
+    ]
+
+
+def test_the_same_sweep_asks_again_for_a_tpu_that_was_taken_away(cloud):
+    (cloud / "describe.1").write_text("SUSPENDED\n")
+    (cloud / "describe").write_text("ACTIVE\n")
+    (cloud / "storage-describe").write_text("there already")
+    command = [sys.executable, str(LAUNCH / "sweep.py"), "--on=tpu", "--config=c.py"]
+    done = subprocess.run([*command, "--workdir=gs://b/s"], capture_output=True)
+    assert done.returncode == 0
+    made = [call[3:5] for call in calls(cloud) if call[2] == "queued-resources"]
+    assert made == [
+        [word, "l2d-0"] for word in ("describe", "delete", "create", "describe")
     ]
