@@ -40,14 +40,14 @@ setup(
     package_data={"l2d_jax": ["py.typed"]},  # type checkers read the annotations
     entry_points={"console_scripts": ["l2d = l2d_jax.cli:main"]},
     # Lower bounds only: a newer JAX must never be out of reach because of this package.
-    # They were tried together, on Python 3.11.
+    # They were tried together, on Python 3.11, with JAX 0.10; JAX 0.7.2 on 3.12.
     install_requires=[
         "absl-py>=2.0",
         "etils>=1.9.1",
         "flax>=0.12",
         "fsspec>=2023.1",  # copies into buckets; etils brings it too
         "importlib_resources>=6.0",  # needed by tensorflow-datasets, not declared there
-        "jax>=0.10",
+        "jax>=0.7.2",  # that of Colab, which its notebooks keep
         "jaxtyping>=0.3",
         "matplotlib>=3.9",
         "ml-collections>=1.1",

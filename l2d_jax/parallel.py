@@ -314,9 +314,12 @@ def positions(batch_size: int) -> Int[Array, " B"]:
 def in_float32(function: Callable) -> Callable:
     """The same, traced and run without float64, whatever other code has enabled."""
 
+    # Of JAX 0.7 it is in jax.experimental.
+    home: Any = jax if hasattr(jax, "enable_x64") else jax.experimental
+
     @wraps(function)
     def call(*args, **options):
-        with jax.enable_x64(False):
+        with home.enable_x64(False):
             return function(*args, **options)
 
     return call

@@ -139,3 +139,13 @@ def test_processes_read_disjoint_parts_of_each_batch():
     parts = [range(12)[parallel.local_part(12, p, 3)] for p in range(3)]
     assert [*map(list, parts)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
     assert parallel.local_part(12) == slice(0, 12)
+
+
+def test_float64_is_left_out_with_jax_0_7_too(monkeypatch):
+    """There the switch is in jax.experimental."""
+    enable_x64 = jax.enable_x64
+    monkeypatch.delattr(jax, "enable_x64")
+    monkeypatch.setattr(jax.experimental, "enable_x64", enable_x64, raising=False)
+    with enable_x64(True):
+        assert jnp.zeros(1).dtype == np.float64
+        assert parallel.in_float32(jnp.zeros)(1).dtype == np.float32
