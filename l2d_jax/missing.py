@@ -50,11 +50,18 @@ def _interpolated(_: tuple[()], x: Series) -> Series:
     return fill_missing(x)[0]
 
 
-def filled(examples: Examples) -> Examples:
-    """The same without missing values, or itself where none is missing."""
+def filled(examples: Examples, train: Examples) -> Examples:
+    """The same without missing values, or itself where none is missing.
+
+    A channel without any value in a series has there its mean in the training series.
+    """
     within = inside(examples.lengths, examples.series.shape[1])
     if not np.isnan(examples.series[within]).any():
         return examples
+    empty = np.isnan(examples.series).all(axis=1, keepdims=True)
+    count = (~np.isnan(train.series)).sum(axis=(0, 1))
+    mean = np.nansum(train.series, axis=(0, 1), dtype=np.float64) / np.maximum(count, 1)
     series = interpolated(examples.series)
+    series = np.where(empty, mean.astype(np.float32), series)
     series[~within] = np.nan
     return examples._replace(series=series)

@@ -246,8 +246,9 @@ def real_sets(
     """
     c = config.evaluation
     most = most_searched(c) if searched else c.num_series
-    test = None if splits.test is None else filled(some(splits.test, most, seed=c.seed))
-    return filled(some(splits.train, most, seed=c.seed)), test
+    train = some(splits.train, most, seed=c.seed)
+    test = None if splits.test is None else some(splits.test, most, seed=c.seed)
+    return filled(train, train), None if test is None else filled(test, train)
 
 
 def most_searched(c: ConfigDict) -> int:

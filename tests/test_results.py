@@ -53,6 +53,19 @@ def test_missing_values_are_filled_before_they_are_scored():
     assert [len(one) for one in comparable(real)] == [4, 5]
 
 
+def test_a_channel_without_any_value_in_a_series_has_its_mean():
+    """0 would be far off: a pressure is about 1,013."""
+    train = np.full((3, 4, 2), [1.0, NAN], np.float32)
+    train[0, :, 1], train[1, :2, 1] = 1010.0, 1016.0
+    test, lengths = np.full((1, 4, 2), [1.0, NAN], np.float32), np.full(3, 4)
+    both = splits(Examples(train, lengths), Examples(test, lengths[:1]))
+    real, unseen = real_sets(both, config())
+    np.testing.assert_array_equal(real.series[:, :, 0], np.ones((3, 4)))
+    expected = np.repeat([[1010.0], [1016.0], [1012.0]], 4, axis=1)
+    np.testing.assert_array_equal(real.series[:, :, 1], expected)
+    np.testing.assert_array_equal(unseen.series[0], np.full((4, 2), [1.0, 1012.0]))
+
+
 @pytest.fixture
 def workdir(tmp_path, monkeypatch):
     """A run whose samples are 40 of its 100 training series."""

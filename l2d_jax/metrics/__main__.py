@@ -124,7 +124,7 @@ def read(paths: Sequence[str], window: int) -> list[Read]:
             )
         splits = split(file, config)
         if i != GENERATED:  # as a run fills what it scores samples against
-            train = filled(splits.train)
+            train = filled(splits.train, splits.train)
             if train is not splits.train:
                 print(f"{path}: interpolated what is missing", file=sys.stderr)
             splits = splits._replace(train=train)
