@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 from ml_collections import ConfigDict
 
 from l2d_jax.cascade import Layout
@@ -17,6 +18,7 @@ from l2d_jax.types import Examples, Splits, is_ragged
 
 LOOKED_AT = 2_000  # training series, in search of outliers and repeats
 SHOWN = 4  # values of a channel, in a note
+SELDOM = 0.01  # of the range, or of the steps
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
     notes += sizes + steps + equal + unlikely_shapes(splits)
     notes += standing(channels, shares) + taken(channels, levels)
     normalizer = Normalizer.fit(train_set, config.data.scaler, channels)
-    for note in [*notes, *outliers(some, channels, normalizer)]:
+    notes += unlike(some, channels, normalizer, levels)
+    for note in notes:
         say(f"data: {note}")
     series = ModelSpace(train_set, normalizer, ragged)
     layout = Layout(
@@ -117,24 +120,78 @@ def taken(channels: Sequence[str], levels: Levels) -> list[str]:
     ]
 
 
-def outliers(
-    some: Examples, channels: Sequence[str], normalizer: Normalizer
+def unlike(
+    some: Examples, channels: Sequence[str], normalizer: Normalizer, levels: Levels
 ) -> list[str]:
-    """A note for each channel in which a few values make nearly all of the range."""
+    """A note for each channel whose values samples will hardly be like.
+
+    A few values make nearly all of its range, or it is a running total. Those of few
+    values are left out: samples keep to them.
+    """
     notes = []
-    for c, name in enumerate(channels):
-        values = some.series[..., c][~np.isnan(some.series[..., c])]
-        if not len(values):
+    for c, channel in enumerate(channels):
+        series, name = some.series[..., c], f"channel {channel!r}"
+        values = series[~np.isnan(series)]
+        if not len(values) or not np.isnan(levels[c, 0]):
             continue
-        low, high = np.quantile(values, [0.005, 0.995])
-        least, most = float(normalizer.low[c]), float(normalizer.high[c])
-        if high - low < 0.01 * (most - least):
+        reach = float(normalizer.low[c]), float(normalizer.high[c])
+        words = [outliers(values, reach) or a_mark(values), uneven(values)]
+        notes += [f"{name}: {text}" for text in words if text]
+        steps = np.diff(series, axis=1)
+        rises, falls = (steps > 0).sum(), (steps < 0).sum()
+        if rises and falls <= SELDOM * rises:
             notes.append(
-                f"channel {name!r}: 99 % of its values lie between {low:.6g} and "
-                f"{high:.6g}, all between {least:.6g} and {most:.6g}: where the others "
-                "are faults, or marks of missing values, make them empty"
+                f"{name} hardly ever falls, and samples of it will: if it is a running "
+                "total, such as a meter reading, train on its differences"
             )
     return notes
+
+
+def outliers(values: Float[np.ndarray, " n"], reach: tuple[float, float]) -> str:
+    """Says so where 1 % of the values make nearly all of their range, `reach`."""
+    low, high = np.quantile(values, [0.005, 0.995])
+    if high - low >= SELDOM * (reach[1] - reach[0]):
+        return ""
+    return (
+        f"99 % of its values lie between {low:.6g} and {high:.6g}, all between "
+        f"{reach[0]:.6g} and {reach[1]:.6g}: where the others are faults, or marks of "
+        "missing values, make them empty"
+    )
+
+
+def a_mark(values: Float[np.ndarray, " n"]) -> str:
+    """Says so where the lowest or highest is further off than the others span: -999."""
+    found, counts = np.unique(values, return_counts=True)
+    shares = counts / len(values)
+    for mark, others in ((0, found[1:]), (-1, found[:-1])):
+        if not len(others) or shares[mark] >= 0.5:
+            continue
+        if np.abs(others - found[mark]).min() > np.ptp(others) > 0:
+            return (
+                f"{100 * shares[mark]:.2g} % of its values are {found[mark]:.6g}, far "
+                f"from all others, {others[0]:.6g} to {others[-1]:.6g}: where they are "
+                "faults, or mark missing values, make them empty"
+            )
+    return ""
+
+
+def uneven(values: Float[np.ndarray, " n"]) -> str:
+    """Says so where half of the values take up next to nothing of their range.
+
+    The lowest and the highest don't count: they may be marks.
+    """
+    inner = values[(values > values.min()) & (values < values.max())]
+    if not len(inner):
+        return ""
+    low, high = np.quantile(inner, [0.25, 0.75])
+    if not 0 < high - low < SELDOM * np.ptp(inner):
+        return ""
+    return (
+        f"half of its values lie between {low:.6g} and {high:.6g}, all between "
+        f"{values.min():.6g} and {values.max():.6g}: differences of small ones come "
+        "out coarse; if they matter, train on its logarithm, or on another scale that "
+        "spreads them"
+    )
 
 
 def unlikely_shapes(splits: Splits) -> list[str]:
