@@ -133,7 +133,7 @@ def fit(
     Args:
       series: a set of series, [N, L, C] in any units, or a list of [L_i, C] of
         different lengths; a recording, [T, C] or [T], that is cut into windows; a
-        pandas table; or the path of a file, as for configs/own.py. Missing values are
+        DataFrame; or the path of a file, as for configs/own.py. Missing values are
         NaN; in an array [N, L, C], NaN after the last value of a series is its end.
       workdir: where checkpoints and metrics go, and where training goes on from; by
         default a temporary folder.

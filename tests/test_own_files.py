@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from ml_collections import ConfigDict
 
@@ -1497,6 +1498,32 @@ def test_sparse_columns():
     found = read_array(pd.DataFrame({"a": pd.arrays.SparseArray([0, 0, 2])}))
     assert lists(found) == [[[0], [0], [2]]]
     assert found.form.dtypes == ("int64",)
+
+
+def test_a_table_of_another_library_is_read_as_one():
+    table = pa.table({"id": [1, 1, 2, 2], "load": [0.5, 1.5, 2.5, 3.5]})
+    found = read_array(table)
+    assert lists(found) == [[[0.5], [1.5]], [[2.5], [3.5]]]
+    assert found.channels == ("load",)
+
+
+@pytest.mark.parametrize("cell", [[1.0, 2.0], {"a": 1.0}, np.ones(2)])
+def test_columns_of_lists_are_left_out(read, tmp_path, cell):
+    frame = pd.DataFrame(
+        {"a_id": [cell] * 3, "label": [cell] * 3, "v": [1.0, 2.0, 4.0]}
+    )
+    frame.to_parquet(tmp_path / "x.parquet")
+    for found in (read_array(frame), read_file(file_config(tmp_path / "x.parquet"))):
+        assert found.channels == ("v",)
+        assert any(
+            note.startswith("left out 'a_id', 'label': lists; give each step a row")
+            for note in found.notes
+        )
+    with pytest.raises(InputError, match="no column of numbers: 'a_id' holds lists"):
+        read_array(frame[["a_id"]])
+    config = file_config(tmp_path / "x.parquet", id_column="a_id")
+    with pytest.raises(InputError, match="id_column, holds lists; give"):
+        read_file(config)
 
 
 def test_an_index_of_times_is_the_time(frame, tmp_path):

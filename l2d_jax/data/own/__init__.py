@@ -53,12 +53,15 @@ def read_array(series: Any, config: ConfigDict | None = None) -> Collection:
     Args:
       series: an array of any real type, numpy's or JAX's: [N, L, C], where NaN after
         the last value of a series is its end, or [T, C] or [T], one recording; a list
-        of [L_i, C] or [L_i] arrays; or a pandas DataFrame, read as a table.
+        of [L_i, C] or [L_i] arrays; or a DataFrame of pandas, or what has `to_pandas`
+        (of Polars, a table of Arrow), read as a table.
       config: `config.data`, for the columns of a DataFrame.
 
     Raises:
       InputError: not numbers, shapes that don't fit, or as the readers of tables say.
     """
+    if hasattr(series, "columns") and hasattr(series, "to_pandas"):
+        series = series.to_pandas()  # an array of it would take ids for a channel
     pandas = sys.modules.get("pandas")  # else it can't be a DataFrame
     if pandas and isinstance(series, pandas.Series):
         series = series.to_frame(series.name or "value")

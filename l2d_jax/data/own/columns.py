@@ -47,11 +47,16 @@ LIKE_A_NUMBER = re.compile(
 
 
 def kind_of(column: Column, decimal: str) -> str:
-    """number, time or text: what at least half of the cells are. Empty: number."""
+    """number, time or text: what at least half of the cells are. Empty: number.
+
+    list: of lists or records, as parquet has them.
+    """
     if column.dtype.kind in "biuf":
         return "number"
     if column.dtype.kind == "M":
         return "time"
+    if isinstance(next(iter(column.dropna()), None), list | dict | np.ndarray):
+        return "list"
     texts = [text for text in to_texts(column) if text.lower() not in MISSING]
     good = ~np.isnan(from_texts(texts, decimal)[0])
     like = [LIKE_A_NUMBER.fullmatch(text) is not None for text in texts]

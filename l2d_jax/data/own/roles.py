@@ -38,6 +38,7 @@ COUNTS_TIME = re.compile(f"{TIME_WORDS}|second|unix|epoch|elapsed|^(ts|sec|year)
 MOSTLY = 0.9  # of the steps of a clock are equal
 NO_TIME = "none"  # asked for as the time column: there is none
 ISNT_TIME = f"set --config.data.time_column={NO_TIME} if the column isn't the time"
+LISTS = "lists; give each step a row, in pandas by frame.explode(columns)"
 ID_NAMES = ("id", "series", "subject", "sample")  # and whatever ends in _id
 LABEL_NAMES = ("label", "class", "target", "y")
 MIN_ROWS = 10  # to tell what a column does along them
@@ -126,6 +127,12 @@ def find_roles(table: Table, head: Frame, asked: Asked) -> Roles:
         for role, name in asked.roles.items()
         if name and (role, name) != ("time", NO_TIME)
     }
+    for role, i in given.items():
+        if kinds[i] == "list":
+            raise InputError(
+                f"{table.name}: column {columns[i]!r}, --config.data.{role}_column, "
+                f"holds {LISTS}"
+            )
     channels = [position(c, "channels", columns, table.name) for c in asked.channels]
     taken = [*channels, *given.values()]
     for i in taken:
@@ -136,6 +143,9 @@ def find_roles(table: Table, head: Frame, asked: Asked) -> Roles:
             )
     notes = [*table.notes]
     free = [i for i in range(len(columns)) if i not in taken]
+    if lists := [columns[i] for i in free if kinds[i] == "list"]:
+        notes.append(f"left out {listed(lists)}: {LISTS}")
+        free = [i for i in free if kinds[i] != "list"]
     found = dict(given)
     if "id" not in found:
         found |= recognised("id", find_id(columns, head, kinds, free), columns, notes)
@@ -411,6 +421,10 @@ def no_channel(
     columns: tuple[str, ...], kinds: list[str], found: dict[str, int]
 ) -> str:
     """Says that no channel is left, and why: what numbers were taken for, or none."""
+    if "list" in kinds:
+        return (
+            f"has no column of numbers: {columns[kinds.index('list')]!r} holds {LISTS}"
+        )
     if any(kinds[i] == "number" for i in found.values()):
         read = ", ".join(f"{columns[i]!r} as {MEANING[r]}" for r, i in found.items())
         return (
