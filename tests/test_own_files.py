@@ -1771,6 +1771,14 @@ def test_npz_with_all_that_it_may_hold(tmp_path):
     assert found.form == Form(".npz", ("int64", "int64"))
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint64", "float32", "float64"])
+def test_lengths_of_all_types(tmp_path, dtype):
+    lengths = np.array([2, 1], dtype)
+    np.savez(tmp_path / "x.npz", series=np.ones((2, 3, 1)), lengths=lengths)
+    found = read_file(file_config(tmp_path / "x.npz"))
+    assert [len(one) for one in found.series] == [2, 1]
+
+
 def test_npz_with_more_than_is_read(tmp_path):
     np.savez(
         tmp_path / "x.npz",

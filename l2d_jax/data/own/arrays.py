@@ -330,7 +330,8 @@ def check_lengths(
     lengths: np.ndarray, array: Float[np.ndarray, "N L C"], where: str
 ) -> Int[np.ndarray, " N"]:
     """The lengths that a file gives. Raises InputError where they can't be."""
-    fits = lengths.shape == array.shape[:1] and lengths.dtype.kind in "iu"
+    fits = lengths.shape == array.shape[:1] and lengths.dtype.kind in "iuf"
+    fits = fits and bool((lengths == np.rint(lengths)).all())  # 5.0 is 5
     if not fits or (lengths < 1).any() or (lengths > array.shape[1]).any():
         raise InputError(
             f"{where}: 'lengths' must be {len(array)} whole numbers from 1 to "
