@@ -191,7 +191,7 @@ def written(mean: float, reach: float | None = None) -> str:
     numbers = [mean] if reach is None else [mean, reach]
     scale = max(map(abs, numbers))
     digits = max(2 - math.floor(math.log10(scale)), 0) if scale else 0
-    form = f".{digits}f" if scale >= 1e-4 or not scale else ".2e"
+    form = f".{digits}f" if 1e-4 <= scale < 1e5 or not scale else ".2e"
     return " ± ".join(f"{number:{form}}" for number in numbers).replace("-", "−")
 
 

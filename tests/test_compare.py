@@ -267,6 +267,8 @@ def test_scores_of_runs_are_named_by_their_folder(tmp_path, capsys):
         (0.0, None, "0"),
         (-0.25, None, "−0.250"),
         (0.00001234, None, "1.23e−05"),
+        (99_999.0, None, "99999"),
+        (1_806_174.0, 7_419_404.0, "1.81e+06 ± 7.42e+06"),
     ],
 )
 def test_digits(mean, reach, text):

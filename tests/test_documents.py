@@ -158,6 +158,10 @@ def test_pages_of_benchmarks_are_those_of_their_json_files(name, make):
         ("Character Trajectories", "character_trajectories", "full"),
         ("without the latent", "character_trajectories", "data_only"),
         ("Crop", "crop", "full"),
+        ("ETTh1", "etth", "full"),
+        ("Sines", "sines", "full"),
+        ("Riverflow", "riverflow", "full"),
+        ("AR(1)", "ar1", "full"),
     ],
 )
 def test_few_steps_in_the_documents_are_those_of_the_json_file(title, name, variant):
@@ -182,6 +186,10 @@ def test_few_steps_in_the_documents_are_those_of_the_json_file(title, name, vari
         ("Character Trajectories, 1,000", "character_trajectories"),
         ("Energy, 2,000", "energy"),
         ("Crop, 2,000", "crop"),
+        ("ETTh1, 2,000", "etth"),
+        ("Sines, 2,000", "sines"),
+        ("Riverflow, 2,000", "riverflow"),
+        ("AR(1), 2,000", "ar1"),
     ],
 )
 def test_few_steps_in_the_readme_are_those_of_the_json_file(title, name):
