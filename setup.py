@@ -40,7 +40,8 @@ setup(
     package_data={"l2d_jax": ["py.typed"]},  # type checkers read the annotations
     entry_points={"console_scripts": ["l2d = l2d_jax.cli:main"]},
     # Lower bounds only: a newer JAX must never be out of reach because of this package.
-    # They were tried together, on Python 3.11, with JAX 0.10; JAX 0.7.2 on 3.12.
+    # They were tried together, on Python 3.11, with JAX 0.10; JAX 0.7.2 on 3.12, with
+    # the tests of networks, training, sampling and checkpoints.
     install_requires=[
         "absl-py>=2.0",
         "etils>=1.9.1",

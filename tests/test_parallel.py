@@ -143,8 +143,9 @@ def test_processes_read_disjoint_parts_of_each_batch():
 
 def test_float64_is_left_out_with_jax_0_7_too(monkeypatch):
     """There the switch is in jax.experimental."""
-    enable_x64 = jax.enable_x64
-    monkeypatch.delattr(jax, "enable_x64")
+    home = jax if hasattr(jax, "enable_x64") else jax.experimental
+    enable_x64 = home.enable_x64
+    monkeypatch.delattr(jax, "enable_x64", raising=False)
     monkeypatch.setattr(jax.experimental, "enable_x64", enable_x64, raising=False)
     with enable_x64(True):
         assert jnp.zeros(1).dtype == np.float64
