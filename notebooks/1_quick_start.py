@@ -59,7 +59,7 @@ import pandas as pd
 
 import l2d_jax
 from l2d_jax import configs
-from l2d_jax.data import load_splits
+from l2d_jax.data import load_splits, read_file
 from l2d_jax.logbook import read_losses
 from l2d_jax.plots.drawing import GENERATED, REAL
 from l2d_jax.results import real_sets, sample_to_file
@@ -96,15 +96,18 @@ if not path.exists():
     )
     table.loc[60:66, "temperature"] = np.nan  # the thermometer was broken
     table.to_csv(path, index=False)
-pd.read_csv(path).head()
+print(path.read_text(errors="replace")[:200], "...")
 
 # %%
-table = pd.read_csv(path).select_dtypes("number")
-figure, axes = plt.subplots(table.shape[1], 1, figsize=(8, 3.6), sharex=True)
-for ax, name in zip(np.atleast_1d(axes), table, strict=True):
-    ax.plot(table[name][:200], color=REAL, lw=1)
+config = configs.own.get_config("smoke" if QUICK else "")
+config.data.path = str(path)
+found = read_file(config.data)  # separators, decimal commas and the time are recognised
+channels, values = found.channels, found.series[0]
+figure, axes = plt.subplots(len(channels), figsize=(8, 3.6), sharex=True, squeeze=False)
+for ax, name, channel in zip(axes[:, 0], channels, values.T, strict=True):
+    ax.plot(channel[:200], color=REAL, lw=1)
     ax.set_ylabel(name)
-axes[-1].set_xlabel("row (the first 200)")
+axes[-1, 0].set_xlabel("row (the first 200)")
 plt.show()
 
 # %% [markdown]
@@ -118,7 +121,6 @@ plt.show()
 # learns to draw a window, given them.
 
 # %%
-config = configs.own.get_config("smoke" if QUICK else "")
 config.data.window = 28  # four weeks
 if not QUICK:  # some five minutes on two CPU cores, below one on a GPU
     for stage, steps in (
@@ -234,7 +236,7 @@ plt.show()
 
 # %%
 sample_to_file(model, Path("generated.csv"), n=20, seed=1)
-pd.read_csv("generated.csv").head()
+pd.read_csv("generated.csv", sep=None, engine="python").head()
 
 # %% [markdown]
 # The model stays in the workdir: `model = l2d_jax.load("runs/mine")` loads it at any time.
