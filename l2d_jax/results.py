@@ -6,7 +6,7 @@ Each is skipped where it is already there, made with the same settings.
 import json
 import logging
 import zlib
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ from l2d_jax.samples import (
 )
 from l2d_jax.types import Examples, InputError, Splits, is_ragged, tree_size
 from l2d_jax.variants import METHODS
-from l2d_jax.workdir import as_json, load, made_by, make_workdir
+from l2d_jax.workdir import as_json, load, made_by, make_workdir, read_json
 
 log = logging.getLogger(__name__)
 
@@ -435,18 +435,3 @@ def check_trained_on(model: Cascade, splits: Splits) -> None:
             "was trained on by --config.data.path. Against other series samples are "
             "scored by python -m l2d_jax.metrics"
         )
-
-
-def read_json(
-    path: FilePath, mend: str, needs: Set[str] = frozenset()
-) -> dict[str, Any]:
-    """What a file of the workdir holds, `needs` at least; else `InputError`."""
-    if not path.exists():
-        raise InputError(f"{path} is missing: {mend}")
-    try:
-        found = json.loads(path.read_text())
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path} can't be read ({error}): {mend}") from error
-    if not isinstance(found, dict) or not needs <= found.keys():
-        raise InputError(f"{path} is not what a run writes there: {mend}")
-    return found

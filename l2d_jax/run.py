@@ -38,7 +38,7 @@ from l2d_jax.logbook import Logbook, Silent
 from l2d_jax.metrics.sets import MIN_SAMPLES
 from l2d_jax.programs import keep_programs
 from l2d_jax.progress import say, silence
-from l2d_jax.results import generate, read_json, report, score
+from l2d_jax.results import generate, report, score
 from l2d_jax.stages import is_given_latent
 from l2d_jax.task import Task, prepare
 from l2d_jax.train import fit as fit_stage
@@ -51,6 +51,7 @@ from l2d_jax.workdir import (
     describe,
     load,
     make_workdir,
+    read_json,
     versions,
 )
 

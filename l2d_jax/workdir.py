@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -157,6 +157,21 @@ def with_tuples(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: with_tuples(item) for name, item in value.items()}
     return tuple(value) if isinstance(value, list) else value
+
+
+def read_json(
+    path: FilePath, mend: str, needs: Set[str] = frozenset()
+) -> dict[str, Any]:
+    """What a file of the workdir holds, `needs` at least; else `InputError`."""
+    if not path.exists():
+        raise InputError(f"{path} is missing: {mend}")
+    try:
+        found = json.loads(path.read_text())
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path} can't be read ({error}): {mend}") from error
+    if not isinstance(found, dict) or not needs <= found.keys():
+        raise InputError(f"{path} is not what a run writes there: {mend}")
+    return found
 
 
 # --- what it was made with ------------------------------------------------------------

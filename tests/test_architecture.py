@@ -69,7 +69,8 @@ BESIDE = {
     },
     "plots": {"types", "layers", "models", "metrics"},
     "report": {"types", "files", "plots", "metrics"},
-    "samples": {"types", "files"},
+    "clock": {"types"},
+    "samples": {"types", "files", "clock"},
 }
 # and the parts in the order that may import them.
 USERS = {

@@ -38,7 +38,7 @@ from l2d_jax.lock import LOCK, locked
 from l2d_jax.samples import read_npz
 from l2d_jax.task import prepare
 from l2d_jax.types import InputError
-from l2d_jax.workdir import as_json
+from l2d_jax.workdir import as_json, read_json
 
 ROOT = Path(__file__).resolve().parents[1]
 KILLS = int(os.environ.get("L2D_KILLS", "30"))
@@ -435,7 +435,7 @@ def test_files_that_are_not_what_they_should_be(tmp_path):
     for text in ("", '{"a": 1', "[1]", "\x00\x01"):
         path.write_text(text)
         with pytest.raises(InputError, match=r"scores\.json .*: run it again"):
-            results.read_json(path, "run it again")
+            read_json(path, "run it again")
 
 
 @pytest.mark.parametrize("left", ["", '{"asked": {"see', "[1]", "{}"])

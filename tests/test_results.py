@@ -11,7 +11,7 @@ from l2d_jax.configs import base
 from l2d_jax.data.ragged import comparable
 from l2d_jax.results import real_sets
 from l2d_jax.types import Examples, InputError, Splits
-from l2d_jax.workdir import git_commit
+from l2d_jax.workdir import git_commit, read_json
 
 NAN = np.nan
 
@@ -178,7 +178,7 @@ def test_a_file_of_the_workdir_that_lacks_something(tmp_path, written):
     path = tmp_path / "config.json"
     path.write_text(written)
     with pytest.raises(InputError, match=r"config.json is not what a run .*: mend it"):
-        results.read_json(path, "mend it", {"device", "command"})
+        read_json(path, "mend it", {"device", "command"})
 
 
 def test_which_are_drawn_depends_on_the_seed():

@@ -19,9 +19,9 @@ from l2d_jax.data.public.catalog import SOURCES
 from l2d_jax.data.public.parsers import archive, members
 from l2d_jax.metrics.__main__ import main as score_files
 from l2d_jax.report import write_report
-from l2d_jax.results import read_json
 from l2d_jax.samples import read_npz
 from l2d_jax.types import InputError
+from l2d_jax.workdir import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -222,3 +222,19 @@ def to_times(column: Column, time_format: str) -> Int[np.ndarray, " T"]:
     if getattr(column.dtype, "tz", None):
         column = column.dt.tz_convert("UTC").dt.tz_localize(None)
     return column.to_numpy("datetime64[us]").astype(np.int64)
+
+
+def has_fractions(column: Column) -> bool:
+    """True for floats that aren't whole."""
+    if column.dtype.kind != "f":
+        return False
+    values = column.to_numpy(np.float64, na_value=np.nan)
+    return bool((np.isfinite(values) & (values % 1 != 0)).any())
+
+
+def counts_rows(column: Column) -> bool:
+    """True for 0, 1, 2, ... or 1, 2, 3, ..."""
+    if column.dtype.kind not in "iu":
+        return False
+    values = column.to_numpy(np.float64, na_value=np.nan)
+    return bool(values[0] in (0, 1) and (np.diff(values) == 1).all())

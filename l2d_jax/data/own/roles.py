@@ -12,8 +12,9 @@ from ml_collections import ConfigDict
 
 from l2d_jax.data.own.columns import (
     NOT_A_TIME,
-    Column,
+    counts_rows,
     format_of,
+    has_fractions,
     kind_of,
     steps_within,
     to_numbers,
@@ -343,14 +344,6 @@ def find_label(
     return None
 
 
-def has_fractions(column: Column) -> bool:
-    """True for floats that aren't whole."""
-    if column.dtype.kind != "f":
-        return False
-    values = column.to_numpy(np.float64, na_value=np.nan)
-    return bool((np.isfinite(values) & (values % 1 != 0)).any())
-
-
 def counts(head: Frame, i: int, ids: int | None) -> bool:
     """True for 0, 1, 2, ... or 1, 2, 3, ... within each series."""
     if head[i].dtype.kind not in "iu":
@@ -371,14 +364,6 @@ def ticks(head: Frame, i: int, ids: int | None) -> bool:
         return False
     equal = np.isclose(steps, np.median(steps), rtol=0.01, atol=0)
     return bool(equal.mean() >= MOSTLY)
-
-
-def counts_rows(column: Column) -> bool:
-    """True for 0, 1, 2, ... or 1, 2, 3, ..."""
-    if column.dtype.kind not in "iu":
-        return False
-    values = column.to_numpy(np.float64, na_value=np.nan)
-    return bool(values[0] in (0, 1) and (np.diff(values) == 1).all())
 
 
 def numeric_channels(
