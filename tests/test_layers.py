@@ -80,6 +80,39 @@ def test_time_mixing_is_an_mlp_of_the_transpose():
     )
 
 
+@pytest.mark.parametrize("shape", [(5,), (4, 5), (3, 4, 5)])
+def test_a_float32_product_has_the_derivatives_of_a_product(shape):
+    """Forward and in reverse, of a single example, of each of a batch, and of both."""
+    keys = jax.random.split(jax.random.key(0), 4)
+    x, dx = (jax.random.normal(key, shape) for key in keys[:2])
+    kernel, d_kernel = (jax.random.normal(key, (5, 7)) for key in keys[2:])
+
+    def ours(x, kernel):
+        return product(x, kernel, jnp.float32)
+
+    y, dy = jax.jvp(ours, (x, kernel), (dx, d_kernel))
+    close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
+    close(y, np.asarray(x) @ np.asarray(kernel))
+    close(dy, np.asarray(dx) @ kernel + np.asarray(x) @ d_kernel)
+    g = np.cos(y)  # the slope of sin
+
+    def total(x, kernel):
+        return jnp.sin(ours(x, kernel)).sum()
+
+    def rows(a):
+        return np.asarray(a).reshape(-1, a.shape[-1])
+
+    by_x, by_kernel = jax.grad(total, (0, 1))(x, kernel)
+    close(by_x, g @ kernel.T)
+    close(by_kernel, rows(x).T @ rows(g))
+    if x.ndim > 1:
+        by_x, each = jax.vmap(jax.grad(total, (0, 1)), (0, None))(x, kernel)
+        close(by_x, g @ kernel.T)
+        close(each.sum(axis=0), rows(x).T @ rows(g))
+        of_all = jax.grad(lambda k: jax.vmap(total, (0, None))(x, k).sum())(kernel)
+        close(of_all, rows(x).T @ rows(g))
+
+
 @pytest.mark.parametrize(("k", "n"), [(3, 7), (7, 3), (1, 1)])
 def test_a_bfloat16_product_rounds_factors_only(k, n):
     """So do its gradients: of a batch, with the kernel shared by all examples."""
