@@ -286,9 +286,21 @@ def attend(
     weights = jax.nn.softmax(jnp.einsum("hle,hme->hlm", scaled, key))
     if dropout_rate and not deterministic:
         assert dropout_rng is not None
-        kept = jax.random.bernoulli(dropout_rng, 1.0 - dropout_rate, weights.shape)
-        weights = jnp.where(kept, weights / (1.0 - dropout_rate), 0.0)
+        weights = dropout(dropout_rng, dropout_rate, weights)
     return jnp.einsum("hlm,hme->hle", weights, value).swapaxes(0, 1)
+
+
+def dropout(
+    key: RandomKey, rate: float, x: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
+    """0 with probability `rate`, rounded to 1 / 65,536, else x / (1 - rate).
+
+    By 16 random bits each, for which `nn.Dropout` takes 64: five times as long on CPU.
+    """
+    words = jax.random.bits(key, ((x.size + 1) // 2,), jnp.uint32)
+    halves = jax.lax.bitcast_convert_type(words, jnp.uint16).reshape(-1)
+    kept = halves[: x.size].reshape(x.shape).astype(jnp.uint32) >= round(rate * 2**16)
+    return jnp.where(kept, x / (1.0 - rate), 0.0)
 
 
 def contraction(

@@ -16,6 +16,7 @@ from l2d_jax.layers import (
     TimeMixing,
     along_time,
     attend,
+    dropout,
     product,
     shift,
     turned,
@@ -274,22 +275,40 @@ def test_step_embedding_by_hand():
     np.testing.assert_allclose(layer.apply(params, jnp.int32(37)), x, rtol=1e-4)
 
 
-@pytest.mark.parametrize("dropout_rate", [0.0, 0.5])
-def test_attention_is_that_of_flax(dropout_rate):
-    """Of 3 heads and 5 queries to 7 keys; the same weights are dropped."""
+def test_attention_is_that_of_flax():
     query, key, value = (
         jax.random.normal(jax.random.key(i), (length, 3, 4))
         for i, length in enumerate((5, 7, 7))
     )
-    options = {"dropout_rng": jax.random.key(3), "dropout_rate": dropout_rate}
-    found = attend(query, key, value, **options, deterministic=False)
-    expected = nn.dot_product_attention(
-        query, key, value, **options, deterministic=False, broadcast_dropout=False
-    )
+    found = attend(query, key, value)
+    expected = nn.dot_product_attention(query, key, value)
     np.testing.assert_allclose(found, expected, atol=1e-6)
-    without = attend(query, key, value, **options)  # deterministic
-    same = np.allclose(found, without, atol=1e-6)
-    assert same == (dropout_rate == 0.0)
+
+    rng = jax.random.key(3)
+    of = {"dropout_rng": rng, "dropout_rate": 0.5}
+    np.testing.assert_array_equal(attend(query, key, value, **of), found)
+    logits = np.einsum("lhe,mhe->hlm", query, key) / 2
+    weights = dropout(rng, 0.5, jax.nn.softmax(logits))
+    np.testing.assert_allclose(
+        attend(query, key, value, **of, deterministic=False),
+        np.einsum("hlm,mhe->lhe", weights, value),
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.75])
+def test_dropout_keeps_each_value_or_makes_it_0(rate):
+    """Of neighbours, which share a random number, each by its own half of it."""
+    x = jnp.full((3, 50_001), 2.0)  # odd
+    y = np.asarray(dropout(jax.random.key(0), rate, x))
+    kept = y != 0.0
+    np.testing.assert_allclose(y[kept], 2.0 / (1.0 - rate), rtol=1e-6)
+    deviation = np.sqrt(rate * (1.0 - rate) / x.size)
+    assert abs(kept.mean() - (1.0 - rate)) <= 4.0 * deviation
+    both = kept.reshape(-1)[:-1].reshape(-1, 2).all(axis=1).mean()
+    assert abs(both - (1.0 - rate) ** 2) <= 4.0 * np.sqrt(2.0) * deviation
+    other = np.asarray(dropout(jax.random.key(1), rate, x))
+    assert (other == y).all() == (rate == 0.0)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])

@@ -33,7 +33,7 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import parallel
-from l2d_jax.layers import attend, torch_dense, torch_uniform
+from l2d_jax.layers import attend, dropout, torch_dense, torch_uniform
 from l2d_jax.missing import fill_missing
 from l2d_jax.networks import dtype_of
 from l2d_jax.stages import Stage
@@ -168,6 +168,10 @@ class Layer(nn.Module):
         self, x: Float[Array, "L width"], training: bool
     ) -> Float[Array, "L width"]:
         width, fixed = x.shape[-1], not training
+
+        def drop(y):
+            return y if fixed else dropout(self.make_rng("dropout"), self.dropout, y)
+
         y = nn.MultiHeadDotProductAttention(
             self.num_heads,
             dropout_rate=self.dropout,
@@ -176,12 +180,12 @@ class Layer(nn.Module):
             out_kernel_init=torch_uniform(width),
             attention_fn=attend,
         )(x, deterministic=fixed)
-        y = nn.Dropout(self.dropout)(y, deterministic=fixed)
+        y = drop(y)
         x = nn.LayerNorm(epsilon=1e-5)(x + y)
         y = nn.relu(torch_dense(self.hidden, width, "hidden", self.dtype)(x))
-        y = nn.Dropout(self.dropout)(y, deterministic=fixed)
+        y = drop(y)
         y = torch_dense(width, self.hidden, "back", self.dtype)(y)
-        y = nn.Dropout(self.dropout)(y, deterministic=fixed)
+        y = drop(y)
         return nn.LayerNorm(epsilon=1e-5)(x + y)
 
 
