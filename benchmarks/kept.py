@@ -25,8 +25,8 @@ def read_sets(text: str) -> list[str]:
     """Of --sets: names of bundled configs."""
     found = []
     for name in filter(None, text.split(",")):
-        path, colon, _ = configs.find(name).partition(":")
-        if colon:
+        path, *argument = configs.parted(configs.find(name))
+        if argument:
             raise InputError(f"--sets={name}: what stands behind : is no part of it")
         if not same_file(Path(path).parent, configs.folder()):
             raise InputError(f"--sets={name}: copy it to {configs.folder()} first")

@@ -8,7 +8,7 @@ from functools import reduce
 from logging import Formatter as StandardFormatter
 from logging import LogRecord
 from operator import getitem
-from typing import NoReturn
+from typing import Any, NoReturn, SupportsIndex
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
@@ -23,6 +23,17 @@ USAGE = """Train, sample and score a cascade.
 Any field of configs/base.py is a flag too: --config.data_stage.width=64.
 """
 
+
+class FileName(str):
+    """FILE[:argument], where ml_collections would split C:\\FILE at its colon."""
+
+    def split(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
+        """File, and argument if there is one."""
+        from l2d_jax import configs
+
+        return configs.parted(str(self))
+
+
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
@@ -31,6 +42,8 @@ _CONFIG = config_flags.DEFINE_config_file(
     "config.data.path where one is given.",
     lock_config=True,
 )
+_PARSER: Any = flags.FLAGS["config"].parser
+_PARSER.parse = lambda name, parse=_PARSER.parse: parse(FileName(name))
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 _MODE = flags.DEFINE_enum("mode", "run", MODES, "run: train, sample, evaluate, report.")
 _NUM_SAMPLES = flags.DEFINE_integer("num_samples", 1000, "Series, for --mode=sample.")

@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
 from operator import getitem
@@ -46,13 +47,20 @@ def folder() -> Path:
     return BUNDLED if BUNDLED.is_dir() else CHECKOUT
 
 
+def parted(name: str) -> list[str]:
+    """FILE[:argument] in its parts; a colon before the .py, as in C:, ends no file."""
+    if re.search(r"\.py(:|$)", name):
+        return re.split(r"(?<=\.py):", name, maxsplit=1)
+    return name.split(":", 1)
+
+
 def find(name: str) -> str:
     """A path for `--config`: FILE[:argument] as it is, or a bundled set by its name.
 
     Raises:
       InputError: no such file, or not one of Python.
     """
-    path, colon, argument = name.partition(":")
+    path, *argument = parted(name)
     if Path(path).is_file():
         if Path(path).suffix == ".py":
             return name
@@ -62,7 +70,7 @@ def find(name: str) -> str:
         )
     bundled = folder() / f"{Path(path).stem}.py"
     if bundled.exists() and path in (bundled.stem, f"configs/{bundled.name}"):
-        return f"{bundled}{colon}{argument}"
+        return ":".join([str(bundled), *argument])
     known = ", ".join(sorted(p.stem for p in folder().glob("*.py") if p.stem != "base"))
     what = "a folder" if Path(path).is_dir() else "no such file"
     what = what if path else "name a file"

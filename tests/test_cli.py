@@ -7,7 +7,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from l2d_jax import cli, preemption
+from l2d_jax import cli, configs, preemption
 from l2d_jax.configs import folder
 from l2d_jax.types import InputError
 
@@ -185,6 +185,18 @@ def test_errors_in_a_config_file(text, says, error_of, tmp_path):
     for more in ([], ["--config.mine.width=1"]):  # a field that this file would have
         message = error_of(f"--config={path}", "--workdir=w", *more)
         assert message.startswith("--config: ") and says.format(path=path) in message
+
+
+def test_a_config_file_below_a_folder_with_a_colon(error_of, tmp_path, monkeypatch):
+    """As all paths of Windows, below a drive, are."""
+    (tmp_path / "a:b").mkdir()
+    path = tmp_path / "a:b" / "ar1.py"
+    path.write_bytes((folder() / "ar1.py").read_bytes())
+    assert error_of(f"--config={path}", "--workdir=w") == "went on"
+    assert "'smok': use smoke" in error_of(f"--config={path}:smok", "--workdir=w")
+    monkeypatch.setattr(configs, "BUNDLED", path.parent)
+    for name in ("ar1", "configs/ar1.py"):
+        assert error_of(f"--config={name}:smoke", "--workdir=w") == "went on"
 
 
 @pytest.mark.parametrize(
