@@ -160,6 +160,7 @@ def write_npy(path: Path, batches: Iterator[Examples], plan: Plan) -> None:
             for i in range(0, plan.n, step)
         )
         write_series(path, parts, plan.n)
+        del whole  # Windows deletes no file that is mapped
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 import csv
+import gc
 import json
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -298,6 +300,21 @@ def test_whole_numbers_piece_by_piece(tmp_path):
     path = write_form(tmp_path / "x.npy", Form(".npy", ("int8",)), series)
     np.testing.assert_array_equal(np.load(path), series)
     assert path.stat().st_size < series.size + 1000  # a byte each
+
+
+def test_no_file_is_deleted_while_it_is_mapped(tmp_path, monkeypatch):
+    """Windows refuses to."""
+    unlink, deleted = Path.unlink, []
+
+    def delete(path, **options):
+        maps = [one for one in gc.get_objects() if isinstance(one, np.memmap)]
+        assert path.name not in [Path(one.filename).name for one in maps]
+        deleted.append(path.name)
+        unlink(path, **options)
+
+    monkeypatch.setattr(Path, "unlink", delete)
+    write_form(tmp_path / "x.npy", Form(".npy", ("int8", "int8")), WHOLE)
+    assert any(name.endswith(".part") for name in deleted)
 
 
 def test_whole_numbers_of_shorter_series_need_nan(tmp_path):
