@@ -34,6 +34,7 @@ from l2d_jax.files import whole_file, write_text
 from l2d_jax.metrics import ranking
 from l2d_jax.metrics.about import SCORES
 from l2d_jax.metrics.floors import summary
+from l2d_jax.progress import showable
 from l2d_jax.types import InputError
 
 NOT_RUN, UNDEFINED, FLOOR = "–", "undefined", "real against real (floor)"
@@ -375,7 +376,7 @@ def compare(cells: list[Cell], metric: str, out: Path, *, best, alpha: float) ->
         if "warning" in (score := cell.scores.get(metric, {}))
     ]
     text = markdown(table, alpha=alpha, warnings=warnings)
-    print(text)
+    print(showable(text))
     name = re.sub(r"[^\w.-]", "_", metric)
     tables = {"md": text, "csv": comma_separated(table), "tex": latex(table)}
     for suffix, content in tables.items():

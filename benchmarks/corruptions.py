@@ -33,6 +33,7 @@ from l2d_jax.lock import locked
 from l2d_jax.metrics import check_names, evaluate
 from l2d_jax.metrics.about import FAMILIES, SCORES, verdict
 from l2d_jax.metrics.sets import sets_of
+from l2d_jax.progress import showable
 from l2d_jax.types import Examples, InputError
 from l2d_jax.workdir import make_workdir
 
@@ -283,7 +284,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             write_text(path.with_suffix(".md"), markdown(results))
     except InputError as error:
         sys.exit(str(error))
-    print(path.with_suffix(".md").read_text())
+    print(showable(path.with_suffix(".md").read_text("utf-8")))
 
 
 if __name__ == "__main__":

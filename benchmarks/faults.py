@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from l2d_jax.files import write_text
+from l2d_jax.progress import showable
 
 ROOT = Path(__file__).resolve().parents[1]
 WORDS = {"passed": "yes", "failed": "**NO**", "skipped": "not run"}
@@ -98,7 +99,7 @@ def main() -> None:
         f"{table(rows.tests)}\n"
     )
     write_text(arguments.out, text)
-    print(text)
+    print(showable(text))
     raise SystemExit(status)
 
 

@@ -33,6 +33,7 @@ from paper import Method, Options, make_config, read_methods
 from l2d_jax.configs import SECTIONS
 from l2d_jax.files import write_text
 from l2d_jax.metrics.about import SCORES
+from l2d_jax.progress import showable
 from l2d_jax.types import InputError
 from l2d_jax.variants import METHODS, num_diffusion_steps
 
@@ -297,7 +298,7 @@ def main(arguments: list[str] | None = None) -> None:
     except InputError as error:
         sys.exit(str(error))
     write_text(args.folder / "tables.md", text)
-    print(text)
+    print(showable(text))
 
 
 if __name__ == "__main__":

@@ -16,9 +16,13 @@ def say(text: str) -> None:
     Letters that it can't show, as of the user's columns, are written \\u6e29.
     """
     if is_first() and not _SILENT.get():
-        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-        text = text.encode(encoding, "backslashreplace").decode(encoding)
-        print(text, flush=True)
+        print(showable(text), flush=True)
+
+
+def showable(text: str) -> str:
+    """The text, with \\u6e29 for a letter that standard output can't show."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def say_how_far(text: str) -> None:

@@ -1,9 +1,11 @@
 """benchmarks/compare.py on small files, and on the published example."""
 
 import csv
+import io
 import json
 import math
 import re
+import sys
 from pathlib import Path
 
 import compare
@@ -288,6 +290,15 @@ def test_names_are_escaped(run):
     signs = r"\textbackslash{}\#\{\$\textasciicircum{}\textasciitilde{}"
     assert signs + r"\textless{}\textgreater{} & 3.00" in tex
     assert (out / "ranks_context_fid.png").exists()  # $ and \ are no markup there
+
+
+def test_signs_that_a_terminal_lacks(run, monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    _, out = run(cells([[1.0, 1.0], [2.0, 2.0], [3.0, None]]))
+    terminal.seek(0)
+    assert "| 3.00 | \\u2013 |" in terminal.read()
+    assert "| 3.00 | – |" in (out / "table_context_fid.md").read_text("utf-8")
 
 
 # --- the picture ----------------------------------------------------------------------
