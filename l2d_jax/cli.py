@@ -97,8 +97,8 @@ def main() -> None:
 
 def end(status: int) -> NoReturn:
     """At once: JAX may be computing still, and then dies while Python ends."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # None: closed by the shell
+        stream.flush()
     os._exit(status)
 
 

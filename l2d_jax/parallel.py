@@ -217,8 +217,8 @@ def _most(devices: tuple[jax.Device, ...]) -> Callable:
 def leave(status: int) -> None:
     """Ends one of several processes at once, without waiting for the others to end."""
     if jax.distributed.is_initialized():
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in filter(None, (sys.stdout, sys.stderr)):  # None: closed
+            stream.flush()
         os._exit(status)
 
 

@@ -1,9 +1,13 @@
 """What is said where it can't all be shown."""
 
 import io
+import os
 import sys
 
-from l2d_jax import progress
+import jax
+import pytest
+
+from l2d_jax import cli, parallel, progress
 
 
 def test_letters_that_a_terminal_lacks(monkeypatch):
@@ -20,3 +24,8 @@ def test_streams_that_are_closed(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
     progress.say("nobody hears it")
     assert not progress.shows_bar()
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    monkeypatch.setattr(jax.distributed, "is_initialized", lambda: True)
+    for end in (cli.end, parallel.leave):
+        with pytest.raises(SystemExit, match="130"):
+            end(130)
