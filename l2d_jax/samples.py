@@ -224,7 +224,7 @@ def write_csv(path: Path, batches: Iterator[Examples], plan: Plan) -> None:
     """A row per step, ended by the end of the series."""
     form, clock = plan.form, Clock(plan.form)
     with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, delimiter=form.separator)
+        writer = csv.writer(file, delimiter=form.separator, lineterminator="\n")
         writer.writerow(plan.columns)
         for first, batch in numbered(batches, plan):
             times = clock.texts(batch.series.shape[1])

@@ -64,7 +64,9 @@ def test_npy_is_plain_numpy(tmp_path):
 
 
 def test_csv_has_a_row_per_step_inside_a_series(tmp_path):
-    with open(write(tmp_path / "x.csv"), newline="") as file:
+    path = write(tmp_path / "x.csv")
+    assert b"\r" not in path.read_bytes()  # `cut` and `awk` would take it for a value
+    with open(path, newline="") as file:
         header, *rows = csv.reader(file)
     assert header == ["sample_id", "t", *CHANNELS]
     assert len(rows) == LENGTHS.sum()
