@@ -15,8 +15,9 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from memory import peak_memory
 from ml_collections import FrozenConfigDict
-from speed import memory, random_weights
+from timed import random_weights
 
 from l2d_jax import configs, parallel
 from l2d_jax.cascade import Cascade, Layout
@@ -45,7 +46,7 @@ def write(model: Cascade, suffix: str, n: int) -> dict[str, float]:
         sample_to_file(model, path, n=n, seed=0, num_steps=5)
         size = path.stat().st_size
     return {
-        "peak MiB": round(memory()),
+        "peak MiB": round(peak_memory()),
         "file MiB": round(size / 2**20),
         "seconds": round(time.perf_counter() - start, 1),
     }

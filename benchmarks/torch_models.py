@@ -1,4 +1,4 @@
-"""What speed.py compares with, as plain PyTorch modules, batches first.
+"""What torch_tasks.py times, as plain PyTorch modules, batches first.
 
 `Denoiser` and `Condition` are the cascade's own data denoiser, whose weights can be
 copied. `Interpretable` has the parts, the size and the number of steps of Diffusion-TS

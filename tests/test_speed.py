@@ -1,18 +1,18 @@
-"""Rates of benchmarks/speed.py; conv_in_scan.py."""
+"""What benchmarks/speed.py times; conv_in_scan.py."""
 
 import conv_in_scan
 import pytest
-import speed
+import timed
 
 
-@pytest.mark.skipif(not speed.on_cpu(), reason="larger products elsewhere")
+@pytest.mark.skipif(not timed.on_cpu(), reason="larger products elsewhere")
 def test_operations_of_products_are_counted_in_full():
     """20 products of 1024 x 1024, a multiplication and a sum each."""
-    assert speed.matmul("float32")() == pytest.approx(42.94967296, rel=1e-12)
+    assert timed.matmul("float32")() == pytest.approx(42.94967296, rel=1e-12)
 
 
 def test_models_are_of_the_size_that_runs_train():
-    config = speed.config_of("energy", "bfloat16")
+    config = timed.config_of("energy", "bfloat16")
     assert (config.data_stage.width, config.data_stage.patch) == (256, 4)
     assert config.training.compute_dtype == "bfloat16"
 
