@@ -9,6 +9,7 @@ status 1 where that process held more than 4 GiB at any time.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -26,15 +27,15 @@ PIECE = 250_000  # rows that are made and written at once
 LIMIT = 4 * 2**30  # bytes
 
 CHILD = """
-import json, resource, sys, time
+import json, sys, time
+from memory import peak_memory
 start = time.perf_counter()
 from configs import own
 from l2d_jax.data.own import read_file
 from l2d_jax.run import run
 
 def peak():
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes, or KiB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return round(peak_memory() * 2**20)
 
 path, workdir, reading_alone = sys.argv[1], sys.argv[2], sys.argv[3] == "True"
 config = own.get_config("smoke")
@@ -102,7 +103,11 @@ WRITERS = {"npy": write_npy, "csv": write_csv, "parquet": write_parquet}
 def measure(path: Path, workdir: Path, *, reading_alone: bool) -> dict:
     """What a process of its own says of itself."""
     command = [sys.executable, "-c", CHILD, str(path), str(workdir), str(reading_alone)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    modules = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, modules))}
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, check=True, env=environment
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 

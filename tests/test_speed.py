@@ -1,6 +1,11 @@
-"""What benchmarks/speed.py times; conv_in_scan.py."""
+"""What benchmarks/speed.py times; conv_in_scan.py; memory of other processes."""
+
+import subprocess
+import sys
+from pathlib import Path
 
 import conv_in_scan
+import memory
 import pytest
 import timed
 
@@ -25,3 +30,12 @@ def test_help_measures_no_convolution(monkeypatch, capsys):
     assert ended.value.code == 0
     said = capsys.readouterr().out
     assert said.startswith("usage: conv_in_scan.py") and " ms" not in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere both are as one")
+def test_memory_of_a_process_is_not_that_of_the_one_that_started_it():
+    """A small one says so, though this one holds JAX."""
+    command = "import memory; print(memory.peak_memory())"
+    folder = Path(memory.__file__).parent
+    said = subprocess.check_output([sys.executable, "-c", command], cwd=folder)
+    assert 1 < float(said) < 100 < memory.peak_memory()
