@@ -20,13 +20,14 @@ what the persistent cache kept.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -38,7 +39,7 @@ from timed import DTYPES, FAST, FULL, SETS, median, on_cpu, untrained
 
 from l2d_jax import parallel
 from l2d_jax.cascade import Cascade
-from l2d_jax.files import write_text
+from l2d_jax.files import whole_file, write_text
 from l2d_jax.programs import keep_programs
 from l2d_jax.types import tree_size
 from l2d_jax.workdir import library_version
@@ -136,6 +137,8 @@ def measure(
         )
         tasks |= more
     chosen = {key: task for key, task in tasks.items() if re.search(only, key)}
+    if not chosen:
+        sys.exit(f"--only={only}: none of {', '.join(tasks)}")
     rates = timed.interleaved(chosen, repeats)
     if only:
         yield {"series at once": batch, "rates": rates, "largest difference": error}
@@ -235,10 +238,11 @@ def draw(results: dict, path: Path) -> None:
         axis.set_xlabel("series per second")
         axis.tick_params(axis="y", labelsize=7)
     figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    with whole_file(path) as picture:
+        figure.savefig(picture, dpi=110, format="png")
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="Stock only, few repeats")
     parser.add_argument("--sets", default="")
@@ -248,7 +252,7 @@ def main() -> None:
     parser.add_argument("--in-process", default="")
     parser.add_argument("--only", default="", help="tasks that match, rates alone")
     parser.add_argument("--clock", choices=tuple(timed.CLOCKS), default="wall")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     timed.clock = args.clock
     if args.in_process:
         what, *rest = args.in_process.split(",")
@@ -259,6 +263,12 @@ def main() -> None:
     names = args.sets.split(",") if args.sets else list(SETS)[: 1 if args.quick else 3]
     if unknown := {*names} - {*SETS}:
         parser.error(f"--sets: {unknown.pop()!r}, use {', '.join(SETS)}")
+    try:
+        re.compile(args.only)
+    except re.error as error:
+        parser.error(f"--only={args.only}: no regular expression ({error})")
+    if not args.no_torch and importlib.util.find_spec("torch") is None:
+        parser.error("PyTorch is missing: pip install -e '.[bench]', or --no-torch")
     versions = ["jax", "flax"] + ["torch"] * (not args.no_torch)
     report = {
         "device": parallel.describe_devices(),

@@ -1,12 +1,15 @@
 """What benchmarks/speed.py times; conv_in_scan.py; memory of other processes."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import conv_in_scan
 import memory
 import pytest
+import speed
 import timed
 
 
@@ -39,3 +42,25 @@ def test_memory_of_a_process_is_not_that_of_the_one_that_started_it():
     folder = Path(memory.__file__).parent
     said = subprocess.check_output([sys.executable, "-c", command], cwd=folder)
     assert 1 < float(said) < 100 < memory.peak_memory()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("--sets=stocks", "'stocks', use stock, energy, character_trajectories"),
+        ("--only=a(", r"--only=a\(: no regular expression \(missing \)"),
+        ("--quick", "PyTorch is missing: pip install -e '.\\[bench\\]', or --no-torch"),
+        ("--quick --no-torch --only=torch", "--only=torch: none of matmul, float32"),
+    ],
+)
+def test_what_speed_cannot_measure_is_said_first(monkeypatch, capsys, options, says):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr(speed, "keep_programs", lambda: None)
+    monkeypatch.setattr(timed, "interleaved", lambda *_: 1 / 0)
+    stage = SimpleNamespace(data_stage=SimpleNamespace(batch_size=4))
+    monkeypatch.setattr(speed, "untrained", lambda *_: SimpleNamespace(config=stage))
+    for made in ("matmul", "denoiser", "trainer", "sampler"):
+        monkeypatch.setattr(timed, made, lambda *_, **__: (None, None))
+    with pytest.raises(SystemExit) as ended:
+        speed.main(options.split())
+    assert re.search(says, f"{ended.value.code} {capsys.readouterr().err}")
