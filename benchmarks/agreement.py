@@ -34,9 +34,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--reference", default=os.environ.get("L2D_REFERENCE_DIR"))
     options = parser.parse_args()
-    if not options.reference:
-        parser.error("name the folder: --reference=FOLDER")
-    folder = Path(options.reference)
+    folder = Path(options.reference or "")
+    if not (folder / "fid.npz").exists():
+        parser.error("name the folder that holds fid.npz: --reference=FOLDER")
     line("", "reference", "ours", "")
     exact(folder)
     context_fid_cases(folder)

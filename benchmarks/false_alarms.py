@@ -16,11 +16,13 @@ fresh random walks of 8 steps and 2 channels; a share of .01 should seem to diff
 
 import argparse
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kept import count
+from kept import count, read_set
 from threadpoolctl import threadpool_limits
 
 from l2d_jax import configs
@@ -32,6 +34,7 @@ from l2d_jax.metrics.about import SCORES, verdict
 from l2d_jax.metrics.context_fid import encode, percentile, train_encoders
 from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.metrics.sets import sets_of
+from l2d_jax.types import InputError
 
 STEPS = {
     "walks": lambda rng, shape: rng.standard_normal(shape),
@@ -53,15 +56,20 @@ COMPARED = (
 )
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--set", default="stock", help="or one of " + ", ".join(STEPS))
     parser.add_argument("--deals", type=count, default=40)
     parser.add_argument("--size", type=count, default=1000, help="series of each part")
     parser.add_argument("--out", type=Path)
-    args = parser.parse_args()
-    judge = of_paired_test if args.set in STEPS else of_context_fid
-    found = judge(args.set, args.deals, args.size)
+    args = parser.parse_args(argv)
+    try:
+        if args.set in STEPS:
+            found = of_paired_test(args.set, args.deals, args.size)
+        else:
+            found = of_context_fid(read_set(args.set), args.deals, args.size)
+    except InputError as error:
+        sys.exit(str(error))
     print(found)
     if args.out:
         write_text(args.out, json.dumps(found, indent=1) + "\n")
@@ -71,7 +79,7 @@ def of_context_fid(name: str, deals: int, size: int) -> dict[str, Any]:
     """Percentiles of Context-FID among exchanges, of pairs of one set."""
     series = comparable(load_splits(configs.load(name).get_config().data).train)
     if len(series) < 3 * size:
-        raise SystemExit(
+        raise InputError(
             f"--size={size}: {name} has {len(series):,} series, use {len(series) // 3} "
             "or fewer"
         )

@@ -21,6 +21,19 @@ def count(text: str) -> int:
     return int(text)
 
 
+def counts(text: str) -> list[int]:
+    """The type of an option that holds some of them, by commas."""
+    return list(map(count, text.split(",")))
+
+
+def read_set(text: str) -> str:
+    """Of --set: the name of one bundled config."""
+    name, *others = read_sets(text)
+    if others:
+        raise InputError(f"--set={text}: name one, and call again for the others")
+    return name
+
+
 def read_sets(text: str) -> list[str]:
     """Of --sets: names of bundled configs."""
     found = []

@@ -11,6 +11,7 @@ deviation.
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import jax
@@ -23,6 +24,7 @@ from l2d_jax.data import load_splits
 from l2d_jax.files import write_text
 from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.metrics.neighbours import nearest
+from l2d_jax.types import InputError
 from l2d_jax.variants import make_generator
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -33,7 +35,10 @@ def main() -> None:
     parser.add_argument("--workdir", required=True)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    model = l2d_jax.load(options.workdir)
+    try:
+        model = l2d_jax.load(options.workdir)
+    except InputError as error:
+        sys.exit(str(error))
     data = load_splits(ConfigDict(model.config.data.to_dict()))
     real = model.encode(np.asarray(data.train.series))
     prior = make_generator(model.config, model.layout.shape).prior

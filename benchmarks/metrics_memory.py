@@ -10,7 +10,6 @@ What is in --out is not measured again; series of another shape are refused ther
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -18,7 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from kept import last_said, resumed, with_also
+from kept import counts, last_said, resumed, with_also
+from memory import peak_memory
 
 from l2d_jax.files import write_text
 from l2d_jax.types import InputError
@@ -34,22 +34,17 @@ def walks(seed: int, shape: tuple[int, ...]) -> np.ndarray:
     return series.clip(0.0, 1.0)
 
 
-def peak() -> float:
-    """MiB that this process has held at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def measure(name: str, shape: tuple[int, ...]) -> dict[str, float]:
     """One metric, in this process."""
     from l2d_jax.metrics import GROUPS, METRICS
     from l2d_jax.metrics.sets import Sets
 
     real, generated = walks(0, shape), walks(1, shape)
-    before, start = peak(), time.perf_counter()
+    before, start = peak_memory(), time.perf_counter()
     if name in GROUPS:
         labels = (np.arange(len(real)) % 3).astype(np.int64)
         test = walks(2, shape) if name == "privacy" else None
-        before = peak()
+        before = peak_memory()
         sets = Sets(
             train=real,
             generated=generated,
@@ -64,14 +59,15 @@ def measure(name: str, shape: tuple[int, ...]) -> dict[str, float]:
         METRICS[name](real, generated, num_repeats=1, seed=0)
     return {
         "seconds": time.perf_counter() - start,
-        "MiB": peak() - before,
-        "MiB with the sets": peak(),
+        "MiB": peak_memory() - before,
+        "MiB with the sets": peak_memory(),
     }
 
 
-def measured(name: str, size: str, shape: str) -> dict[str, float | str]:
+def measured(name: str, size: int, shape: list[int]) -> dict[str, float | str]:
     """One metric, in a process of its own; or the last line of what went wrong."""
-    command = [sys.executable, __file__, f"--shape={shape}", f"--one={name}:{size}"]
+    shown = ",".join(map(str, shape))
+    command = [sys.executable, __file__, f"--shape={shown}", f"--one={name}:{size}"]
     run = subprocess.run(command, capture_output=True, text=True)
     found, why = last_said(run)
     return {"failed": why} if why else found
@@ -79,35 +75,37 @@ def measured(name: str, size: str, shape: str) -> dict[str, float | str]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", default="10000,100000")
-    parser.add_argument("--shape", default="24,28", help="steps, channels")
+    parser.add_argument("--sizes", type=counts, default="10000,100000")
+    parser.add_argument("--shape", type=counts, default="24,28", help="steps, channels")
     parser.add_argument("--metrics", default="", help='joined by commas; "": all')
     parser.add_argument(
         "--out", type=Path, default=Path("runs/metrics_memory/metrics_memory.json")
     )
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
-    steps, channels = map(int, options.shape.split(","))
+    if len(options.shape) != 2:
+        parser.error("--shape: give steps and channels, as 24,28")
     if options.one:
         name, size = options.one.split(":")
-        print(json.dumps(measure(name, (int(size), steps, channels))))
+        print(json.dumps(measure(name, (int(size), *options.shape))))
         return
-    from l2d_jax.metrics import GROUPS, METRICS
+    from l2d_jax.metrics import ALL, check_names
     from l2d_jax.workdir import library_version
 
     path = options.out
-    settings = {"shape": [steps, channels]}
+    settings = {"shape": options.shape}
     made = {"device": f"{os.cpu_count()} CPU cores", "jax": library_version("jax")}
     try:
+        names = check_names(options.metrics.split(",") if options.metrics else ALL)
         found = resumed(path, {"metrics": {}}, settings)
     except InputError as error:
         sys.exit(str(error))
-    for name in options.metrics.split(",") if options.metrics else [*METRICS, *GROUPS]:
-        for size in options.sizes.split(","):
-            if size in found["metrics"].get(name, {}):
+    for name in names:
+        for size in options.sizes:
+            if str(size) in found["metrics"].get(name, {}):
                 continue
             one = measured(name, size, options.shape)
-            found["metrics"].setdefault(name, {})[size] = one
+            found["metrics"].setdefault(name, {})[str(size)] = one
             found |= with_also(found, made)
             print(name, size, one, flush=True)
             write_text(path, json.dumps(found, indent=1) + "\n")

@@ -7,6 +7,7 @@ marked by speaker; a generated series has the mark of its nearest real one.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from l2d_jax.data import load_splits
 from l2d_jax.metrics.neighbours import nearest
 from l2d_jax.plots import drawing, numbers
 from l2d_jax.samples import read_npz
+from l2d_jax.types import InputError
 from l2d_jax.workdir import load
 
 CHANNEL, SHOWN = 1, 10
@@ -51,8 +53,11 @@ def main() -> None:
     parser.add_argument("--workdir", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    train = load_splits(load(args.workdir).config.data).train
-    generated = read_npz(args.workdir / "samples.npz")[0].series
+    try:
+        train = load_splits(load(args.workdir).config.data).train
+        generated = read_npz(args.workdir / "samples.npz")[0].series
+    except InputError as error:
+        sys.exit(str(error))
     draw(train.series, generated, train.labels).savefig(args.out)
 
 

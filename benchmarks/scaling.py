@@ -38,7 +38,7 @@ import sys
 import time
 from pathlib import Path
 
-from kept import command_of
+import kept
 
 from l2d_jax.files import write_text
 
@@ -162,7 +162,6 @@ def measure(processes: int, devices: int, batch: int, steps: int) -> dict:
                 *("--child", str(rank), str(processes), str(port)),
             ],
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
             text=True,
             env=environment,
         )
@@ -251,8 +250,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--batch", type=int, default=16, help="series a device")
-    parser.add_argument("--steps", type=int, default=20, help="of a call")
+    parser.add_argument("--batch", type=kept.count, default=16, help="series a device")
+    parser.add_argument("--steps", type=kept.count, default=20, help="of a call")
     parser.add_argument("--out", help="for OUT.json and OUT.md")
     parser.add_argument("--child", type=int, nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -269,7 +268,7 @@ def main() -> None:
     import jax
 
     facts = {
-        "command": command_of(__file__, parser, args),
+        "command": kept.command_of(__file__, parser, args),
         "machine": f"{os.cpu_count()} CPU cores, JAX {jax.__version__}",
         "series a device": args.batch,
         "series a device, projected": PROJECTED_BATCH,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from kept import counts
 from memory import peak_memory
 from ml_collections import FrozenConfigDict
 from timed import random_weights
@@ -54,7 +55,7 @@ def write(model: Cascade, suffix: str, n: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", default="20000,200000")
+    parser.add_argument("--sizes", type=counts, default="20000,200000")
     parser.add_argument("--suffixes", default=".npz,.npy,.csv,.parquet,.ts")
     parser.add_argument("--out", default="")
     args = parser.parse_args()
@@ -63,10 +64,10 @@ def main() -> None:
     write(model, ".npy", 1_000)  # compiles
     device = parallel.describe_devices()
     report: dict = {"device": device, "jax": jax.__version__, "files": {}}
-    for n in args.sizes.split(","):
+    for n in args.sizes:
         for suffix in args.suffixes.split(","):
-            result = write(model, suffix, int(n))
-            report["files"].setdefault(suffix, {})[n] = result
+            result = write(model, suffix, n)
+            report["files"].setdefault(suffix, {})[str(n)] = result
             print(suffix, n, result, flush=True)
             if args.out:
                 write_text(Path(args.out), json.dumps(report, indent=1) + "\n")
