@@ -21,7 +21,6 @@ import argparse
 import json
 import shutil
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from typing import Any
 import jax
 import numpy as np
 from few_steps import make_score
-from kept import count, made_here, read_sets, resumed, with_also
+from kept import count, made_here, read_set, resumed, with_also
 
 from l2d_jax import configs
 from l2d_jax.cascade import Cascade
@@ -40,6 +39,7 @@ from l2d_jax.data.ragged import comparable
 from l2d_jax.errors import check_choice
 from l2d_jax.files import write_text
 from l2d_jax.lock import locked
+from l2d_jax.logbook import read_seconds
 from l2d_jax.metrics import evaluate
 from l2d_jax.results import real_sets
 from l2d_jax.run import train
@@ -280,10 +280,9 @@ def add_rows(args: argparse.Namespace) -> dict[str, Any]:
     for name in args.rows.split(","):
         if name in results["rows"]:
             continue
-        start, fields = time.perf_counter(), ROWS[name]
-        row_folder = folder / name.replace(" ", "_")
+        fields, row_folder = ROWS[name], folder / name.replace(" ", "_")
         model = train_row(config, fields, row_folder, folder / "base")
-        seconds = time.perf_counter() - start
+        seconds = sum(read_seconds(row_folder / "metrics.jsonl").values())
         scores = score_row(model, real, context_fid, seeds=args.seeds)
         encoder = model.config.encoder
         results["rows"][name] = {
@@ -315,7 +314,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--compute_dtype", default="auto", help="of products")
     args = parser.parse_args(argv)
     try:
-        (args.set,) = read_sets(args.set)
+        args.set = read_set(args.set)
         for name in args.rows.split(","):
             check_choice(name, ROWS, "--rows")
         with locked(make_workdir(args.out / args.set)):

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kept import check_same, command_of, count, made_here, with_also
+from kept import check_same, command_of, count, made_here, read_sets, with_also
 
 from l2d_jax import configs
 from l2d_jax.data import load_splits
@@ -34,7 +34,7 @@ from l2d_jax.metrics import check_names, evaluate
 from l2d_jax.metrics.about import FAMILIES, SCORES, verdict
 from l2d_jax.metrics.sets import sets_of
 from l2d_jax.progress import showable
-from l2d_jax.types import Examples, InputError
+from l2d_jax.types import Examples, InputError, is_ragged
 from l2d_jax.workdir import make_workdir
 
 Corrupt = Callable[..., np.ndarray]
@@ -99,9 +99,18 @@ STRENGTHS = {"none": (0.0,)} | {name: both[1] for name, both in CORRUPTIONS.item
 
 
 def parts_of(name: str, size: int) -> dict[str, Any]:
-    """Three parts of a set, in [0, 1], with modes: classes, or tenths by level."""
+    """Three parts of a set, in [0, 1], with modes: classes, or tenths by level.
+
+    Raises:
+      InputError: it has too few series for them, or series of different lengths.
+    """
     config = configs.load(name).get_config()
     examples: Examples = load_splits(config.data).train
+    most = len(examples.series) // 3
+    if size > most:
+        raise InputError(f"--size={size}: {name} has three parts of {most} at most")
+    if is_ragged(examples):
+        raise InputError(f"--sets={name}: its series are of different lengths")
     series = sets_of(np.asarray(examples.series), np.asarray(examples.series)).train
     order = np.random.default_rng(0).permutation(len(series))[: 3 * size]
     rows = np.array_split(order, 3)
@@ -241,14 +250,14 @@ def add_cells(
     """What the cells lack, saved one by one."""
     settings = {"num_series": options.size, "num_repeats": options.num_repeats}
     metrics = check_names(options.metrics.split(","))
-    kept: dict[str, Any] = {}
-    for name, corruption, strength in cells(options.sets.split(",")):
-        key = f"{name}|{corruption}|{strength:g}"
+    names = read_sets(options.sets)
+    asked = {"|".join((*one[:2], f"{one[2]:g}")): one for one in cells(names)}
+    for key in asked:
+        check_same(results["cells"].get(key, {}), settings, f"{path}, {key}")
+    parts_by_set = {name: parts_of(name, options.size) for name in names}
+    for key, (name, corruption, strength) in asked.items():
         cell = results["cells"].get(key, {"scores": {}, "seconds": 0.0} | settings)
-        check_same(cell, settings, f"{path}, {key}")
-        if name not in kept:
-            kept = {name: parts_of(name, options.size)}
-        parts, start = kept[name], time.perf_counter()
+        parts, start = parts_by_set[name], time.perf_counter()
         wanted = missing(cell["scores"], parts, metrics)
         if not wanted:
             continue

@@ -35,7 +35,7 @@ from l2d_jax.cascade import Cascade
 from l2d_jax.configs import resolve
 from l2d_jax.data import load_splits
 from l2d_jax.data.ragged import comparable
-from l2d_jax.files import write_text
+from l2d_jax.files import whole_file, write_text
 from l2d_jax.lock import locked
 from l2d_jax.metrics import evaluate
 from l2d_jax.metrics.context_fid import encode, train_encoders
@@ -251,7 +251,8 @@ def draw(results: dict[str, Any], path: Path) -> None:
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.tight_layout(rect=(0, 0.6 / figure.get_figheight(), 1, 1))
     figure.legend(handles, labels, loc="lower center", ncols=2, fontsize=9)
-    figure.savefig(path, dpi=150)
+    with whole_file(path) as picture:
+        figure.savefig(picture, dpi=150, format="png")
 
 
 def has_all(one: dict[str, Any]) -> bool:
@@ -365,6 +366,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             for name in read_sets(args.sets):
                 command = command_of(__file__, parser, args, sets=name)
                 add_set(results, name, command, args)
+            if results["sets"]:  # of a call that was cut off between its files, too
+                save(results, args.out)
     except InputError as error:
         sys.exit(str(error))
     print(markdown(results))

@@ -144,6 +144,9 @@ def add_rows(args: argparse.Namespace, path: Path) -> dict[str, Any]:
         check_choice(row, ROWS, "--rows")
     made = made_here()
     for name in read_sets(args.sets):
+        there = results["sets"].get(name, {"rows": {}})["rows"]
+        if not {*rows} - {*there}:
+            continue
         config = configs.load(name).get_config()
         config.latent_stage.num_steps = args.latent_steps
         config = resolve(config)

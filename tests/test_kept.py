@@ -8,12 +8,15 @@ from subprocess import CompletedProcess
 
 import ablations
 import corruptions
+import ema_lengths
+import false_alarms
 import few_steps
 import kept
 import latent_stage
 import metrics_memory
 import numpy as np
 import pytest
+import scaling
 
 from l2d_jax import configs
 from l2d_jax.lock import locked
@@ -133,6 +136,10 @@ def test_few_steps_keeps_rows_of_one_kind(tmp_path, quick_steps, monkeypatch, ca
     monkeypatch.setattr(kept.parallel, "describe_devices", lambda: "another")
     few(tmp_path, "--sets=stock", "--num_series=30")
     assert json.loads(path.read_text())["sets"] == sets
+    # Nor does it leave a page that a call was cut off before.
+    (tmp_path / "few_steps.md").write_text("")
+    few(tmp_path, "--sets=stock", "--num_series=30")
+    assert "## sines, 20 series" in (tmp_path / "few_steps.md").read_text()
     few(tmp_path, "--sets=stock", "--num_series=30", "--time_again")
     found = json.loads(path.read_text())["sets"]["stock"]
     assert found["device"] == f"{device}; another"
@@ -144,7 +151,15 @@ def test_ablations_keep_rows_of_one_kind(tmp_path, monkeypatch):
         config = few_steps.configs.load("stock").get_config()
 
     monkeypatch.setattr(ablations, "load_splits", splits)
-    monkeypatch.setattr(ablations, "train_row", lambda *_: Trained())
+
+    def train_row(config, fields, folder, base):
+        """In two parts: it was killed between them."""
+        folder.mkdir()
+        row = {"stage": "data", "step": 1, "loss": 0.0, "seconds": 2.0}
+        (folder / "metrics.jsonl").write_text(2 * (json.dumps(row) + "\n"))
+        return Trained()
+
+    monkeypatch.setattr(ablations, "train_row", train_row)
     monkeypatch.setattr(ablations, "make_score", lambda *_, **__: lambda x: 0.5)
     monkeypatch.setattr(ablations, "score_row", lambda *_, **__: {"context_fid": 0.5})
     arguments = [f"--out={tmp_path}", "--set=stock", "--num_series=30", "--rows=base"]
@@ -162,7 +177,8 @@ def test_ablations_keep_rows_of_one_kind(tmp_path, monkeypatch):
             ablations.main([*arguments, "--rows=v", other])
     assert path.read_text() == made
     ablations.main([*arguments, "--rows=v"])
-    assert list(json.loads(path.read_text())["rows"]) == ["base", "v"]
+    rows = json.loads(path.read_text())["rows"]
+    assert {name: row["seconds"] for name, row in rows.items()} == {"base": 4, "v": 4}
 
 
 def test_the_other_benchmarks_refuse_too(tmp_path):
@@ -174,6 +190,10 @@ def test_the_other_benchmarks_refuse_too(tmp_path):
     (tmp_path / "memory.json").write_text('{"metrics": {}, "shape": [24, 28]}')
     with pytest.raises(SystemExit, match=r"shape \[24, 28\], now \[5, 2\]"):
         metrics_memory.main([f"--out={tmp_path / 'memory.json'}", "--shape=5,2"])
+    (tmp_path / "sines").mkdir()
+    (tmp_path / "sines" / "ema_lengths.json").write_text('{"rows": {}, "series": 2000}')
+    with pytest.raises(SystemExit, match="series 2000, now 30"):
+        ema_lengths.main([f"--out={tmp_path}", "--set=sines", "--num_series=30"])
     (tmp_path / "latent_stage.json").write_text('{"sets": {}, "latent steps": 4000}')
     with pytest.raises(SystemExit, match="latent steps 4000, now 3"):
         latent_stage.main([f"--out={tmp_path}", "--latent_steps=3"])
@@ -201,6 +221,7 @@ def test_sets_by_name(tmp_path):
         (ablations, "--set=stock --rows=base", "stock/ablations.json"),
         (corruptions, "--sets=stock", "corruptions.json"),
         (latent_stage, "--sets=stock", "latent_stage.json"),
+        (ema_lengths, "--set=stock", "stock/ema_lengths.json"),
     ],
 )
 def test_of_two_processes_the_second_is_refused(tmp_path, program, options, file):
@@ -225,6 +246,11 @@ def test_a_model_that_another_process_trains_is_left_to_it(tmp_path, monkeypatch
         (ablations, "--rows=base,w", "--rows='w': use one of base, v"),
         (latent_stage, "--sets=stocks", "bundled configs: "),
         (latent_stage, "--rows=w", "--rows='w': use one of x_0, v"),
+        (ablations, "--set=stock,sines", "--set=stock,sines: name one"),
+        (ema_lengths, "--set=stocks", "bundled configs: "),
+        (false_alarms, "--set=stocks", "bundled configs: "),
+        (corruptions, "--sets=mixture,stocks", "bundled configs: "),
+        (metrics_memory, "--metrics=mmd_serie", "unknown metric 'mmd_serie'"),
     ],
 )
 def test_names_that_are_none_are_said_at_once(tmp_path, program, option, says):
@@ -272,3 +298,51 @@ def test_what_a_process_said_last(status, out, error, expected):
     """Also of one that was killed, as for memory, and said nothing."""
     run = CompletedProcess([], status, out, error)
     assert kept.last_said(run) == expected
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ("--sets=stock,mixture --size=200", "mixture has three parts of 26 at most"),
+        ("--sets=mixture,japanese_vowels --size=10", "vowels: .* different lengths"),
+    ],
+)
+def test_sets_that_corruptions_cannot_take_are_said_before_the_first_cell(
+    tmp_path, monkeypatch, option, says
+):
+    def loaded(c):
+        n = {"stock": 600, "mixture": 80}.get(c.name, 90)
+        lengths = np.full(n, 8) - (c.name == "japanese_vowels") * (np.arange(n) % 2)
+        series = np.random.default_rng(0).normal(size=(n, 8, 2)).astype(np.float32)
+        return Splits(Examples(series, lengths), None, ("a", "b"))
+
+    monkeypatch.setattr(corruptions, "load_splits", loaded)
+    monkeypatch.setattr(corruptions, "score", lambda *_, **__: 1 / 0)
+    with pytest.raises(SystemExit, match=says):
+        corruptions.main([f"--out={tmp_path}", *option.split()])
+
+
+def test_where_no_row_is_left_no_encoder_is_trained(tmp_path, monkeypatch):
+    scores = {"told apart (AUC)": 1, "distance ratio": 1}
+    rows = {name: scores for name in latent_stage.ROWS}
+    found = {"sets": {"stock": {"rows": rows}}, "latent steps": 3}
+    (tmp_path / "latent_stage.json").write_text(json.dumps(found))
+    monkeypatch.setattr(latent_stage, "representations", lambda _: 1 / 0)
+    latent_stage.main([f"--out={tmp_path}", "--sets=stock", "--latent_steps=3"])
+    rows = dict.fromkeys(ema_lengths.names_of_rows(configs.load("stock").get_config()))
+    (tmp_path / "stock").mkdir()
+    path = tmp_path / "stock" / "ema_lengths.json"
+    path.write_text(json.dumps({"rows": rows}))
+    monkeypatch.setattr(ema_lengths, "train", lambda *_: 1 / 0)
+    monkeypatch.setattr(ema_lengths, "load_splits", splits)
+    ema_lengths.main([f"--out={tmp_path}", "--num_series=30"])
+    assert json.loads(path.read_text()) == {"rows": rows}
+
+
+def test_why_a_process_that_is_measured_failed_is_shown(tmp_path, monkeypatch, capfd):
+    child = tmp_path / "child.py"
+    child.write_text("raise SystemExit('no free port')")
+    monkeypatch.setattr(scaling, "__file__", str(child))
+    with pytest.raises(SystemExit, match="1 processes of 1 devices failed"):
+        scaling.measure(1, 1, batch=1, steps=1)
+    assert capfd.readouterr().err == "no free port\n"
