@@ -9,6 +9,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Mapping, Set
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -214,8 +215,12 @@ def library_version(name: str) -> str:
         return "not installed"
 
 
+@lru_cache
 def git_commit() -> str:
-    """Of the checkout that this package lies in; "unknown" elsewhere."""
+    """Of the checkout that this package lies in; "unknown" elsewhere.
+
+    As first asked, near the start of a run: the checkout may move on during it.
+    """
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():  # else it is of the project that installed us
         return "unknown"

@@ -204,4 +204,8 @@ def test_the_commit_is_that_of_this_checkout(tmp_path, monkeypatch):
         (root / "l2d_jax").mkdir(parents=True)
         place = str(root / "l2d_jax/workdir.py")
         monkeypatch.setattr("l2d_jax.workdir.__file__", place)
+        git_commit.cache_clear()
         assert git_commit() == expected
+        subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "y"], check=True)
+        assert git_commit() == expected  # as when the run began
+    git_commit.cache_clear()
