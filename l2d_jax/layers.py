@@ -295,7 +295,7 @@ def dropout(
 ) -> Float[Array, "*shape"]:
     """0 with probability `rate`, rounded to 1 / 65,536, else x / (1 - rate).
 
-    By 16 random bits each, for which `nn.Dropout` takes 64: five times as long on CPU.
+    By 16 random bits each: `nn.Dropout`, with more, takes five times as long on CPU.
     """
     words = jax.random.bits(key, ((x.size + 1) // 2,), jnp.uint32)
     halves = jax.lax.bitcast_convert_type(words, jnp.uint16).reshape(-1)
