@@ -100,6 +100,9 @@ def get_config() -> ConfigDict:
     # A channel that has so many values in training, or fewer, has no others when
     # generated; 0: any. Not of baselines
     config.sampling.few_values = 32
+    # A channel that is never above another in training, or always equal to it, isn't
+    # when generated. Not of baselines
+    config.sampling.keep_order = True
     # Series per device and call: memory, not results. 0: 512 on CPU, 4,096 elsewhere
     config.sampling.batch_size = 0
 
@@ -214,6 +217,7 @@ def paper(config: ConfigDict) -> None:
     config.sampling.clip = False
     config.sampling.repeats_from = 1.0
     config.sampling.few_values = 0
+    config.sampling.keep_order = False
 
 
 def single_stage(config: ConfigDict) -> None:

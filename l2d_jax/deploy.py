@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int
 from l2d_jax import parallel
 from l2d_jax.cascade import Cascade, clips, sampler
 from l2d_jax.data.levels import snap
+from l2d_jax.data.order import in_order
 from l2d_jax.errors import check_choice
 from l2d_jax.files import FilePath, to_path, whole_file
 from l2d_jax.types import ANY_DECIMALS, InputError, RandomKey, Series
@@ -86,6 +87,7 @@ def one_in_data_units(
             length = jnp.int32(layout.min_length) + jnp.argmax(first_sums)
             inside = jnp.arange(layout.length) < length
             x = jnp.where(inside[:, None], x, jnp.nan)
+        x = jnp.asarray(in_order(x, normalizer.ordered_pairs))
         x = held(x, normalizer.channel_limits)
         x = jnp.asarray(snap(x, normalizer.channel_levels))
         for c, places in enumerate(layout.form.places if layout.form else ()):

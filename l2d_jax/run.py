@@ -241,14 +241,16 @@ def same_samples(one: Cascade, other: Cascade) -> bool:
 
 
 def with_values_of(model: Cascade, task: Task) -> Cascade:
-    """The model whose samples stand still where the data does, and take its few values.
+    """The model whose samples are in order, stand still, take few values as the data.
 
     The shares of repeats are those of samples as its config says, after they are
     rounded to the decimals of the data: with other steps they are nearly these.
     """
     shares, levels = task.held_shares, task.levels
     none = np.zeros(len(shares), np.float32)
-    normalizer = replace(model.normalizer, held_below=none, levels=levels)
+    normalizer = replace(
+        model.normalizer, held_below=none, levels=levels, ordered=task.ordered
+    )
     model = replace(model, normalizer=normalizer)
     if not shares.any():
         return model

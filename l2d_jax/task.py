@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from l2d_jax.cascade import Layout
 from l2d_jax.data import ModelSpace, Normalizer
 from l2d_jax.data.levels import Levels, few_values
+from l2d_jax.data.order import NONE, Pairs, ordered_channels
 from l2d_jax.data.repeats import Share, repeat_shares
 from l2d_jax.files import absolute
 from l2d_jax.progress import say
@@ -32,6 +33,7 @@ class Task:
     series: ModelSpace  # [N, L, C] in model space, made when it is taken
     held_shares: Share  # of the steps of each channel that stand still
     levels: Levels  # of channels that take few values
+    ordered: Pairs  # of channels, the first never above the second
 
 
 def prepare(config: ConfigDict, splits: Splits) -> Task:
@@ -53,6 +55,9 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
     notes += standing(channels, shares) + taken(channels, levels)
     normalizer = Normalizer.fit(train_set, config.data.scaler, channels)
     notes += unlike(some, channels, normalizer, levels)
+    in_order = config.sampling.keep_order
+    ordered = ordered_channels(train_set, normalizer) if in_order else NONE
+    notes += never_above(channels, ordered)
     for note in notes:
         say(f"data: {note}")
     series = ModelSpace(train_set, normalizer, ragged)
@@ -65,7 +70,7 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
         digest=series.digest(),
         form=splits.form,
     )
-    return Task(config, splits, normalizer, layout, series, shares, levels)
+    return Task(config, splits, normalizer, layout, series, shares, levels, ordered)
 
 
 # --- what is looked for in some of the series -----------------------------------------
@@ -117,6 +122,25 @@ def taken(channels: Sequence[str], levels: Levels) -> list[str]:
     return [
         f"few values, that samples keep to, in {', '.join(names)}: "
         "--config.sampling.few_values"
+    ]
+
+
+def never_above(channels: Sequence[str], ordered: Pairs) -> list[str]:
+    """A note on the channels that are in order, or equal."""
+    if ordered is NONE:
+        return []
+    pairs = {(int(i), int(j)) for i, j in ordered}
+    equal = sorted((i, j) for i, j in pairs if i < j and (j, i) in pairs)
+    below = sorted((i, j) for i, j in pairs if (j, i) not in pairs)
+    words = [
+        f"{channels[i]!r} {sign} {channels[j]!r}"
+        for sign, some in (("=", equal), ("<=", below))
+        for i, j in some
+    ]
+    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
+    return [
+        f"at every step, in samples too, {', '.join(words[:SHOWN])}{more}: "
+        "--config.sampling.keep_order"
     ]
 
 

@@ -26,8 +26,8 @@ from l2d_jax.programs import keep_programs
 from l2d_jax.types import Form, InputError
 
 SHAPES_SAMPLES = ("encoder", "latent_stage", "data_stage", "sampling")
-# Since 0.2.0, with what that one did:
-ADDED_TO_SAMPLING = {"repeats_from": 1.0, "few_values": 0}
+# Since 0.2.0, with what was done before:
+ADDED_TO_SAMPLING = {"repeats_from": 1.0, "few_values": 0, "keep_order": False}
 LIBRARIES = ("l2d_jax", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
 
 

@@ -20,6 +20,7 @@ from l2d_jax.data import (
     windows,
 )
 from l2d_jax.data.levels import few_values, snap
+from l2d_jax.data.order import NONE, in_order, ordered_channels
 from l2d_jax.data.repeats import held_below, hold, repeat_shares
 from l2d_jax.types import Examples, InputError, is_ragged
 
@@ -444,6 +445,73 @@ def test_generated_series_take_few_values_up_to_their_end():
     series, _ = from_model_space(z[None], normalizer, ragged=True)
     np.testing.assert_allclose(series[0, :3], [[0.5, 1], [0.6, 1], [0.7, 3]])
     assert np.isnan(series[0, 3]).all()
+
+
+def test_channels_of_which_one_is_never_above_another(monkeypatch):
+    """In all pieces, up to a series' end, where neither is missing.
+
+    The first is below the second, which equals the third; the fourth's range lies above
+    all, the fifth is below the first but for one step, the sixth for one that is
+    missing, the seventh has too few steps.
+    """
+    rng = np.random.default_rng(0)
+    series = rng.uniform(size=(9, 20, 7))
+    series[..., 1] += series[..., 0]
+    series[..., 2] = series[..., 1]
+    series[..., 3] += 5.0
+    series[..., 4:6] = 0.5 * series[..., :1]
+    series[8, 19, 4] = series[8, 19, 0] + 0.01
+    series[8, 18, 5] = NAN
+    series[..., 6] = np.where(np.arange(180).reshape(9, 20) < 99, series[..., 0], NAN)
+    behind_an_end = np.full((1, 20, 7), np.arange(7.0, 0, -1))
+    lengths = np.append(np.full(9, 20), 0)
+    examples = Examples(np.concatenate([series, behind_an_end]), lengths)
+    normalizer = Normalizer.fit(examples)
+    monkeypatch.setattr(normalizer_module, "CHUNK", 280)
+    found = ordered_channels(examples, normalizer).tolist()
+    below = {0: [1, 2], 4: [1, 2], 5: [0, 1, 2, 4]}
+    expected = {(i, j) for i, js in below.items() for j in js} | {(1, 2), (2, 1)}
+    assert sorted(map(tuple, found)) == sorted(expected)
+    one = Examples(examples.series[:, :, 3:4], examples.lengths)
+    assert ordered_channels(one, Normalizer.fit(one)) is NONE
+
+
+def test_values_that_are_out_of_order_meet_between():
+    """a <= b <= c, d = e. Those that are in order stay, and so do those of no pair."""
+    pairs = np.array([[0, 1], [0, 2], [1, 2], [3, 4], [4, 3]])
+    x = [
+        [1, 2, 3, 7, 9, 0],
+        [3, 2, 4, 7, 7, 1],
+        [3, 2, 1, 5, 6, 2],
+        [4, 9, 5, 0, 0, NAN],
+    ]
+    expected = [
+        [1, 2, 3, 8, 8, 0],
+        [2.5, 2.5, 4, 7, 7, 1],
+        [2, 2, 2, 5.5, 5.5, 2],
+        [4, 7, 7, 0, 0, NAN],
+    ]
+    found = in_order(np.array([x], np.float32), pairs)
+    np.testing.assert_array_equal(found, np.float32([expected]))
+    assert found.dtype == np.float32
+    rows = np.float32([x])
+    assert in_order(rows, NONE) is rows
+    walks = np.random.default_rng(0).normal(size=(50, 24, 3)).astype(np.float32)
+    walks = in_order(walks, pairs[:3])
+    assert (np.diff(walks, axis=2) >= 0).all()
+    np.testing.assert_array_equal(in_order(walks, pairs[:3]), walks)
+
+
+def test_generated_channels_are_in_order_before_they_are_rounded():
+    """1.2 and 2.9 lie at 1 and 3; what is between them, 2.05, at 3."""
+    normalizer = Normalizer(
+        *(np.array(x, np.float32) for x in ([0, 0], [1, 1], [-9, -9], [9, 9])),
+        levels=np.array([[1, 3], [1, 3]], np.float32),
+        ordered=np.array([[1, 0]]),
+    )
+    z = np.array([[[1.2, 2.9], [0.9, 0.8]]])
+    series, _ = from_model_space(z, normalizer, ragged=False)
+    np.testing.assert_array_equal(series, [[[3, 3], [1, 1]]])
 
 
 def test_model_of_fixed_length_refuses_ragged_series():

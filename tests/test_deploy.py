@@ -88,6 +88,17 @@ def test_values_that_stand_still_or_are_few_are_those_of_the_model(written):
     assert 0 < (np.diff(series[..., 0]) == 0).mean() < 1
 
 
+def test_the_order_of_channels_is_that_of_the_model(written):
+    model = make_model()
+    normalizer = replace(model.normalizer, ordered=np.array([[0, 1]]))
+    expected = replace(model, normalizer=normalizer).sample(jax.random.key(5), N)
+    _, series, _ = written(replace(model, normalizer=normalizer), range(N))
+    np.testing.assert_allclose(series, expected, rtol=1e-4)
+    free = model.sample(jax.random.key(5), N)
+    assert 0 < (free[..., 0] > free[..., 1]).sum() < free[..., 0].size
+    assert (series[..., 0] <= series[..., 1]).all()
+
+
 def test_of_one_series_as_of_many():
     x = np.random.default_rng(0).normal(size=(50, 9, 3)).astype(np.float32)
     x[0, 5:] = NAN

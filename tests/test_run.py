@@ -28,6 +28,7 @@ from l2d_jax.checkpoints import load_model
 from l2d_jax.configs import base, resolve
 from l2d_jax.data import Normalizer, load_splits, read_array
 from l2d_jax.data.levels import few_values
+from l2d_jax.data.order import in_order
 from l2d_jax.logbook import rows
 from l2d_jax.samples import read_npz
 from l2d_jax.types import Examples, InputError, Splits
@@ -115,11 +116,13 @@ def test_a_model_of_0_2_0_samples_as_it_did(workdir):
     model = l2d_jax.load(workdir)
     facts = load_model(workdir / "checkpoints" / "cascade")[1]["stages"]
     config = ConfigDict(model.config.to_dict())
-    del config.sampling.repeats_from, config.sampling.few_values
+    for field in ("repeats_from", "few_values", "keep_order"):
+        del config.sampling[field]
     run.save(replace(model, config=FrozenConfigDict(config)), workdir, facts)
     found = l2d_jax.load(workdir)
     assert found.config.sampling.repeats_from == 1.0
     assert found.config.sampling.few_values == 0
+    assert found.config.sampling.keep_order is False
     key = jax.random.key(1)
     np.testing.assert_array_equal(found.sample(key, 5), model.sample(key, 5))
 
@@ -740,6 +743,35 @@ def test_samples_keep_to_few_values(tmp_path, capsys):
     np.testing.assert_array_equal(y[..., 0], x[..., 0])
     np.testing.assert_array_equal(y[..., 1] > -0.7, x[..., 1] == np.float32(0.1))
     assert len(np.unique(y[..., 1])) > 1_000
+
+
+def test_samples_keep_the_order_of_channels(tmp_path, capsys):
+    """Lowest and highest price, and one that stands twice; also in a workdir."""
+    rng = np.random.default_rng(0)
+    series = rng.uniform(size=(60, 24, 4)).astype(np.float32)
+    series[..., 1] = series[..., 0] + 0.01 * rng.integers(0, 3, (60, 24))
+    series[..., 3] = series[..., 0]
+    config = base.with_argument(configs.own.get_config(), "smoke")
+    model = l2d_jax.fit(series, config=config, workdir=tmp_path)
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "in samples too, 'channel_0' = 'channel_3', 'channel_0' <= 'channel_1', "
+        "'channel_3' <= 'channel_1': --config.sampling.keep_order" in said
+    )
+    key = jax.random.key(1)
+    x = model.sample(key, 100)
+    np.testing.assert_array_equal(l2d_jax.load(tmp_path).sample(key, 100), x)
+    config.sampling.keep_order = False
+    free = l2d_jax.fit(series, config=config, workdir=tmp_path)
+    # Of weights that know little of the order:
+    weights = model.params["series_denoiser"]
+    weights = jax.tree.map(lambda w: w + 0.1 * rng.normal(size=w.shape), weights)
+    params = model.params | {"series_denoiser": weights}
+    x, y = (replace(one, params=params).sample(key, 100) for one in (model, free))
+    assert (y[..., 0] != y[..., 3]).any() and (y[..., 0] > y[..., 1]).any()
+    np.testing.assert_array_equal(x[..., 0], x[..., 3])
+    assert (x[..., 0] <= x[..., 1]).all() and (x[..., 2] > x[..., 1]).any()
+    np.testing.assert_array_equal(in_order(y, model.normalizer.ordered), x)
 
 
 def test_samples_repeat_the_value_before_as_often_as_the_series_do(tmp_path):

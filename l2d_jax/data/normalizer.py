@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from l2d_jax.errors import check_choice
 from l2d_jax.types import Examples, InputError, inside
@@ -33,6 +33,9 @@ class Normalizer:
     held_below: Any = 0.0
     # All that generated series may take, NaN: any; of all channels, or [C, V].
     levels: Any = np.nan
+    # Pairs of channels of generated series, the first never above the second, [P, 2];
+    # 0: none.
+    ordered: Any = 0
 
     @classmethod
     def fit(
@@ -85,6 +88,13 @@ class Normalizer:
         """`levels` of each channel."""
         levels = np.atleast_2d(self.levels)
         return np.broadcast_to(levels, (*self.shift.shape, levels.shape[1]))
+
+    @property
+    def ordered_pairs(self) -> Int[np.ndarray, "P 2"]:
+        """`ordered`; without any the pair (0, 0)."""
+        return np.broadcast_to(
+            self.ordered, np.broadcast_shapes(np.shape(self.ordered), (1, 2))
+        )
 
     def aligned(self, ndim: int) -> tuple[AnyArray, AnyArray]:
         """Shift and scale as [1, ..., 1, C] with `ndim` axes, so ranks agree."""

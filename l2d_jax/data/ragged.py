@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int
 
 from l2d_jax.data.levels import snap
 from l2d_jax.data.normalizer import Normalizer
+from l2d_jax.data.order import in_order
 from l2d_jax.data.repeats import hold
 from l2d_jax.types import (
     Examples,
@@ -158,8 +159,8 @@ def from_model_space(
 ) -> tuple[SeriesBatch, Lengths]:
     """Series [N, L, C] in data units, NaN after the end, and their lengths.
 
-    Where the normaliser says so they stand still (`held_below`), or take few values
-    only (`levels`).
+    Where the normaliser says so channels are in order (`ordered`), stand still
+    (`held_below`), or take few values only (`levels`).
 
     Args:
       z: D = C, or C + 1 with the validity where ragged.
@@ -177,6 +178,7 @@ def from_model_space(
     if ragged:
         lengths = likeliest_lengths(z[:, :, -1], min_length=min_length)
         series[~inside(lengths, length)] = np.nan
+    series = np.asarray(in_order(series, host.ordered_pairs))
     series = snap(hold(series, host.channel_limits), host.channel_levels)
     return np.asarray(series), lengths
 
