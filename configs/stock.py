@@ -2,13 +2,13 @@
 
     python main.py --config=configs/stock.py --workdir=runs/stock
 
-Expected: Context-FID .0046 (95 % interval .0039 to .0054; seed 0, five encoders), over
-five seeds of sampling .0020 to .0046 (docs/results.md); at half the number of series
-.0061, where real against real has .0060 (-.0012 to .0133); a permutation test finds no
-difference. Discriminative score .014 beside a floor of .017. Time: 28 min on one of two
-cores of an AMD EPYC without AMX, that two other programs shared, with
---config.training.compute_dtype=bfloat16: encoder 3, latent 2, data 16; samples, all
-scores and report the rest.
+Expected: Context-FID .0059 (95 % interval .0049 to .0068; seed 0, five encoders), over
+five seeds of sampling .0034 to .0059 (docs/results.md); at half the number of series
+.0073, where real against real has .0060 (-.0012 to .0132); a permutation test finds no
+difference. Discriminative score .018 beside a floor of .017. Time: 16 min of training
+on one of two cores of an AMD EPYC (Zen 5), that other programs shared, with
+--config.training.compute_dtype=bfloat16: encoder 3, latent 2, data 11; samples, all
+scores and report 10 more.
 
 The latent chain's solver and the noise levels of all sets were chosen with an eye on
 this set's score, so the score is not independent of them. That the data chain predicts
