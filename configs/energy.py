@@ -28,7 +28,10 @@ def get_config(argument: str = ""):
     base.sharp_latents(config)
     config.data_stage.width = 256
     config.data_stage.condition_noise = 0.2
+    config.data_stage.learning_rate = 4e-3
     config.data_stage.num_steps = 20_000
     config.sampling.start_rounds = 3
     config.sampling.spacing = 1.5
+    config.sampling.repeats_from = 0.1
+    config.sampling.few_values = 100  # its appliances have 92
     return base.with_argument(config, argument)

@@ -89,7 +89,7 @@ def one_in_data_units(
             x = jnp.where(inside[:, None], x, jnp.nan)
         x = jnp.asarray(in_order(x, normalizer.ordered_pairs))
         x = held(x, normalizer.channel_limits)
-        x = jnp.asarray(snap(x, normalizer.channel_levels))
+        x = jnp.asarray(snap(x, normalizer.channel_levels, normalizer.channel_cuts))
         for c, places in enumerate(layout.form.places if layout.form else ()):
             if places < ANY_DECIMALS:
                 x = x.at[:, c].set(jnp.round(x[:, c], places))

@@ -31,6 +31,7 @@ from l2d_jax.checkpoints import (
 )
 from l2d_jax.configs import SECTIONS, resolve
 from l2d_jax.data import load_splits, read_array, split
+from l2d_jax.data.levels import cuts_of_shares
 from l2d_jax.data.repeats import held_below
 from l2d_jax.files import FilePath, same_file, to_path, write_text
 from l2d_jax.lock import locked
@@ -243,26 +244,27 @@ def same_samples(one: Cascade, other: Cascade) -> bool:
 def with_values_of(model: Cascade, task: Task) -> Cascade:
     """The model whose samples are in order, stand still, take few values as the data.
 
-    The shares of repeats are those of samples as its config says, after they are
-    rounded to the decimals of the data: with other steps they are nearly these.
+    How often they stand still, after they are rounded to the decimals of the data, and
+    take each of the few values, is for samples as its config says: with other steps it
+    is nearly so.
     """
     shares, levels = task.held_shares, task.levels
-    none = np.zeros(len(shares), np.float32)
-    normalizer = replace(
-        model.normalizer, held_below=none, levels=levels, ordered=task.ordered
-    )
+    normalizer = replace(model.normalizer, ordered=task.ordered)
     model = replace(model, normalizer=normalizer)
-    if not shares.any():
+    if not shares.any() and np.isnan(levels).all():
         return model
     key = jax.random.fold_in(jax.random.key(model.config.seed), 1)
     unrounded = replace(model, layout=model.layout._replace(form=None))
-    parts = [part.series for part in unrounded.sample_batches(key, GENERATED)]
+    parts = unrounded.sample_batches(key, GENERATED)
+    generated = np.concatenate([part.series for part in parts])
     limits = held_below(
-        np.concatenate(parts),
+        generated,
         shares,
         rounded=lambda series: with_decimals(series, model.layout.form),
     )
-    return replace(model, normalizer=replace(normalizer, held_below=limits))
+    cuts = cuts_of_shares(generated, levels, task.splits.train)
+    normalizer = replace(normalizer, held_below=limits, levels=levels, cuts=cuts)
+    return replace(model, normalizer=normalizer)
 
 
 def train_stage(

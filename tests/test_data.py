@@ -19,7 +19,7 @@ from l2d_jax.data import (
     to_model_space,
     windows,
 )
-from l2d_jax.data.levels import few_values, snap
+from l2d_jax.data.levels import cuts_of_shares, few_values, snap
 from l2d_jax.data.order import NONE, in_order, ordered_channels
 from l2d_jax.data.repeats import held_below, hold, repeat_shares
 from l2d_jax.types import Examples, InputError, is_ragged
@@ -427,11 +427,38 @@ def test_the_nearest_of_few_values():
     levels = np.array([[-1, 0, 10], [NAN, NAN, NAN], [2, NAN, NAN]], np.float32)
     x = np.array([-9, -0.51, -0.49, 4.9, 5.1, 99, NAN], np.float32)
     series = np.repeat(x[None, :, None], 3, axis=2)
-    found = snap(series, levels)
+    cuts = np.full_like(levels, NAN)
+    found = snap(series, levels, cuts)
     np.testing.assert_array_equal(found[0, :, 0], [-1, -1, 0, 0, 10, 10, NAN])
     np.testing.assert_array_equal(found[0, :, 1], x)
     np.testing.assert_array_equal(found[0, :, 2], [2, 2, 2, 2, 2, 2, NAN])
     assert found.dtype == np.float32
+    cuts[0, :2] = -0.5, 99
+    found = snap(series, levels, cuts)[0, :, 0]
+    np.testing.assert_array_equal(found, [-1, -1, 0, 0, 0, 0, NAN])
+
+
+def test_few_values_are_as_frequent_as_in_training(monkeypatch):
+    """Whatever the values that are made; a missing value and what follows an end don't
+    count, and pieces are added up."""
+    rng = np.random.default_rng(0)
+    series = rng.choice([-1.0, 0, 10], (90, 20, 2), p=[0.7, 0.1, 0.2])
+    series[..., 1] = rng.normal(size=(90, 20))
+    series[:30, 0, 0] = NAN
+    series[:, 15:] = 10.0
+    examples = Examples(series.astype(np.float32), np.full(90, 15))
+    levels = np.array([[-1, 0, 10], [NAN] * 3], np.float32)
+    generated = rng.gamma(2.0, size=(500, 20, 2)).astype(np.float32)
+    generated[:100, 10:] = NAN
+    monkeypatch.setattr(normalizer_module, "CHUNK", 400)
+    cuts = cuts_of_shares(generated, levels, examples)
+    assert np.isnan(cuts[1]).all() and np.isnan(cuts[0, 2])
+    found = snap(generated, levels, cuts)[..., 0]
+    trained = series[:, :15, 0]
+    for value in (-1, 0, 10):
+        share = (trained == value).sum() / (~np.isnan(trained)).sum()
+        assert (found == value).sum() / 9000 == pytest.approx(share, abs=2e-4)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(generated[..., 0]))
 
 
 def test_generated_series_take_few_values_up_to_their_end():

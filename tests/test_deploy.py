@@ -79,7 +79,8 @@ def test_values_that_stand_still_or_are_few_are_those_of_the_model(written):
     model = make_model()
     levels = np.array([[NAN, NAN], [-20, 30]], np.float32)
     limits = np.float32([1.5, 55])  # the second takes its few values once it is held
-    normalizer = replace(model.normalizer, held_below=limits, levels=levels)
+    cuts = np.array([[NAN, NAN], [10, NAN]], np.float32)
+    normalizer = replace(model.normalizer, held_below=limits, levels=levels, cuts=cuts)
     model = replace(model, normalizer=normalizer)
     expected = model.sample(jax.random.key(5), N)
     _, series, _ = written(model, range(N))
@@ -106,8 +107,9 @@ def test_of_one_series_as_of_many():
     levels = np.array([[-1, 0, 2], [NAN] * 3, [0.5, NAN, NAN]], np.float32)
     found = jax.vmap(lambda one: deploy.held(one, limits))(x)
     np.testing.assert_allclose(found, hold(x, limits), rtol=1e-6)
-    found = jax.vmap(lambda one: snap(one, levels))(x)
-    np.testing.assert_array_equal(found, snap(x, levels))
+    cuts = np.array([[-0.9, NAN, NAN], [NAN] * 3, [NAN] * 3], np.float32)
+    found = jax.vmap(lambda one: snap(one, levels, cuts))(x)
+    np.testing.assert_array_equal(found, snap(x, levels, cuts))
 
 
 def test_who_reads_the_file_needs_jax_alone(tmp_path):

@@ -33,6 +33,8 @@ class Normalizer:
     held_below: Any = 0.0
     # All that generated series may take, NaN: any; of all channels, or [C, V].
     levels: Any = np.nan
+    # Between those, of what is generated: up to which it is the lower one; NaN: half.
+    cuts: Any = np.nan
     # Pairs of channels of generated series, the first never above the second, [P, 2];
     # 0: none.
     ordered: Any = 0
@@ -88,6 +90,11 @@ class Normalizer:
         """`levels` of each channel."""
         levels = np.atleast_2d(self.levels)
         return np.broadcast_to(levels, (*self.shift.shape, levels.shape[1]))
+
+    @property
+    def channel_cuts(self) -> Float[np.ndarray, "C V"]:
+        """`cuts` of each channel."""
+        return np.broadcast_to(self.cuts, self.channel_levels.shape)
 
     @property
     def ordered_pairs(self) -> Int[np.ndarray, "P 2"]:

@@ -179,7 +179,8 @@ def from_model_space(
         lengths = likeliest_lengths(z[:, :, -1], min_length=min_length)
         series[~inside(lengths, length)] = np.nan
     series = np.asarray(in_order(series, host.ordered_pairs))
-    series = snap(hold(series, host.channel_limits), host.channel_levels)
+    series = hold(series, host.channel_limits)
+    series = snap(series, host.channel_levels, host.channel_cuts)
     return np.asarray(series), lengths
 
 
