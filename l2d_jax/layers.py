@@ -210,7 +210,7 @@ class StepEmbedding(nn.Module):
     @nn.compact
     def __call__(self, t: Step) -> Float[Array, " features"]:
         half = self.num_sinusoids // 2
-        frequencies = jnp.exp(-math.log(10_000.0) * jnp.arange(half) / half)
+        frequencies = jnp.exp(-math.log(10_000.0) * jnp.arange(0.0, half) / half)
         angles = t.astype(jnp.float32) * frequencies
         x = jnp.concatenate([jnp.sin(angles), jnp.cos(angles)])
         x = nn.silu(Dense(self.features, dtype=self.dtype)(x))

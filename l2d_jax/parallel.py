@@ -14,7 +14,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache, partial, wraps
 from pathlib import Path
 from typing import Any
@@ -311,15 +311,26 @@ def positions(batch_size: int) -> Int[Array, " B"]:
     return jax.lax.axis_index(AXIS) * batch_size + jnp.arange(batch_size)
 
 
-def in_float32(function: Callable) -> Callable:
-    """The same, traced and run without float64, whatever other code has enabled."""
+def undisturbed(function: Callable) -> Callable:
+    """The same, traced and run alike whatever other code has set in JAX.
 
+    Without float64 and a mesh, with JAX's usual promotion of types, and where transfers
+    are guarded too: what goes in and comes out lies on the host.
+    """
     # Of JAX 0.7 it is in jax.experimental.
     home: Any = jax if hasattr(jax, "enable_x64") else jax.experimental
 
+    no_mesh = jax.sharding.Mesh(np.empty((), object), ())
+
     @wraps(function)
     def call(*args, **options):
-        with home.enable_x64(False):
+        has_mesh = not jax.sharding.get_abstract_mesh().empty
+        with (
+            home.enable_x64(False),
+            jax.numpy_dtype_promotion("standard"),
+            jax.transfer_guard("allow"),
+            jax.set_mesh(no_mesh) if has_mesh else nullcontext(),
+        ):
             return function(*args, **options)
 
     return call
@@ -347,7 +358,7 @@ def train_program(update: Callable, devices: Sequence[jax.Device] | None = None)
             lambda x: x.reshape(x.shape[0], len(here), -1, *x.shape[2:]), batches
         )
 
-    return in_float32(lambda state, batches: program(state, split(batches)))
+    return undisturbed(lambda state, batches: program(state, split(batches)))
 
 
 def check_batch_size(batch_size: int, field: str) -> None:
@@ -369,7 +380,7 @@ def local_part(
     return slice(process * share, (process + 1) * share)
 
 
-@in_float32
+@undisturbed
 def place(tree: Params, devices: Sequence[jax.Device] | None = None) -> Params:
     """On all devices of this process; what lies on one already isn't copied there.
 
@@ -385,7 +396,7 @@ def place(tree: Params, devices: Sequence[jax.Device] | None = None) -> Params:
 @lru_cache(maxsize=64)
 def _mapped(function: Callable, devices: tuple[jax.Device, ...]) -> Callable:
     program = jax.vmap(function, in_axes=(None, 0))
-    return in_float32(jax.pmap(program, in_axes=(None, 0), devices=devices))
+    return undisturbed(jax.pmap(program, in_axes=(None, 0), devices=devices))
 
 
 def map_rows(
@@ -436,6 +447,7 @@ def fitting(batch_size: int, num_rows: int) -> int:
     return min(batch_size, 8 << max(math.ceil(num_rows / 8) - 1, 0).bit_length())
 
 
+@undisturbed
 def _collect(result: Params, count: int) -> Params:
     return jax.tree.map(
         lambda x: np.asarray(x).reshape(-1, *x.shape[2:])[:count], result

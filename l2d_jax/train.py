@@ -117,7 +117,7 @@ def ema_decay(step: Step, decay: float) -> jax.Array:
     return jnp.minimum(decay, (1.0 + step) / (10.0 + step))
 
 
-@parallel.in_float32
+@parallel.undisturbed
 def init_state(stage: Stage, c: ConfigDict, *, seed: int) -> TrainState:
     """The state before the first step, by one program: many small ones take longer."""
 

@@ -100,6 +100,15 @@ def test_the_order_of_channels_is_that_of_the_model(written):
     assert (series[..., 0] <= series[..., 1]).all()
 
 
+@pytest.mark.parametrize("variant", ["full", "latent_only", "data_only"])
+def test_inside_a_program_of_strict_types(variant):
+    one = deploy.one_in_data_units(make_model(variant))
+    with jax.numpy_dtype_promotion("strict"):
+        series, length = jax.eval_shape(one, jax.random.key(0), jnp.int32(0))
+    assert (series.shape, series.dtype) == ((7, 2), np.float32)
+    assert (length.shape, length.dtype) == ((), np.int32)
+
+
 def test_of_one_series_as_of_many():
     x = np.random.default_rng(0).normal(size=(50, 9, 3)).astype(np.float32)
     x[0, 5:] = NAN

@@ -149,4 +149,26 @@ def test_float64_is_left_out_with_jax_0_7_too(monkeypatch):
     monkeypatch.setattr(jax.experimental, "enable_x64", enable_x64, raising=False)
     with enable_x64(True):
         assert jnp.zeros(1).dtype == np.float64
-        assert parallel.in_float32(jnp.zeros)(1).dtype == np.float32
+        assert parallel.undisturbed(jnp.zeros)(1).dtype == np.float32
+
+
+@pytest.mark.parametrize("num_devices", [1, 8])
+def test_other_code_may_set_in_jax_what_it_likes(num_devices):
+    """A mesh of two devices, strict types, and a guard on transfers."""
+    mesh = jax.sharding.Mesh(np.array(DEVICES[:2]), ("x",))
+    rows = np.arange(16, dtype=np.int32)
+    with (
+        jax.set_mesh(mesh),
+        jax.numpy_dtype_promotion("strict"),
+        jax.transfer_guard("disallow"),
+    ):
+        parts = parallel.map_rows(
+            add_product,
+            np.float32(1.0),
+            (rows, rows[:, None].astype(np.float32)),
+            batch_size=8,
+            devices=DEVICES[:num_devices],
+        )
+        found = np.concatenate([*parts])
+        assert not jax.sharding.get_abstract_mesh().empty  # still theirs
+    np.testing.assert_array_equal(found, 1 + rows**2)

@@ -156,7 +156,7 @@ class AdaLayerNorm(nn.Module):
     def __call__(self, x: Tokens, t: Step) -> Tokens:
         width = x.shape[-1]
         half = width // 2
-        rates = jnp.exp(-math.log(10_000.0) / (half - 1) * jnp.arange(half))
+        rates = jnp.exp(-math.log(10_000.0) / (half - 1) * jnp.arange(0.0, half))
         angles = t.astype(jnp.float32) * rates
         embedding = nn.silu(jnp.concatenate([jnp.sin(angles), jnp.cos(angles)]))
         modulation = torch_dense(2 * width, width, "linear")(embedding)

@@ -24,17 +24,17 @@ MAX_BYTES = 2**30  # on disk; what was not used for longest is deleted first
 
 
 def in_full_float32(function: Callable) -> Callable:
-    """`parallel.in_float32`, and products too, on all devices.
+    """`parallel.undisturbed`, with products in float32 too, on all devices.
 
     Of float32 factors GPUs make TF32, and TPUs bfloat16: ten and seven binary digits.
     Scores would then be others than on a CPU.
     """
-    in_float32 = parallel.in_float32(function)
+    undisturbed = parallel.undisturbed(function)
 
     @wraps(function)
     def call(*args, **options):
         with jax.default_matmul_precision("highest"):
-            return in_float32(*args, **options)
+            return undisturbed(*args, **options)
 
     return call
 
