@@ -31,8 +31,9 @@ def encode_one(config: FrozenConfigDict) -> Callable[[Params, Series], Latent]:
             nothing = jnp.zeros(x.shape[:1], bool)
             return encoder.apply(params, *without_hidden(x, nothing))
         shown = jnp.float32(1.0 - c.mask_rate)
-        key = jax.random.key(0, impl="threefry2x32")  # whatever the user's default
-        hidden = ~jax.random.bernoulli(key, shown, (c.num_masks, x.shape[0]))
+        key = jax.random.key(0, impl="threefry2x32")
+        with jax.threefry_partitionable(True):  # whatever the user has set
+            hidden = ~jax.random.bernoulli(key, shown, (c.num_masks, x.shape[0]))
         encode_shown = jax.vmap(
             lambda one: encoder.apply(params, *without_hidden(x, one))
         )

@@ -149,8 +149,9 @@ class ScoreNetwork(nn.Module):
 
 def time_features(t: Scalar, width: int) -> Float[Array, " width"]:
     """Sine and cosine of 2 pi w t for random w, which are the same in every run."""
-    key = jax.random.key(0, impl="threefry2x32")  # whatever the user's default
-    rates = TIME_SCALE * jax.random.normal(key, ((width + 1) // 2,), jnp.float32)
+    key = jax.random.key(0, impl="threefry2x32")
+    with jax.threefry_partitionable(True):  # whatever the user has set
+        rates = TIME_SCALE * jax.random.normal(key, ((width + 1) // 2,), jnp.float32)
     angles = 2.0 * math.pi * t * rates
     return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)])[:width]
 
