@@ -27,7 +27,7 @@ from l2d_jax.types import (
     Series,
     SeriesBatch,
 )
-from l2d_jax.variants import METHODS, make_generator, with_sampling
+from l2d_jax.variants import METHODS, as_python, make_generator, with_sampling
 
 
 class Layout(NamedTuple):
@@ -90,11 +90,11 @@ class Cascade:
         A function of the arguments alone: the number of devices does not matter, and
         the first m of n series are those of `sample(key, m)` up to rounding. Where
         several processes run together, all of them must call this, and all get all.
-        Inside jit or vmap use `l2d_jax.cascade.sampler(config, layout.shape)`, which
-        makes one series in model space: `normalizer.denormalize` has its units.
+        Inside jit, vmap or grad use `l2d_jax.deploy.one_in_data_units(model)`.
 
         Args:
-          key: a typed key, `jax.random.key(0)`.
+          key: a typed key, `jax.random.key(0)`. With one of another `impl` than
+            threefry, JAX's default, series also depend on how many are made at once.
           n: how many, 1 or more.
           solver: one of sampling.SOLVERS. By default the config's; with fewer
             steps than the chain was trained with, dpm_solver++ (diffusion_ts: ddim with
@@ -108,8 +108,8 @@ class Cascade:
           eta: noise of ddim, 0 (none) to 1 (as ancestral). By default the config's, 1.
 
         Raises:
-          InputError: n below 1, an unknown solver, steps out of range, or a setting of
-            a chain that this variant doesn't have.
+          InputError: n below 1, an unknown solver, steps out of range, a setting of a
+            chain that this variant doesn't have, or a call inside jit, vmap or grad.
         """
         model = self.with_sampling(
             solver=solver,
@@ -135,8 +135,8 @@ class Cascade:
 
     def sample_batches(self, key: RandomKey, n: int) -> Iterator[Examples]:
         """As `sample`, batch by batch: memory does not depend on n."""
+        self._check_known(key)
         check_key(key)
-        check_count(n)
         batches = self._mapped(parallel.share_rows, sampler, key, numbers(n))
         return (self._in_data_units(z) for z in batches)
 
@@ -154,6 +154,7 @@ class Cascade:
         """
         if "encoder" not in self.params:
             raise InputError(f"variant {self.config.variant!r} has no encoder")
+        self._check_known(x)
         z = to_model_space(self._examples(x), self.normalizer, self.layout.ragged)
         return latents.standard_latents(self.config, self.params, z)
 
@@ -179,8 +180,8 @@ class Cascade:
         Raises:
           InputError: n below 1, or a variant without a latent.
         """
+        self._check_known(key)
         check_key(key)
-        check_count(n)
         self._check_latent()
         r = self._mapped(parallel.map_rows, latent_sampler, key, numbers(n))
         return np.concatenate([*r])
@@ -201,6 +202,7 @@ class Cascade:
         Raises:
           InputError: latents of another shape, or a variant without a latent.
         """
+        self._check_known(key, r)
         check_key(key)
         self._check_latent()
         dim = self.config.encoder.latent_dim
@@ -216,6 +218,14 @@ class Cascade:
         z = self._mapped(parallel.map_rows, reconstructor, key, rows)
         examples = self._in_data_units(np.concatenate([*z]))
         return to_list(*examples[:2]) if self.layout.ragged else examples.series
+
+    def _check_known(self, *values: Any) -> None:
+        leaves = jax.tree.leaves((self.params, *values))
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+            raise InputError(
+                "a value inside jit, vmap or grad: call this outside, where values are "
+                "known; docs/extending.md says what to call inside"
+            )
 
     def _check_latent(self) -> None:
         if "encoder" not in self.params:
@@ -308,15 +318,14 @@ def check_key(key: Any) -> None:
         raise InputError(f"key: give a single one, not {list(np.shape(key))} of them")
 
 
-def check_count(n: Any) -> None:
-    """Raises `InputError` unless it is a number of series."""
-    is_whole = isinstance(n, int | np.integer) and not isinstance(n, bool)
-    if not is_whole or n < 1:
+def numbers(n: Any) -> Int[np.ndarray, " _"]:
+    """0, 1, ..., n - 1: of series, whose keys are made of them.
+
+    Raises `InputError` unless n is a whole number, 1 or more.
+    """
+    n = as_python(n)
+    if type(n) is not int or n < 1:
         raise InputError(f"{n!r} series: give a whole number, 1 or more")
-
-
-def numbers(n: int) -> Int[np.ndarray, " n"]:
-    """0, 1, ..., n - 1: of series, whose keys are made of them."""
     return np.arange(n, dtype=np.int32)
 
 

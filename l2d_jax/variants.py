@@ -240,8 +240,8 @@ def with_sampling(
 
 def as_python(value: Any) -> Any:
     """A number of numpy or JAX as one of Python; all else as it is."""
-    is_number = isinstance(value, np.generic | jax.Array) and not value.ndim
-    return value.item() if is_number else value
+    is_array = isinstance(value, np.generic | np.ndarray | jax.Array)
+    return value.item() if is_array and not value.ndim else value
 
 
 def put_setting(config: ConfigDict, name: str, value: Any) -> None:

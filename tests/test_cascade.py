@@ -12,8 +12,8 @@ from l2d_jax import cascade, configs, diffusion, latents, networks, parallel, sa
 from l2d_jax.cascade import (
     Cascade,
     Layout,
-    check_count,
     check_key,
+    numbers,
     reconstructor,
     sampler,
     with_decimals,
@@ -519,9 +519,10 @@ def test_each_setting_changes_the_samples_or_is_refused(variant):
             assert np.abs(one.sample(key, 4) - other).max() > 1e-3, name
 
 
-@pytest.mark.parametrize("number", [np.int64(3), jnp.int32(3)])
+@pytest.mark.parametrize("number", [np.int64(3), np.array(3), jnp.int32(3)])
 def test_numbers_of_numpy_and_jax_are_numbers(number):
     config = make_model().config
+    np.testing.assert_array_equal(numbers(number), [0, 1, 2])
     assert with_sampling(config, num_steps=number) == with_sampling(config, num_steps=3)
 
 
@@ -617,10 +618,28 @@ def test_a_model_is_shown_in_one_line():
             lambda m: make_model("oracle_latent").with_sampling(latent_solver="ddim"),
             r"it takes: solver, num_steps, spacing, eta, clip, guidance, start_",
         ),
-        (lambda m: check_count(True), "True series: give a whole"),
-        (lambda m: check_count("3"), "'3' series: give a whole"),
-        (lambda m: check_count(2.5), "2.5 series: give a whole"),
+        (lambda m: numbers(True), "True series: give a whole"),
+        (lambda m: numbers("3"), "'3' series: give a whole"),
+        (lambda m: numbers(2.5), "2.5 series: give a whole"),
         (lambda m: check_key(jax.random.PRNGKey(0)), "give a typed one, jax.random"),
+        (
+            lambda m: jax.jit(lambda key: m.sample(key, 2))(jax.random.key(0)),
+            "inside jit, vmap or grad: call this outside",
+        ),
+        (
+            lambda m: jax.jit(lambda m: m.sample_latents(jax.random.key(0), 2))(m),
+            "inside jit, vmap or grad: call",
+        ),
+        (
+            lambda m: jax.grad(lambda r: m.decode(jax.random.key(0), r).sum())(
+                jnp.zeros((1, 8))
+            ),
+            "inside jit, vmap or grad: call",
+        ),
+        (
+            lambda m: jax.vmap(lambda x: m.encode(x[None]))(jnp.zeros((3, 7, 2))),
+            "inside jit, vmap or grad: call",
+        ),
         (lambda m: m.with_sampling(num_steps=3.5), "num_steps=3.5: give one of type"),
         (lambda m: m.with_sampling(num_steps="3"), "num_steps='3': give one of type"),
         (lambda m: m.with_sampling(num_steps=True), "num_steps=True: give one of type"),
