@@ -138,7 +138,7 @@ def test_the_examples_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     series = waves()
     names = {"series": series}
-    first, loop, condition = examples_of(PAGE)
+    first, loop, condition, inside = examples_of(PAGE)
     small = "config = l2d_jax.configs.own.get_config()"
     for code in (first, loop):
         assert small in code
@@ -160,6 +160,14 @@ def test_the_examples_run(tmp_path, monkeypatch):
     assert np.isfinite(names["x"]).all()
     value = names["loss"](names["weights"], key, jnp.zeros((8, 2)), names["given"][0])
     assert np.isfinite(value)
+
+    exec(inside, names)
+    np.testing.assert_allclose(names["x"], model.sample(key, 100), rtol=1e-4, atol=1e-3)
+    assert (names["lengths"] == 8).all()
+    r, given = model.encode(series[:1])[0], (names["inputs"], series[0])
+    away = names["slope"] / np.linalg.norm(names["slope"])
+    up, down = (names["search"](r + step * away, *given)[0] for step in (0.01, -0.01))
+    np.testing.assert_allclose((up - down) / 0.02, names["slope"] @ away, rtol=0.02)
 
 
 def test_weights_of_another_loop_make_the_model_that_a_run_makes():
