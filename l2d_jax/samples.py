@@ -293,7 +293,7 @@ def write_parquet(path: Path, batches: Iterator[Examples], plan: Plan) -> None:
 
 
 def write_ts(path: Path, batches: Iterator[Examples], plan: Plan) -> None:
-    """A line per series: steps apart by commas, channels by colons."""
+    """A line per series: steps apart by commas, channels by colons; 1 for True."""
     head = {
         "problemName": "samples",
         "timeStamps": "false",
@@ -305,10 +305,11 @@ def write_ts(path: Path, batches: Iterator[Examples], plan: Plan) -> None:
     with open(path, "w", encoding="utf-8") as file:
         file.writelines(f"@{name} {value}\n" for name, value in head.items())
         file.write("@data\n")
+        kinds = [np.dtype(int) if d.kind == "b" else d for d in plan.dtypes.values()]
         for _, batch in numbered(batches, plan):
             columns = [
-                to_texts(batch.series[..., c], dtype, ".")
-                for c, dtype in enumerate(plan.dtypes.values())
+                to_texts(batch.series[..., c], kind, ".")
+                for c, kind in enumerate(kinds)
             ]
             for i, length in enumerate(batch.lengths.tolist()):
                 channels = (",".join(column[i][:length]) for column in columns)

@@ -373,6 +373,9 @@ def test_ts_has_a_line_per_series(tmp_path):
     assert {"@univariate false", "@dimensions 2"} <= {*lines}
     path = write_form(tmp_path / "y.ts", None, SERIES[..., :1])
     assert {"@univariate true", "@dimensions 1"} <= {*path.read_text().splitlines()}
+    form = Form(".csv", ("bool", "int8"))  # the format knows numbers alone
+    path = write_form(tmp_path / "z.ts", form, np.array([[[0.2, 3], [0.9, 4]]]))
+    assert path.read_text().splitlines()[-1] == "0,1:3,4"
 
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet", ".ts"])
