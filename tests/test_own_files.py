@@ -614,6 +614,11 @@ FAILS = {
         npy_bytes(np.ones((9, 9)))[:-8],
         "can't be read .*again",
     ),
+    "npy, damaged": (
+        "x.npy",
+        npy_bytes(np.ones((3, 2))).replace(b")", b" "),
+        "can't be read .*: save it again",
+    ),
     "npz cut short": (
         "x.npz",
         b"PK\x03\x04" + b"\0" * 40,

@@ -37,7 +37,7 @@ def read_npy(path: Path, asked: Asked) -> Collection:
     check_not_asked(path, asked)
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except Exception as error:  # what the readers of its header raise
         raise unreadable(path, error) from error
     if not isinstance(array, np.ndarray):
         raise InputError(f"{path} is an .npz in fact: rename it to end in .npz")
