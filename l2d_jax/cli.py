@@ -126,7 +126,8 @@ def guarded() -> int:
     from l2d_jax.types import InputError
 
     try:
-        argv = flags.FLAGS(with_config_path(sys.argv), known_only=False)
+        words = [sys.argv[0], *with_config_path(sys.argv[1:])]
+        argv = flags.FLAGS(words, known_only=False)
         check_flags(argv)
     except flags.UnrecognizedFlagError as error:
         if not error.flagname.startswith("config."):
@@ -182,7 +183,7 @@ def with_config_path(argv: list[str]) -> list[str]:
     """`--config=stock` and a missing file resolved among the bundled configs.
 
     And `auto` as 0 for the numbers that can be chosen from the data. Values may also
-    stand behind a space.
+    stand behind a space. `--config` comes first, as flags for its fields need it.
     """
     from l2d_jax import configs
 
@@ -198,7 +199,7 @@ def with_config_path(argv: list[str]) -> list[str]:
         elif name in CHOSEN and value == "auto":
             word = f"{name}=0"
         found.append(word)
-    return found
+    return sorted(found, key=lambda word: not word.startswith("--config="))
 
 
 def check_flags(argv: list[str]) -> None:

@@ -242,6 +242,8 @@ def test_words_become_flags(tmp_path, monkeypatch):
         ["-config=stock:smoke"],
     ):
         assert cli.with_config_path(words) == [stock]
+        fields = ["--config.seed=3", "--config.data.window", "9"]
+        assert cli.with_config_path([*fields, *words]) == [stock, *fields]
     for word in cli.CHOSEN:
         for words in ([f"{word}=auto"], [word, "auto"]):
             assert cli.with_config_path(words) == [f"{word}=0"]
