@@ -354,9 +354,7 @@ def test_evaluate_takes_the_labels_of_generated_series():
 
 def test_a_single_class_has_no_scores():
     generated, _ = waves(2, 20, 20)
-    found = class_scores(
-        REAL, generated, np.zeros(200, int), num_classes=3, num_repeats=1
-    )
+    found = evaluate(REAL, generated, labels=["one"] * 200, metrics=["classes"])
     assert len(found) == 3
     for score in found.values():
         assert score["mean"] is None and "of one class" in score["undefined"]

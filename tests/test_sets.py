@@ -102,6 +102,15 @@ def test_what_is_compared_spans_0_to_1():
     assert sets.test_labels.tolist() == ((rows + 1) % 2).tolist()
 
 
+def test_an_alarm_that_is_off_in_all_that_is_compared():
+    train = np.random.default_rng(1).uniform(size=(20, 3, 2))
+    train[..., 1] = 7.0
+    train[np.setdiff1d(np.arange(20), rows_of(20, 16, seed=2))[0], 1, 1] = 9.0
+    sets = sets_of(train, train, num_series=16, seed=2)
+    assert not sets.train[..., 1].any()
+    assert sets.all_train[..., 1].max() == sets.generated[..., 1].max() == 1.0
+
+
 def test_indices_keep_their_names():
     sets = sets_of(SERIES, SERIES, labels=[0, 2] * 8, classes=("x", "y", "z"))
     assert sets.classes == ("x", "y", "z") and sets.labels.tolist() == [0, 2] * 8
@@ -138,7 +147,6 @@ def test_text_is_no_number_however_many_classes_there_are(text):
     [
         ({"labels": NAMES[:3]}, ["labels", "(3,)", "16 series", "one a series"]),
         ({"labels": np.ones(16)}, ["labels", "float64", "integers or text"]),
-        ({"labels": ["a"] * 16}, ["one class only"]),
         ({"generated_labels": NAMES}, ["generated_labels without labels"]),
         (
             {"labels": NAMES, "generated_labels": ["c", *NAMES[1:]]},

@@ -77,7 +77,9 @@ def sets_of(
         for name, array in arrays.items()
         if name != "generated"
     }
-    low, high = bounds([arrays[name][some] for name, some in rows.items()])
+    low, high = bounds(
+        [arrays[name][some] for name, some in rows.items()], arrays["real"]
+    )
     for name, array in arrays.items():
         check_size(array, name, low, high)
         arrays[name] = scale_one(array, low, high - low)
@@ -254,17 +256,23 @@ def check_series(one: np.ndarray, name: str, *, num_channels: tuple[int, ...]) -
 
 
 def bounds(
-    real: Sequence[Float[np.ndarray, "_ L C"]],
+    real: Sequence[Float[np.ndarray, "_ L C"]], whole: Float[np.ndarray, "N L C"]
 ) -> tuple[Float[np.ndarray, " C"], Float[np.ndarray, " C"]]:
     """The lowest and highest values of each channel, over all sets.
 
+    `whole` is what the first was drawn from: a channel may have one value in few of it,
+    as an alarm does that is seldom on, and takes its range from there.
+
     Raises:
-      InputError: a channel of the first is constant, or one spans more than float64.
+      InputError: a channel of `whole` is constant, or one spans more than float64.
     """
     train, *others = real
     axes = (0, 1)
     low = np.fmin.reduce(train, axis=axes).astype(np.float64)
     high = np.fmax.reduce(train, axis=axes).astype(np.float64)
+    if (still := low == high).any():
+        low[still] = np.fmin.reduce(whole[..., still], axis=axes)
+        high[still] = np.fmax.reduce(whole[..., still], axis=axes)
     with np.errstate(over="ignore"):  # said below
         constant = np.flatnonzero(high - low < np.finfo(np.float32).tiny)
     if len(constant):
@@ -350,10 +358,6 @@ def class_indices(
         None if array is None else places_of(array, values, name)
         for name, array in arrays.items()
     ]
-    if len(values) < 2:
-        raise InputError(
-            "labels have one class only: give labels of 2 or more, or none"
-        )
     names = (
         one.decode(errors="backslashreplace") if isinstance(one, bytes) else str(one)
         for one in values
