@@ -130,6 +130,7 @@ WORKS = {
     ),
     "surplus separators": ("x.csv", "a,b\n1,-1,\n2,5,\n4,-35,\n", AB),
     "Excel's line": ("x.csv", "sep=;\na;b\n1,5;-1\n2;5\n", [[[1.5, -1], [2, 5]]]),
+    "Excel's line, one column": ("x.csv", "sep=;\na\n7\n1,5\n", [[[7], [1.5]]]),
     "Excel's line, quotes": (
         "x.csv",
         '\ufeff"sep=|"\r\na|b\r\n1|-1\r\n2|5\r\n4|-35\r\n',
@@ -333,7 +334,8 @@ FAILS = {
     "one column, decimal commas": (
         "x.csv",
         "a\n7\n1,5\n",
-        "line 1 has one name, line 3 has 2 values: .* separate numbers by ',' only",
+        "line 1 has one name, line 3 has 2 values: .* separate numbers by ',' only, "
+        "or, if it is a decimal comma, put a line 'sep=;' above",
     ),
     "too long": (
         "x.csv",

@@ -389,10 +389,12 @@ def width_complaint(path: Path, dialect: Dialect, width: int, index: int) -> str
     if not cells:
         return f"{path}, line {line} is blank: remove it"
     if width == 1:
+        mend = f"separate numbers by {dialect.separator!r} only"
+        if dialect.separator == "," and WITH_COMMA.fullmatch(",".join(cells)):
+            mend += ", or, if it is a decimal comma, put a line 'sep=;' above"
         return (
             f"{path}: line {dialect.header} has one name, line {line} has {len(cells)} "
-            f"values: name each column in line {dialect.header}, and separate numbers "
-            f"by {dialect.separator!r} only"
+            f"values: name each column in line {dialect.header}, and {mend}"
         )
     return (
         f"{path}, line {line}: {len(cells)} of {width} values; each line needs one "
