@@ -1240,6 +1240,20 @@ def test_zones_of_parquet(tmp_path, zone, kept):
     assert (found.notes[-1] == note) == (zone == "Europe/Berlin")
 
 
+@pytest.mark.parametrize("dtype", ["int64", "Int64", "object"])
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_series_recorded_one_after_another(tmp_path, suffix, dtype):
+    """Times rise through all of them; an id is no state that comes and goes."""
+    ids = pd.Series([3] * 6 + [4] * 6, dtype=dtype)
+    times = pd.date_range("2020-01-01", periods=12, freq="h")
+    frame = pd.DataFrame({"id": ids, "time": times, "a": np.arange(12.0) ** 2})
+    path = tmp_path / f"x{suffix}"
+    frame.to_csv(path, index=False) if suffix == ".csv" else frame.to_parquet(path)
+    for found in (read_file(file_config(path)), read_array(frame)):
+        assert found.channels == ("a",) and found.form.id_column == "id"
+        assert [len(one) for one in found.series] == [6, 6]
+
+
 @pytest.mark.parametrize(
     ("months_days", "time_format", "step"),
     [

@@ -274,10 +274,12 @@ def find_id(columns, head: Frame, kinds: list[str], free: list[int]) -> int | No
 
 def is_code(head: Frame, i: int, kinds: list[str]) -> bool:
     """True for what comes and goes along one time: the state of a recording, no id."""
+    import pandas as pd
+
     if len(head) < MIN_ROWS:
         return False
-    changes = int((head[i] != head[i].shift()).sum())
-    if changes == head[i].nunique(dropna=False):  # a block of rows each
+    codes = pd.factorize(head[i])[0]  # of any type, where missing is one value
+    if 1 + np.count_nonzero(np.diff(codes)) == len(np.unique(codes)):  # blocks of rows
         return False
     for j in range(len(kinds)):
         if kinds[j] == "time":
