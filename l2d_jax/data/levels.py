@@ -67,13 +67,11 @@ def snap(
     A cut itself belongs to the value below it. NaN stays.
     """
     xp, columns = series.__array_namespace__(), []  # numpy's or JAX's
-    for row, between, c in zip(levels, cuts, range(len(levels)), strict=True):
+    for c, row in enumerate(levels):
         values, column = row[~np.isnan(row)], series[..., c]
         if len(values):
-            between, middles = (
-                between[: len(values) - 1],
-                (values[1:] + values[:-1]) / 2,
-            )
+            between = cuts[c, : len(values) - 1]
+            middles = (values[1:] + values[:-1]) / 2
             between = np.where(np.isnan(between), middles, between)
             taken = xp.asarray(values)[xp.searchsorted(between, column)]
             column = xp.where(xp.isnan(column), xp.nan, taken)

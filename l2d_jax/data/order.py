@@ -40,6 +40,8 @@ def ordered_channels(examples: Examples, normalizer: Normalizer) -> Pairs:
         for start, stop in pairwise(cuts):
             part, there = x[start:stop], known[start:stop]
             for i, js in enumerate(above):
+                if not len(js):
+                    continue
                 both = there[:, i, None] & there[:, js]
                 holds = (~both | (part[:, i, None] <= part[:, js])).all(axis=0)
                 above[i] = js[holds]
