@@ -13,6 +13,9 @@ from l2d_jax.baselines import settings
 from l2d_jax.types import InputError
 from l2d_jax.variants import METHODS
 
+# Of `config.sampling`: nothing that holds in the data is made to hold in samples.
+NOTHING_KEPT = {"repeats_from": 1.0, "few_values": 0, "keep_order": False}
+
 
 def get_config() -> ConfigDict:
     """The defaults."""
@@ -215,9 +218,7 @@ def paper(config: ConfigDict) -> None:
     config.sampling.num_steps = config.sampling.latent_num_steps = 0  # all K
     config.sampling.start_rounds = 0
     config.sampling.clip = False
-    config.sampling.repeats_from = 1.0
-    config.sampling.few_values = 0
-    config.sampling.keep_order = False
+    config.sampling.update(NOTHING_KEPT)
 
 
 def single_stage(config: ConfigDict) -> None:

@@ -106,7 +106,7 @@ def resolve(config: ConfigDict) -> ConfigDict:
     if config.data.scaler == "auto":
         config.data.scaler = "min_max" if is_baseline else "equal_range"
     if is_baseline:
-        config.sampling.update(repeats_from=1.0, few_values=0, keep_order=False)
+        config.sampling.update(base.NOTHING_KEPT)
     check_choice(config.variant, METHODS, "--config.variant")
     if not config.data_stage.noise_scale:
         config.data_stage.noise_scale = 0.5 if is_given_latent(config) else 2.0
@@ -224,7 +224,7 @@ def is_ignored(config: ConfigDict, field: str) -> bool:
     takes = METHODS[config.variant].settings
     section, _, name = field.partition(".")
     if section == "sampling":
-        if name in ("repeats_from", "few_values", "keep_order"):
+        if name in base.NOTHING_KEPT:
             return config.variant in baselines.BASELINES
         return name not in takes and any(name in m.settings for m in METHODS.values())
     if config.equal_size:  # the sizes of all stages count

@@ -20,7 +20,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import configs, memory, parallel
 from l2d_jax.adaptive import with_latent
-from l2d_jax.cascade import Cascade, Layout, with_decimals
+from l2d_jax.cascade import Cascade, Layout
 from l2d_jax.checkpoints import (
     DIGEST,
     Checkpoints,
@@ -31,8 +31,6 @@ from l2d_jax.checkpoints import (
 )
 from l2d_jax.configs import SECTIONS, resolve
 from l2d_jax.data import load_splits, read_array, split
-from l2d_jax.data.levels import cuts_of_shares
-from l2d_jax.data.repeats import held_below
 from l2d_jax.files import FilePath, same_file, to_path, write_text
 from l2d_jax.lock import locked
 from l2d_jax.logbook import Logbook, Silent
@@ -41,7 +39,7 @@ from l2d_jax.programs import keep_programs
 from l2d_jax.progress import say, silence
 from l2d_jax.results import generate, report, score
 from l2d_jax.stages import is_given_latent
-from l2d_jax.task import Task, prepare
+from l2d_jax.task import Task, prepare, with_values_of
 from l2d_jax.train import fit as fit_stage
 from l2d_jax.train import smaller_batch, too_large
 from l2d_jax.types import InputError, Params, Splits
@@ -61,7 +59,6 @@ log = logging.getLogger(__name__)
 Choice = Mapping[str, Any]  # of latent dimension and mask rate: latent.json
 OWN = ("file", "array")  # data sets of the user
 LONG = 200  # steps of a series that may be cut into windows
-GENERATED = 1_000  # series, to find which of their differences are none
 # %s: the error that it had
 MADE_AGAIN = "nothing to do: the model is made again from the finished stages: %s"
 
@@ -239,32 +236,6 @@ def same_samples(one: Cascade, other: Cascade) -> bool:
         np.array_equal(getattr(one.normalizer, name), getattr(other.normalizer, name))
         for name in units
     )
-
-
-def with_values_of(model: Cascade, task: Task) -> Cascade:
-    """The model whose samples are in order, stand still, take few values as the data.
-
-    How often they stand still, after they are rounded to the decimals of the data, and
-    take each of the few values, is for samples as its config says: with other steps it
-    is nearly so.
-    """
-    shares, levels = task.held_shares, task.levels
-    normalizer = replace(model.normalizer, ordered=task.ordered)
-    model = replace(model, normalizer=normalizer)
-    if not shares.any() and np.isnan(levels).all():
-        return model
-    key = jax.random.fold_in(jax.random.key(model.config.seed), 1)
-    unrounded = replace(model, layout=model.layout._replace(form=None))
-    parts = unrounded.sample_batches(key, GENERATED)
-    generated = np.concatenate([part.series for part in parts])
-    limits = held_below(
-        generated,
-        shares,
-        rounded=lambda series: with_decimals(series, model.layout.form),
-    )
-    cuts = cuts_of_shares(generated, levels, task.splits.train)
-    normalizer = replace(normalizer, held_below=limits, levels=levels, cuts=cuts)
-    return replace(model, normalizer=normalizer)
 
 
 def train_stage(

@@ -1,23 +1,25 @@
 """What a run trains on: series, the config for them, and what was found in them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import jax
 import numpy as np
 from jaxtyping import Float
 from ml_collections import ConfigDict
 
-from l2d_jax.cascade import Layout
+from l2d_jax.cascade import Cascade, Layout, with_decimals
 from l2d_jax.data import ModelSpace, Normalizer
-from l2d_jax.data.levels import Levels, few_values
+from l2d_jax.data.levels import Levels, cuts_of_shares, few_values
 from l2d_jax.data.order import NONE, Pairs, ordered_channels
-from l2d_jax.data.repeats import Share, repeat_shares
+from l2d_jax.data.repeats import Share, held_below, repeat_shares
 from l2d_jax.files import absolute
 from l2d_jax.progress import say
 from l2d_jax.sizes import with_equal_size, with_sizes, with_steps
 from l2d_jax.types import Examples, Splits, is_ragged
 
 LOOKED_AT = 2_000  # training series, in search of outliers and repeats
+GENERATED = 1_000  # series, to find which of their differences are none, and their cuts
 SHOWN = 4  # values of a channel, in a note
 SELDOM = 0.01  # of the range, or of the steps
 
@@ -55,8 +57,8 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
     notes += standing(channels, shares) + taken(channels, levels)
     normalizer = Normalizer.fit(train_set, config.data.scaler, channels)
     notes += unlike(some, channels, normalizer, levels)
-    in_order = config.sampling.keep_order
-    ordered = ordered_channels(train_set, normalizer) if in_order else NONE
+    keeps = config.sampling.keep_order
+    ordered = ordered_channels(train_set, normalizer) if keeps else NONE
     notes += never_above(channels, ordered)
     for note in notes:
         say(f"data: {note}")
@@ -71,6 +73,32 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
         form=splits.form,
     )
     return Task(config, splits, normalizer, layout, series, shares, levels, ordered)
+
+
+def with_values_of(model: Cascade, task: Task) -> Cascade:
+    """The model whose samples are in order, stand still, take few values as the data.
+
+    How often they stand still, after they are rounded to the decimals of the data, and
+    take each of the few values, is for samples as its config says: with other steps it
+    is nearly so.
+    """
+    shares, levels = task.held_shares, task.levels
+    normalizer = replace(model.normalizer, ordered=task.ordered)
+    model = replace(model, normalizer=normalizer)
+    if not shares.any() and np.isnan(levels).all():
+        return model
+    key = jax.random.fold_in(jax.random.key(model.config.seed), 1)
+    unrounded = replace(model, layout=model.layout._replace(form=None))
+    parts = unrounded.sample_batches(key, GENERATED)
+    generated = np.concatenate([part.series for part in parts])
+    limits = held_below(
+        generated,
+        shares,
+        rounded=lambda series: with_decimals(series, model.layout.form),
+    )
+    cuts = cuts_of_shares(generated, levels, task.splits.train)
+    normalizer = replace(normalizer, held_below=limits, levels=levels, cuts=cuts)
+    return replace(model, normalizer=normalizer)
 
 
 # --- what is looked for in some of the series -----------------------------------------

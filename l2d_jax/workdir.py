@@ -26,8 +26,7 @@ from l2d_jax.programs import keep_programs
 from l2d_jax.types import Form, InputError
 
 SHAPES_SAMPLES = ("encoder", "latent_stage", "data_stage", "sampling")
-# Since 0.2.0, with what was done before:
-ADDED_TO_SAMPLING = {"repeats_from": 1.0, "few_values": 0, "keep_order": False}
+ADDED_TO_SAMPLING = configs.base.NOTHING_KEPT  # since 0.2.0, as before
 LIBRARIES = ("l2d_jax", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
