@@ -84,3 +84,17 @@ def shelf(tmp_path_factory) -> Path:
         folder = folder.parent
     (folder / "shelf").mkdir(exist_ok=True)
     return folder / "shelf"
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Reads text, bytes, or what a function writes, as a file of the user's."""
+    from own_files import file_config, put
+
+    from l2d_jax.data.own import read_file
+
+    def read(content, name="mine.csv", **differences):
+        put(tmp_path / name, content)
+        return read_file(file_config(tmp_path / name, **differences))
+
+    return read
