@@ -1,6 +1,8 @@
-"""Series and points that several tests make."""
+"""Series, points and configs that several tests make."""
 
 import numpy as np
+
+from l2d_jax.configs import base
 
 
 def gaussians(seed, *shape):
@@ -25,3 +27,14 @@ def waves(n=30, length=8, seed=0):
     rng = np.random.default_rng(seed)
     t = np.arange(length)[None] + rng.uniform(0, 6, (n, 1))
     return np.stack([300 + 20 * np.sin(t), 1e-3 * np.cos(t)], -1).astype(np.float32)
+
+
+def tiny(*arguments):
+    """Of a run that takes seconds, of a variant and what else `base` takes."""
+    config = base.with_argument(base.get_config(), ",".join(("smoke", *arguments)))
+    for stage in (config.encoder, config.latent_stage, config.data_stage):
+        stage.num_steps, stage.batch_size = 10, 8
+    config.training.steps_per_call = config.training.checkpoint_every = 5
+    config.data_stage.num_diffusion_steps = config.latent_stage.num_diffusion_steps = 10
+    config.sampling.update(latent_num_steps=0, batch_size=16)
+    return config

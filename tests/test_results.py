@@ -2,16 +2,25 @@
 
 import json
 import subprocess
+from dataclasses import replace
+from pathlib import Path
 
+import jax
 import numpy as np
+import pandas as pd
 import pytest
+from made import tiny, waves
 
-from l2d_jax import results
-from l2d_jax.configs import base
+import l2d_jax
+from l2d_jax import results, run
+from l2d_jax.cascade import Cascade
+from l2d_jax.configs import base, resolve
+from l2d_jax.data import load_splits
 from l2d_jax.data.ragged import comparable
 from l2d_jax.results import real_sets
+from l2d_jax.samples import read_npz
 from l2d_jax.types import Examples, InputError, Splits
-from l2d_jax.workdir import git_commit, read_json
+from l2d_jax.workdir import git_commit, make_workdir, read_json
 
 NAN = np.nan
 
@@ -209,3 +218,146 @@ def test_the_commit_is_that_of_this_checkout(tmp_path, monkeypatch):
         subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "y"], check=True)
         assert git_commit() == expected  # as when the run began
     git_commit.cache_clear()
+
+
+def test_samples_are_made_again_when_their_number_changes(tmp_path):
+    config = tiny("gaussian")
+    config.sampling.num_samples = 0  # as many as there are real ones, here 30
+    path = tmp_path / "samples.npz"
+
+    def generated(num_series):
+        config.evaluation.num_series = num_series
+        model = run.fit(waves(), workdir=tmp_path, config=config)
+        results.generate(model, tmp_path)
+        examples, settings = read_npz(path)
+        assert settings["num_samples"] == len(examples.series)
+        return len(examples.series), path.stat().st_mtime_ns, model
+
+    count, time, _ = generated(0)
+    assert count == 30
+    config.sampling.batch_size = 8  # memory, not results
+    assert generated(0)[:2] == (30, time)
+    count, _, model = generated(20)
+    assert count == 20
+    results.sample_to_file(model, path, n=5, seed=0)  # --mode=sample --out=...
+    assert generated(20)[0] == 20
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_samples_are_drawn_once_for_both_files(is_own, tmp_path, monkeypatch):
+    """A second file is made of the first, and an old one is never taken for it."""
+    config, path = tiny("gaussian"), tmp_path / "x.csv"
+    lines = ["a,b", *(f"{a},{b}" for a, b in waves(1, 60)[0].tolist())]
+    path.write_text("\n".join(lines))
+    config.data.window = 8
+    config.sampling.num_samples = 20
+    model = l2d_jax.fit(path, config=config)
+    if not is_own:  # as of a public set
+        model = replace(model, layout=model.layout._replace(form=None))
+    draw, drawn = Cascade.sample_batches, []
+
+    def noted(self, key, n):
+        drawn.append(n)
+        return draw(self, key, n)
+
+    monkeypatch.setattr(Cascade, "sample_batches", noted)
+    beside = tmp_path / "samples.csv"
+
+    def generated(model):
+        results.generate(model, tmp_path)
+        table, examples = pd.read_csv(beside), read_npz(tmp_path / "samples.npz")[0]
+        values = table[list(model.layout.channels)].to_numpy()
+        np.testing.assert_allclose(values, examples.series.reshape(-1, 2), rtol=1e-6)
+        return table
+
+    first = generated(model)
+    assert next(iter(first)) == "sample_id" and drawn == [20]
+    beside.unlink()
+    assert generated(model).equals(first) and drawn == [20]
+    other = replace(model, params=jax.tree.map(lambda x: x + x, model.params))
+    write = results.write_beside
+    monkeypatch.setattr(results, "write_beside", None)  # calling it fails: cut off
+    with pytest.raises(TypeError):
+        results.generate(other, tmp_path)
+    monkeypatch.setattr(results, "write_beside", write)
+    assert not generated(other).equals(first) and drawn == [20, 20]
+    monkeypatch.setattr(results, "suffix_beside", lambda model, n: "")
+    results.generate(model, tmp_path)  # as more of a public set, which have no table
+    assert not beside.exists() and drawn == [20, 20, 20]
+
+
+def test_only_small_sets_of_samples_are_tables_too(tmp_path):
+    model = l2d_jax.fit(waves(), config=tiny("gaussian"))
+    assert results.suffix_beside(model, 20) == ""  # of an array
+    model = replace(model, layout=model.layout._replace(form=None))
+    assert results.suffix_beside(model, results.MAX_ROWS // 8) == ".csv"
+    assert results.suffix_beside(model, results.MAX_ROWS // 8 + 1) == ""
+
+
+def test_a_data_file_is_found_from_elsewhere_and_after_it_was_moved(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "elsewhere").mkdir()
+    np.save(tmp_path / "mine.npy", waves())
+    for module in (run, results):  # it takes its time
+        monkeypatch.setattr(module, "report", lambda *_: None)
+    monkeypatch.chdir(tmp_path)
+    config = tiny("gaussian")
+    config.data.update(name="file", path="mine.npy")
+    config.evaluation.metrics = ("spectral_distance",)
+    scores = run.run(config, "w")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    workdir = tmp_path / "w"
+    assert results.rescore(workdir, None, report_only=False) == scores
+    (tmp_path / "mine.npy").rename("moved.npy")
+    with pytest.raises(InputError, match=r"correct --config\.data\.path"):
+        results.rescore(workdir, None, report_only=True)
+    config.data.path = "moved.npy"
+    assert results.rescore(workdir, config, report_only=False) == scores
+    np.save("other.npy", 2.0 * waves())  # as many, of the same shape
+    config.data.path = "other.npy"
+    with pytest.raises(InputError, match="aren't those that the model was trained on"):
+        results.rescore(workdir, config, report_only=False)
+    config.data.path = "moved.npy"
+    run.run(config, workdir)  # is finished, and keeps the new place
+    assert l2d_jax.load(workdir).config.data.path == str(Path("moved.npy").absolute())
+
+
+def test_scores_are_of_the_series_that_they_were_made_with(tmp_path, monkeypatch):
+    np.save(tmp_path / "mine.npy", waves(n=100))
+    config = tiny("gaussian")
+    config.data.update(name="file", path=str(tmp_path / "mine.npy"))
+    config.data.protocol = "held_out"
+    config.evaluation.metrics = ("spectral_distance",)
+    monkeypatch.setattr(run, "report", lambda *_: None)
+    scores = run.run(config, tmp_path / "w")
+    splits = load_splits(config.data)
+    workdir, config = make_workdir(tmp_path / "w"), resolve(config)
+    assert results.score(workdir, config, splits) == scores
+    x = splits.train.series.copy()
+    x[::2] = x[::2, ::-1]
+    others = splits._replace(train=splits.train._replace(series=x))
+    assert results.score(workdir, config, others) != scores
+    test = splits.test._replace(series=2.0 * splits.test.series)
+    others = splits._replace(test=test)
+    found = results.score(workdir, config, others)["settings"]
+    assert found != scores["settings"]
+
+
+def test_a_model_of_an_array_is_scored_against_a_file_of_the_same(tmp_path):
+    config = tiny("gaussian")
+    config.evaluation.metrics = ("spectral_distance",)
+    l2d_jax.fit(waves(), workdir=tmp_path / "w", config=config)
+    workdir = make_workdir(tmp_path / "w")
+    with pytest.raises(InputError, match=r"an array.*l2d_jax\.evaluate.*data\.path"):
+        results.rescore(workdir, None, report_only=False)
+    np.save(tmp_path / "mine.npy", waves())
+    config.data.path = str(tmp_path / "mine.npy")
+    assert "spectral_distance" in results.rescore(workdir, config, report_only=False)
+    config.evaluation.metrics = ("spectral_distance,skewness_difference",)
+    found = results.rescore(workdir, config, report_only=False)
+    assert {"spectral_distance", "skewness_difference"} <= found.keys()
+    config.evaluation.num_repeats = 0
+    says = r"--config\.evaluation\.num_repeats=0: use 1 or more"
+    with pytest.raises(InputError, match=says):
+        results.rescore(workdir, config, report_only=False)
