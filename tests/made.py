@@ -3,6 +3,7 @@
 import numpy as np
 
 from l2d_jax.configs import base
+from l2d_jax.types import Examples
 
 
 def gaussians(seed, *shape):
@@ -27,6 +28,12 @@ def waves(n=30, length=8, seed=0):
     rng = np.random.default_rng(seed)
     t = np.arange(length)[None] + rng.uniform(0, 6, (n, 1))
     return np.stack([300 + 20 * np.sin(t), 1e-3 * np.cos(t)], -1).astype(np.float32)
+
+
+def equal_length(series) -> Examples:
+    """Examples that all fill their array."""
+    series = np.asarray(series, dtype=np.float32)
+    return Examples(series, np.full(len(series), series.shape[1]))
 
 
 def tiny(*arguments):

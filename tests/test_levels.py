@@ -1,5 +1,6 @@
 """Decimals, few values, order and repeats: found in the series, and kept in samples."""
 
+import sys
 from dataclasses import replace
 
 import jax
@@ -10,7 +11,233 @@ from made import tiny
 import l2d_jax
 from l2d_jax import configs, run
 from l2d_jax.configs import base
-from l2d_jax.data.order import in_order
+from l2d_jax.data import Normalizer, from_list, from_model_space
+from l2d_jax.data.levels import cuts_of_shares, few_values, snap
+from l2d_jax.data.order import NONE, in_order, ordered_channels
+from l2d_jax.data.repeats import held_below, hold, repeat_shares
+from l2d_jax.types import Examples
+
+NAN = np.nan
+normalizer_module = sys.modules["l2d_jax.data.normalizer"]
+
+
+def test_share_of_steps_that_repeat_the_value_before():
+    """Of two series, one with a gap, one with an early end: 2 of 5 pairs, 3 of 4."""
+    first = np.array([[1.0, 1, 0], [1, 1, 1], [2, 1, 2], [2, NAN, 3]])
+    second = np.array([[3.0, 5, 0], [4, 5, 1], [5, 6, 2]])
+    shares = repeat_shares(from_list([first, second]))
+    np.testing.assert_allclose(shares, [2 / 5, 3 / 4, 0])
+
+
+def test_the_smallest_differences_are_as_many_as_there_are_repeats():
+    """Of 4 + 2 differences, 1 to 6 in some order, two sizes; the third has no share."""
+    first = np.cumsum([0.0, 3, -1, 4, -6])
+    second = np.array([7.0, 2, 0, NAN, NAN])
+    series = np.stack([first, second])[:, :, None] * [[[1.0, -10, 5]]]
+    limits = held_below(series.astype(np.float32), np.array([0.4, 1.0, 0.0]))
+    np.testing.assert_allclose(limits, [3, 60, 0])
+    found = hold(series, limits)
+    same = np.diff(found[:, :, 0], axis=1) == 0
+    np.testing.assert_array_equal(
+        same, [[True, True, False, False], [False, True, False, False]]
+    )
+
+
+@pytest.mark.parametrize("share", [0.3, 0.62, 0.9])
+def test_rounded_steps_count_among_those_that_stand_still(share):
+    """Of a random walk, rounded to .5 after it is held; 0: rounding alone does."""
+    walk = np.random.default_rng(0).normal(0, 0.3, (200, 40, 1)).cumsum(axis=1)
+    walk = walk.astype(np.float32)
+
+    def rounded(series):
+        return np.round(2 * series) / 2
+
+    def repeats(series):
+        return (np.diff(series, axis=1) == 0).mean()
+
+    limits = held_below(walk, np.array([share]), rounded=rounded)
+    found = repeats(rounded(hold(walk, limits)))
+    alone = repeats(rounded(walk))
+    assert 0.53 < alone < 0.55
+    assert (limits[0] == 0) == (share < alone)
+    assert found == pytest.approx(max(share, alone), abs=0.01)
+    assert held_below(walk, np.array([alone]), rounded=rounded)[0] == 0
+    exact = held_below(walk, np.array([share]))
+    assert limits[0] < exact[0]
+    assert repeats(hold(walk, exact)) == pytest.approx(share, abs=0.001)
+
+
+def test_held_values_by_hand():
+    """Means of runs, in each series and channel alone; a step that just fits is in."""
+    first = np.array([[1.0, 10], [2, 20], [6, 40], [8, 85]])
+    second = np.array([[8.0, -85], [6, -40], [6, -20], [NAN, NAN]])
+    series = np.stack([first, second]).astype(np.float32)
+    found = hold(series, np.array([2.0, 20.0], np.float32))
+    expected = [
+        [[1.5, 70 / 3], [1.5, 70 / 3], [7, 70 / 3], [7, 85]],
+        [[20 / 3, -85], [20 / 3, -30], [20 / 3, -30], [NAN, NAN]],
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert found.dtype == np.float32
+    one = hold(series, np.array([0.0, 20.0], np.float32))
+    np.testing.assert_array_equal(one[:, :, 0], series[:, :, 0])
+    np.testing.assert_array_equal(one[:, :, 1], found[:, :, 1])
+
+
+def test_generated_series_stand_still_up_to_their_end():
+    """Data units: the second channel is held up to 1.5, and clipped before."""
+    normalizer = Normalizer(
+        *(np.array(x, np.float32) for x in ([0, 1], [1, 2], [-9, -9], [9, 6])),
+        held_below=np.array([0, 1.5], np.float32),
+    )
+    z = np.array([[0, 0, 1], [0.1, 0.5, 1], [0.2, 3.0, 1], [0.3, 2.2, 1], [0, 9, -1]])
+    series, lengths = from_model_space(z[None], normalizer, ragged=True, clip=True)
+    assert lengths.tolist() == [4]
+    np.testing.assert_allclose(series[0, :4, 0], [0, 0.1, 0.2, 0.3])
+    np.testing.assert_allclose(series[0, :4, 1], [1.5, 1.5, 5.7, 5.7], rtol=1e-6)
+    assert series[0, 2, 1] == series[0, 3, 1] and np.isnan(series[0, 4]).all()
+
+
+def test_channels_of_few_values(monkeypatch):
+    """In order, over all pieces; a series' end and missing values count for nothing."""
+    rng = np.random.default_rng(0)
+    series = [rng.choice([3.0, -1, 0.5], (20, 3)) for _ in range(9)]
+    series = [np.where(rng.uniform(size=x.shape) < 0.1, NAN, x) for x in series]
+    series[8][4, 1] = 7.0  # in the last piece only
+    for i, x in enumerate(series):
+        x[:, 2] = np.arange(20) + 20 * i
+    examples = from_list([*series, np.full((5, 3), 0.5)])
+    monkeypatch.setattr(normalizer_module, "CHUNK", 120)
+    expected = [[-1, 0.5, 3, NAN], [-1, 0.5, 3, 7], [NAN] * 4]
+    np.testing.assert_array_equal(few_values(examples, 4), np.float32(expected))
+    for most, shape in ((3, (3, 3)), (2, (3, 1)), (0, (3, 1))):
+        found = few_values(examples, most)
+        assert found.shape == shape and np.isnan(found[1:]).all()
+        assert np.isnan(found[0]).all() == (most < 3)
+
+
+def test_values_that_hardly_occur_twice_are_not_all_there_are():
+    series = np.tile(np.arange(5.0), 20)[:, None]
+    assert few_values(from_list([series]), 32).tolist() == [[0, 1, 2, 3, 4]]
+    assert np.isnan(few_values(from_list([series[:-1]]), 32)).all()
+
+
+def test_the_nearest_of_few_values():
+    levels = np.array([[-1, 0, 10], [NAN, NAN, NAN], [2, NAN, NAN]], np.float32)
+    x = np.array([-9, -0.51, -0.49, 4.9, 5.1, 99, NAN], np.float32)
+    series = np.repeat(x[None, :, None], 3, axis=2)
+    cuts = np.full_like(levels, NAN)
+    found = snap(series, levels, cuts)
+    np.testing.assert_array_equal(found[0, :, 0], [-1, -1, 0, 0, 10, 10, NAN])
+    np.testing.assert_array_equal(found[0, :, 1], x)
+    np.testing.assert_array_equal(found[0, :, 2], [2, 2, 2, 2, 2, 2, NAN])
+    assert found.dtype == np.float32
+    cuts[0, :2] = -0.5, 99
+    found = snap(series, levels, cuts)[0, :, 0]
+    np.testing.assert_array_equal(found, [-1, -1, 0, 0, 0, 0, NAN])
+
+
+def test_few_values_are_as_frequent_as_in_training(monkeypatch):
+    """Whatever the values that are made; a missing value and what follows an end don't
+    count, and pieces are added up."""
+    rng = np.random.default_rng(0)
+    series = rng.choice([-1.0, 0, 10], (90, 20, 2), p=[0.7, 0.1, 0.2])
+    series[..., 1] = rng.normal(size=(90, 20))
+    series[:30, 0, 0] = NAN
+    series[:, 15:] = 10.0
+    examples = Examples(series.astype(np.float32), np.full(90, 15))
+    levels = np.array([[-1, 0, 10], [NAN] * 3], np.float32)
+    generated = rng.gamma(2.0, size=(500, 20, 2)).astype(np.float32)
+    generated[:100, 10:] = NAN
+    monkeypatch.setattr(normalizer_module, "CHUNK", 400)
+    cuts = cuts_of_shares(generated, levels, examples)
+    assert np.isnan(cuts[1]).all() and np.isnan(cuts[0, 2])
+    found = snap(generated, levels, cuts)[..., 0]
+    trained = series[:, :15, 0]
+    for value in (-1, 0, 10):
+        share = (trained == value).sum() / (~np.isnan(trained)).sum()
+        assert (found == value).sum() / 9000 == pytest.approx(share, abs=2e-4)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(generated[..., 0]))
+
+
+def test_generated_series_take_few_values_up_to_their_end():
+    """After they were held: 2.2 and 1.0 make 1.6, which is nearer to 1 than to 3."""
+    normalizer = Normalizer(
+        *(np.array(x, np.float32) for x in ([0, 0], [1, 1], [-9, -9], [9, 9])),
+        held_below=np.array([0, 1.5], np.float32),
+        levels=np.array([[NAN, NAN], [1, 3]], np.float32),
+    )
+    z = np.array([[0.5, 2.2, 1], [0.6, 1.0, 1], [0.7, 9, 1], [0, 9, -1]])
+    series, _ = from_model_space(z[None], normalizer, ragged=True)
+    np.testing.assert_allclose(series[0, :3], [[0.5, 1], [0.6, 1], [0.7, 3]])
+    assert np.isnan(series[0, 3]).all()
+
+
+def test_channels_of_which_one_is_never_above_another(monkeypatch):
+    """In all pieces, up to a series' end, where neither is missing.
+
+    The first is below the second, which equals the third; the fourth's range lies above
+    all, the fifth is below the first but for one step, the sixth for one that is
+    missing, the seventh has too few steps.
+    """
+    rng = np.random.default_rng(0)
+    series = rng.uniform(size=(9, 20, 7))
+    series[..., 1] += series[..., 0]
+    series[..., 2] = series[..., 1]
+    series[..., 3] += 5.0
+    series[..., 4:6] = 0.5 * series[..., :1]
+    series[8, 19, 4] = series[8, 19, 0] + 0.01
+    series[8, 18, 5] = NAN
+    series[..., 6] = np.where(np.arange(180).reshape(9, 20) < 99, series[..., 0], NAN)
+    behind_an_end = np.full((1, 20, 7), np.arange(7.0, 0, -1))
+    lengths = np.append(np.full(9, 20), 0)
+    examples = Examples(np.concatenate([series, behind_an_end]), lengths)
+    normalizer = Normalizer.fit(examples)
+    monkeypatch.setattr(normalizer_module, "CHUNK", 280)
+    found = ordered_channels(examples, normalizer).tolist()
+    below = {0: [1, 2], 4: [1, 2], 5: [0, 1, 2, 4]}
+    expected = {(i, j) for i, js in below.items() for j in js} | {(1, 2), (2, 1)}
+    assert sorted(map(tuple, found)) == sorted(expected)
+    one = Examples(examples.series[:, :, 3:4], examples.lengths)
+    assert ordered_channels(one, Normalizer.fit(one)) is NONE
+
+
+def test_values_that_are_out_of_order_meet_between():
+    """a <= b <= c, d = e. Those that are in order stay, and so do those of no pair."""
+    pairs = np.array([[0, 1], [0, 2], [1, 2], [3, 4], [4, 3]])
+    x = [
+        [1, 2, 3, 7, 9, 0],
+        [3, 2, 4, 7, 7, 1],
+        [3, 2, 1, 5, 6, 2],
+        [4, 9, 5, 0, 0, NAN],
+    ]
+    expected = [
+        [1, 2, 3, 8, 8, 0],
+        [2.5, 2.5, 4, 7, 7, 1],
+        [2, 2, 2, 5.5, 5.5, 2],
+        [4, 7, 7, 0, 0, NAN],
+    ]
+    found = in_order(np.array([x], np.float32), pairs)
+    np.testing.assert_array_equal(found, np.float32([expected]))
+    assert found.dtype == np.float32
+    rows = np.float32([x])
+    assert in_order(rows, NONE) is rows
+    walks = np.random.default_rng(0).normal(size=(50, 24, 3)).astype(np.float32)
+    walks = in_order(walks, pairs[:3])
+    assert (np.diff(walks, axis=2) >= 0).all()
+    np.testing.assert_array_equal(in_order(walks, pairs[:3]), walks)
+
+
+def test_generated_channels_are_in_order_before_they_are_rounded():
+    """1.2 and 2.9 lie at 1 and 3; what is between them, 2.05, at 3."""
+    normalizer = Normalizer(
+        *(np.array(x, np.float32) for x in ([0, 0], [1, 1], [-9, -9], [9, 9])),
+        levels=np.array([[1, 3], [1, 3]], np.float32),
+        ordered=np.array([[1, 0]]),
+    )
+    z = np.array([[[1.2, 2.9], [0.9, 0.8]]])
+    series, _ = from_model_space(z, normalizer, ragged=False)
+    np.testing.assert_array_equal(series, [[[3, 3], [1, 1]]])
 
 
 def test_samples_have_the_decimals_of_the_table(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from l2d_jax.configs import base
-from l2d_jax.data import protocols, split
+from l2d_jax.data import protocols, split, windows
 from l2d_jax.data.windows import (
     autocorrelation,
     choose_stride,
@@ -42,6 +42,26 @@ def labelled(count=20, num_train=None):
 
 def steps_of(examples):
     return set(examples.series[:, :, 0].ravel().astype(int).tolist())
+
+
+# --- windows --------------------------------------------------------------------------
+
+
+def test_windows_by_hand():
+    recording = np.array([[0, 10], [1, 11], [2, 12], [3, 13], [4, 14]], np.float32)
+    cut = windows(recording, length=2, stride=2)
+    np.testing.assert_array_equal(cut, [[[0, 10], [1, 11]], [[2, 12], [3, 13]]])
+    np.testing.assert_array_equal(windows(recording, length=5)[0], recording)
+
+
+@pytest.mark.parametrize(("length", "stride"), [(2, 1), (3, 2), (7, 3), (20, 5)])
+def test_windows_formula(length, stride):
+    recording = np.random.default_rng(0).normal(size=(20, 3))
+    cut = windows(recording, length=length, stride=stride)
+    assert cut.shape == ((20 - length) // stride + 1, length, 3)
+    for n, window in enumerate(cut):
+        start = n * stride
+        np.testing.assert_array_equal(window, recording[start : start + length])
 
 
 # --- protocols ------------------------------------------------------------------------
