@@ -1,6 +1,7 @@
 """Scores beside their floors: what is drawn, and from what."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -125,12 +126,20 @@ def test_every_metric_tells_waves_twice_as_loud_from_halves_of_real_ones():
         assert score["num_samples"] == 300 and score["floor"]["num_samples"] == 150
 
 
-def test_interval_by_hand():
-    """Of 1, 2, 3: mean 2, standard error 1 / sqrt(3), t(.975, 2) = 4.3027."""
-    found = summary([1.0, 2.0, 3.0], num_samples=5)
-    reach = 4.302652729911275 / np.sqrt(3)
-    assert found["interval"] == pytest.approx([2 - reach, 2 + reach])
-    assert summary([1.0], num_samples=5)["interval"] is None
+@pytest.mark.parametrize(
+    ("values", "t", "deviation"),
+    [
+        ([1.0, 2.0, 3.0], 4.302653, 1.0),
+        ([1.0, 2.0, 3.0, 4.0, 5.0], 2.776445, math.sqrt(2.5)),
+    ],
+)
+def test_interval_is_that_of_student(values, t, deviation):
+    """t(.975) of n - 1 degrees of freedom, from a table, times the standard error."""
+    score = summary(values, num_samples=7)
+    mean, reach = values[len(values) // 2], t * deviation / math.sqrt(len(values))
+    assert score["mean"] == mean and score["num_samples"] == 7
+    assert score["interval"] == pytest.approx([mean - reach, mean + reach], rel=1e-6)
+    assert summary([1.0], num_samples=7)["interval"] is None
 
 
 def test_choose_keeps_the_order_of_all_and_never_repeats():
