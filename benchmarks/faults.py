@@ -2,8 +2,8 @@
 
     python benchmarks/faults.py --kills=30
 
-Runs tests/test_faults.py, with real processes and real signals, and writes its outcome
-to --out, runs/faults/faults.md. Half an hour of a core or so; --only picks tests, whose
+Runs FILES of tests/, with real processes and real signals, and writes their outcome to
+--out, runs/faults/faults.md. Half an hour of a core or so; --only picks tests, whose
 outcome joins that of the others in --out.
 """
 
@@ -20,6 +20,7 @@ from l2d_jax.files import write_text
 from l2d_jax.progress import showable
 
 ROOT = Path(__file__).resolve().parents[1]
+FILES = ("test_damage.py", "test_lock.py", "test_memory.py", "test_faults.py")
 WORDS = {"passed": "yes", "failed": "**NO**", "skipped": "not run"}
 
 
@@ -76,7 +77,8 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ["L2D_KILLS"] = str(arguments.kills)
     rows, began = Rows(), time.monotonic()
-    flags = [str(ROOT / "tests" / "test_faults.py"), "-q", "-p", "no:cacheprovider"]
+    flags = [str(ROOT / "tests" / name) for name in FILES]
+    flags += ["-q", "-p", "no:cacheprovider"]
     if arguments.only:
         flags += ["-k", arguments.only]
     status = pytest.main(flags, plugins=[rows])
