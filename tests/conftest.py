@@ -6,6 +6,8 @@ is imported here: the backend that it starts must see the settings below.
 
 import gc
 import os
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,28 @@ def read(tmp_path):
         return read_file(file_config(tmp_path / name, **differences))
 
     return read
+
+
+@pytest.fixture
+def empty(monkeypatch, tmp_path) -> Path:
+    """Empty folders of raw files (returned), of downloads, and of prepared sets."""
+    for variable, name in (
+        ("L2D_DATA_DIR", "data"),
+        ("L2D_CACHE_DIR", "cache"),
+        ("TFDS_DATA_DIR", "tfds"),
+    ):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(variable, str(tmp_path / name))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """No network."""
+
+    def refuse(url, timeout):
+        assert url.startswith("https://")
+        assert timeout == 30.0
+        raise urllib.error.URLError(ConnectionRefusedError(111, "Connection refused"))
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
