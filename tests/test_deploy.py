@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import export
-from test_cascade import make_model as make
+from untrained import make_model as make
 
 import l2d_jax
 from l2d_jax import deploy
