@@ -3,7 +3,7 @@
 import numpy as np
 
 from l2d_jax.configs import base
-from l2d_jax.types import Examples
+from l2d_jax.types import Examples, Splits
 
 
 def gaussians(seed, *shape):
@@ -34,6 +34,13 @@ def equal_length(series) -> Examples:
     """Examples that all fill their array."""
     series = np.asarray(series, dtype=np.float32)
     return Examples(series, np.full(len(series), series.shape[1]))
+
+
+def tiny_splits(_=None):
+    """Forty waves, whatever set is asked for."""
+    t = np.arange(8)[None] + np.random.default_rng(0).uniform(0, 6, (40, 1))
+    series = np.stack([np.sin(t), np.cos(t)], -1).astype(np.float32)
+    return Splits(Examples(series, np.full(40, 8)), None, ("a", "b"))
 
 
 def tiny(*arguments):
