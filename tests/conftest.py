@@ -1,4 +1,4 @@
-"""Settings that every test runs under, made before JAX starts, and folders of data.
+"""Settings that every test runs under, made before JAX starts, and shared fixtures.
 
 Subprocesses and the workers of pytest-xdist inherit the environment. Nothing of l2d_jax
 is imported here: the backend that it starts must see the settings below.
@@ -11,6 +11,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from fake_cloud import GCLOUD
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 DEVICE_COUNT = "--xla_force_host_platform_device_count"
@@ -125,3 +126,20 @@ def offline(monkeypatch):
         raise urllib.error.URLError(ConnectionRefusedError(111, "Connection refused"))
 
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
+
+
+@pytest.fixture
+def cloud(tmp_path, monkeypatch):
+    """A folder: `calls` of the gcloud that is found first, and what it answers."""
+    for name in ("NAME", "ZONE", "ACCELERATOR", "SPOT", "CONFIG", "WORKDIR", "BUCKET"):
+        monkeypatch.delenv(name, raising=False)
+    for command in ("gcloud", "sbatch", "srun", "scontrol"):
+        path = tmp_path / "bin" / command
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(GCLOUD.replace(" gcloud ", f" {command} "))
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("FAKE", str(tmp_path))
+    monkeypatch.setenv("PROJECT", "p1")
+    monkeypatch.setenv("EVERY", "0")
+    return tmp_path
