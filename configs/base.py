@@ -104,7 +104,7 @@ def get_config() -> ConfigDict:
     # generated; 0: any. Not of baselines
     config.sampling.few_values = 32
     # A channel that is never above another in training, or always equal to it, isn't
-    # when generated. Not of baselines
+    # when generated, unless by chance or of other values. Not of baselines
     config.sampling.keep_order = True
     # Series per device and call: memory, not results. 0: 512 on CPU, 4,096 elsewhere
     config.sampling.batch_size = 0

@@ -87,9 +87,9 @@ def one_in_data_units(
             length = jnp.int32(layout.min_length) + jnp.argmax(first_sums)
             inside = jnp.arange(layout.length) < length
             x = jnp.where(inside[:, None], x, jnp.nan)
-        x = jnp.asarray(in_order(x, normalizer.ordered_pairs))
         x = held(x, normalizer.channel_limits)
-        x = jnp.asarray(snap(x, normalizer.channel_levels, normalizer.channel_cuts))
+        x = snap(x, normalizer.channel_levels, normalizer.channel_cuts)
+        x = jnp.asarray(in_order(x, normalizer.ordered_pairs))
         for c, places in enumerate(layout.form.places if layout.form else ()):
             if places < ANY_DECIMALS:
                 x = x.at[:, c].set(jnp.round(x[:, c], places))

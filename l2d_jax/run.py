@@ -140,6 +140,9 @@ def fit(
       verbose: whether to print what was found and chosen, and how far training is.
         Warnings are logged in any case.
 
+    Like `load` it turns on JAX's cache of compiled programs, for all programs of the
+    process, unless you have set one (`programs.keep_programs`).
+
     Raises:
       InputError: the series or the config can't be used.
 

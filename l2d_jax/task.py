@@ -11,12 +11,18 @@ from ml_collections import ConfigDict
 from l2d_jax.cascade import Cascade, Layout, with_decimals
 from l2d_jax.data import ModelSpace, Normalizer
 from l2d_jax.data.levels import Levels, cuts_of_shares, few_values
-from l2d_jax.data.order import NONE, Pairs, ordered_channels
+from l2d_jax.data.order import (
+    NONE,
+    Pairs,
+    in_order,
+    not_by_chance,
+    ordered_channels,
+)
 from l2d_jax.data.repeats import Share, held_below, repeat_shares
 from l2d_jax.files import absolute
 from l2d_jax.progress import say
 from l2d_jax.sizes import with_equal_size, with_sizes, with_steps
-from l2d_jax.types import Examples, Splits, is_ragged
+from l2d_jax.types import Examples, Form, Splits, is_ragged
 
 LOOKED_AT = 2_000  # training series, in search of outliers and repeats
 GENERATED = 1_000  # series, to find which of their differences are none, and their cuts
@@ -57,8 +63,11 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
     notes += standing(channels, shares) + taken(channels, levels)
     normalizer = Normalizer.fit(train_set, config.data.scaler, channels)
     notes += unlike(some, channels, normalizer, levels)
-    keeps = config.sampling.keep_order
-    ordered = ordered_channels(train_set, normalizer) if keeps else NONE
+    ordered = NONE
+    if config.sampling.keep_order:
+        kinds = kinds_of_values(levels, splits.form)
+        ordered = ordered_channels(train_set, normalizer, kinds)
+        ordered = not_by_chance(ordered, some)
     notes += never_above(channels, ordered)
     for note in notes:
         say(f"data: {note}")
@@ -78,27 +87,27 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
 def with_values_of(model: Cascade, task: Task) -> Cascade:
     """The model whose samples are in order, stand still, take few values as the data.
 
-    How often they stand still, after they are rounded to the decimals of the data, and
-    take each of the few values, is for samples as its config says: with other steps it
-    is nearly so.
+    How often they stand still, after they are put in order and rounded to the decimals
+    of the data, and take each of the few values, is for samples as its config says:
+    with other steps it is nearly so.
     """
-    shares, levels = task.held_shares, task.levels
-    normalizer = replace(model.normalizer, ordered=task.ordered)
-    model = replace(model, normalizer=normalizer)
-    if not shares.any() and np.isnan(levels).all():
-        return model
-    key = jax.random.fold_in(jax.random.key(model.config.seed), 1)
-    unrounded = replace(model, layout=model.layout._replace(form=None))
-    parts = unrounded.sample_batches(key, GENERATED)
-    generated = np.concatenate([part.series for part in parts])
-    limits = held_below(
-        generated,
-        shares,
-        rounded=lambda series: with_decimals(series, model.layout.form),
-    )
-    cuts = cuts_of_shares(generated, levels, task.splits.train)
-    normalizer = replace(normalizer, held_below=limits, levels=levels, cuts=cuts)
-    return replace(model, normalizer=normalizer)
+    shares, levels, ordered = task.held_shares, task.levels, task.ordered
+    kept: dict[str, np.ndarray] = {"ordered": ordered}
+    if shares.any() or not np.isnan(levels).all():
+        key = jax.random.fold_in(jax.random.key(model.config.seed), 1)
+        free = replace(model, layout=model.layout._replace(form=None))
+        parts = free.sample_batches(key, GENERATED)
+        generated = np.concatenate([part.series for part in parts])
+        kept["held_below"] = held_below(
+            generated,
+            shares,
+            after=lambda held: with_decimals(
+                np.asarray(in_order(held, ordered)), model.layout.form
+            ),
+        )
+        kept["levels"] = levels
+        kept["cuts"] = cuts_of_shares(generated, levels, task.splits.train)
+    return replace(model, normalizer=replace(model.normalizer, **kept))
 
 
 # --- what is looked for in some of the series -----------------------------------------
@@ -109,6 +118,15 @@ def few_examples(examples: Examples) -> Examples:
     count = len(examples.lengths)
     index = np.sort(np.random.default_rng(0).permutation(count)[:LOOKED_AT])
     return Examples(examples.series[index], examples.lengths[index])
+
+
+def kinds_of_values(levels: Levels, form: Form | None) -> list[tuple]:
+    """Of each channel: channels of a kind have as many decimals, or the same levels."""
+    places = form.places if form else [0] * len(levels)
+    return [
+        (*row[~np.isnan(row)].tolist(), decimals)
+        for row, decimals in zip(levels, places, strict=True)
+    ]
 
 
 def held_shares(some: Examples, least: float) -> Share:

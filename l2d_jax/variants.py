@@ -228,7 +228,11 @@ def with_sampling(
         if given.get(f"{chain}solver") == "ancestral" and steps not in given:
             s[steps] = given[steps] = 0
     if "num_steps" in given and 0 < s.num_steps < num_diffusion_steps(config):
-        others = {name: v for name, v in variant.fast.items() if name not in given}
+        others = {
+            name: value
+            for name, value in variant.fast.items()
+            if name not in given and s[solver_of(name)] == "ancestral"
+        }
         if "latent_num_steps" in others:
             others["latent_num_steps"] = min(others["latent_num_steps"], latent_steps)
         s.update(others)
@@ -236,6 +240,11 @@ def with_sampling(
     if "eta" in given:
         check_eta(config)
     return FrozenConfigDict(config)
+
+
+def solver_of(name: str) -> str:
+    """The field with the solver of the chain that a setting is of."""
+    return "latent_solver" if name.startswith("latent_") else "solver"
 
 
 def as_python(value: Any) -> Any:

@@ -151,13 +151,21 @@ def test_encode_takes_data_units_and_reconstruct_conditions_on_it():
 
 
 def test_fewer_steps_turn_to_the_fast_solver():
-    config = make_model().config
+    """Of a chain that takes all of them; one with a solver of its own keeps it."""
+    config = with_sampling(make_model().config, latent_solver="ancestral")
     fast = with_sampling(config, num_steps=5).sampling
     assert (fast.solver, fast.num_steps) == ("dpm_solver++", 5)
     assert (fast.latent_solver, fast.latent_num_steps) == ("dpm_solver++", 8)
     assert with_sampling(config, num_steps=5, solver="ddim").sampling.solver == "ddim"
     assert with_sampling(config, num_steps=8).sampling.solver == "ancestral"
     assert with_sampling(config) == config
+    ddim = with_sampling(config, solver="ddim")
+    chosen = with_sampling(config, latent_solver="ddim", latent_num_steps=6)
+    few, few_data = (with_sampling(x, num_steps=5).sampling for x in (ddim, chosen))
+    assert (few.solver, few.num_steps) == ("ddim", 5)
+    assert (few.latent_solver, few.latent_num_steps) == ("dpm_solver++", 8)
+    assert (few_data.solver, few_data.num_steps) == ("dpm_solver++", 5)
+    assert (few_data.latent_solver, few_data.latent_num_steps) == ("ddim", 6)
 
 
 @pytest.mark.parametrize("variant", ["full", "data_only"])
@@ -277,7 +285,6 @@ def test_a_solver_of_ones_own_takes_eta_if_it_uses_it(monkeypatch):
 
 def test_ancestral_alone_takes_all_steps_of_either_chain():
     fast = make_model().with_sampling(num_steps=3)
-    assert fast.config.sampling.latent_num_steps == 8  # 20, where there are so many
     slow = fast.with_sampling(solver="ancestral", latent_solver="ancestral")
     assert slow.config.sampling.num_steps == slow.config.sampling.latent_num_steps == 0
     few = fast.with_sampling(latent_solver="ancestral", latent_num_steps=5)

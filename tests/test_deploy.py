@@ -12,7 +12,7 @@ from jax import export
 from untrained import make_model as make
 
 import l2d_jax
-from l2d_jax import deploy
+from l2d_jax import deploy, layers
 from l2d_jax.data.levels import snap
 from l2d_jax.data.repeats import hold
 from l2d_jax.types import Form, InputError
@@ -73,6 +73,20 @@ def test_lengths_clipping_and_decimals_are_those_of_the_model(written):
         np.testing.assert_allclose(one[:length], other, atol=1e-5)
     joined = np.concatenate(expected)
     assert (joined.min(axis=0) == low).all() and (joined.max(axis=0) == high).all()
+
+
+def test_a_gpu_gets_no_product_of_each_example():
+    """Mixing along time, that on CPU has a kernel for each of the 8 examples."""
+    kernel = jnp.arange(6.0).reshape(2, 3)
+    mix = jax.jit(jax.vmap(lambda x: layers.along_time(kernel, x)))
+    shape = jax.ShapeDtypeStruct((8, 2, 5), np.float32)
+    for platform, of_each in (("cpu", True), ("cuda", False)):
+        program = export.export(mix, platforms=(platform,))(shape)
+        compiled = str(program.mlir_module())
+        assert ("batching_dims = [0] x [0]" in compiled) == of_each
+    x = np.random.default_rng(0).normal(size=(8, 2, 5)).astype(np.float32)
+    expected = np.einsum("ts,nte->nse", kernel, x)
+    np.testing.assert_allclose(mix(x), expected, rtol=1e-5)
 
 
 def test_values_that_stand_still_or_are_few_are_those_of_the_model(written):

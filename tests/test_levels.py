@@ -13,9 +13,10 @@ from l2d_jax import configs, run
 from l2d_jax.configs import base
 from l2d_jax.data import Normalizer, from_list, from_model_space
 from l2d_jax.data.levels import cuts_of_shares, few_values, snap
-from l2d_jax.data.order import NONE, in_order, ordered_channels
+from l2d_jax.data.order import NONE, in_order, not_by_chance, ordered_channels
 from l2d_jax.data.repeats import held_below, hold, repeat_shares
-from l2d_jax.types import Examples
+from l2d_jax.task import kinds_of_values
+from l2d_jax.types import Examples, Form
 
 NAN = np.nan
 normalizer_module = sys.modules["l2d_jax.data.normalizer"]
@@ -55,13 +56,13 @@ def test_rounded_steps_count_among_those_that_stand_still(share):
     def repeats(series):
         return (np.diff(series, axis=1) == 0).mean()
 
-    limits = held_below(walk, np.array([share]), rounded=rounded)
+    limits = held_below(walk, np.array([share]), after=rounded)
     found = repeats(rounded(hold(walk, limits)))
     alone = repeats(rounded(walk))
     assert 0.53 < alone < 0.55
     assert (limits[0] == 0) == (share < alone)
     assert found == pytest.approx(max(share, alone), abs=0.01)
-    assert held_below(walk, np.array([alone]), rounded=rounded)[0] == 0
+    assert held_below(walk, np.array([alone]), after=rounded)[0] == 0
     exact = held_below(walk, np.array([share]))
     assert limits[0] < exact[0]
     assert repeats(hold(walk, exact)) == pytest.approx(share, abs=0.001)
@@ -194,15 +195,53 @@ def test_channels_of_which_one_is_never_above_another(monkeypatch):
     examples = Examples(np.concatenate([series, behind_an_end]), lengths)
     normalizer = Normalizer.fit(examples)
     monkeypatch.setattr(normalizer_module, "CHUNK", 280)
-    found = ordered_channels(examples, normalizer).tolist()
+    kinds = [0] * 7
+    found = ordered_channels(examples, normalizer, kinds).tolist()
     below = {0: [1, 2], 4: [1, 2], 5: [0, 1, 2, 4]}
     expected = {(i, j) for i, js in below.items() for j in js} | {(1, 2), (2, 1)}
     assert sorted(map(tuple, found)) == sorted(expected)
     one = Examples(examples.series[:, :, 3:4], examples.lengths)
-    assert ordered_channels(one, Normalizer.fit(one)) is NONE
+    assert ordered_channels(one, Normalizer.fit(one), [0]) is NONE
+    kinds = [0, 1, 0, 0, 1, 0, 0]
+    found = ordered_channels(examples, normalizer, kinds)
+    assert found.tolist() == [[0, 2], [4, 1], [5, 0], [5, 2]]
 
 
-def test_values_that_are_out_of_order_meet_between():
+def test_channels_that_are_in_order_by_chance_or_by_their_units():
+    """Only two of five pairs say more than their values do, and a third follows."""
+    rng = np.random.default_rng(0)
+    series = rng.uniform(size=(20, 24, 5))
+    series[..., 1] += series[..., 0]
+    series[..., 2] = rng.normal(20, 1.5, (20, 24))
+    series[..., 3] = rng.normal(27, 1.5, (20, 24))
+    series[..., 4] = series[..., 1] + np.where(series[..., 1] > 1.4, 0, 1)
+    examples = Examples(series, np.full(20, 24))
+    pairs = np.array([[0, 1], [0, 2], [0, 4], [1, 4], [2, 3]])
+    assert (series[..., pairs[:, 0]] <= series[..., pairs[:, 1]]).all()
+    by_chance = {
+        (i, j): (series[..., i].reshape(-1, 1) > series[..., j].reshape(1, -1)).mean()
+        for i, j in pairs.tolist()
+    }
+    assert by_chance[0, 4] < 0.05 < min(by_chance[0, 1], by_chance[1, 4])
+    assert 0 < by_chance[2, 3] < 0.05 and by_chance[0, 2] == 0
+    found = not_by_chance(pairs, examples)
+    assert found.tolist() == [[0, 1], [0, 4], [1, 4]]  # as 0 <= 1 <= 4
+    assert not_by_chance(pairs[[1, 4]], examples) is NONE
+    assert not_by_chance(NONE, examples) is NONE
+
+
+def test_only_channels_whose_values_can_be_swapped():
+    """As many decimals, or the same few values."""
+    levels = np.array([[0, 1], [0, 1], [0, 2], [NAN, NAN], [NAN, NAN], [NAN, NAN]])
+    form = Form(".csv", ("float64",) * 6, decimals=(0, 0, 0, 2, 2, 1))
+    kinds = kinds_of_values(levels, form)
+    alike = {(i, j) for i in range(6) for j in range(i) if kinds[i] == kinds[j]}
+    assert alike == {(1, 0), (4, 3)}
+    kinds = kinds_of_values(levels, None)
+    assert kinds[3] == kinds[4] == kinds[5] != kinds[0]
+
+
+def test_values_that_are_out_of_order_are_swapped():
     """a <= b <= c, d = e. Those that are in order stay, and so do those of no pair."""
     pairs = np.array([[0, 1], [0, 2], [1, 2], [3, 4], [4, 3]])
     x = [
@@ -212,32 +251,54 @@ def test_values_that_are_out_of_order_meet_between():
         [4, 9, 5, 0, 0, NAN],
     ]
     expected = [
-        [1, 2, 3, 8, 8, 0],
-        [2.5, 2.5, 4, 7, 7, 1],
-        [2, 2, 2, 5.5, 5.5, 2],
-        [4, 7, 7, 0, 0, NAN],
+        [1, 2, 3, 7, 7, 0],
+        [2, 3, 4, 7, 7, 1],
+        [1, 2, 3, 5, 5, 2],
+        [4, 5, 9, 0, 0, NAN],
     ]
     found = in_order(np.array([x], np.float32), pairs)
     np.testing.assert_array_equal(found, np.float32([expected]))
     assert found.dtype == np.float32
     rows = np.float32([x])
     assert in_order(rows, NONE) is rows
-    walks = np.random.default_rng(0).normal(size=(50, 24, 3)).astype(np.float32)
-    walks = in_order(walks, pairs[:3])
-    assert (np.diff(walks, axis=2) >= 0).all()
-    np.testing.assert_array_equal(in_order(walks, pairs[:3]), walks)
 
 
-def test_generated_channels_are_in_order_before_they_are_rounded():
-    """1.2 and 2.9 lie at 1 and 3; what is between them, 2.05, at 3."""
+@pytest.mark.parametrize("seed", range(20))
+def test_any_order_holds_after_one_round_of_swaps(seed):
+    """Of random partial orders of eight channels, two of which are equal."""
+    rng = np.random.default_rng(seed)
+    ranks, channels = rng.permutation(8), range(8)
+    ranks[5] = ranks[2]
+    below = {(i, j) for i in channels for j in channels if ranks[i] < ranks[j]}
+    below = {pair for pair in below if rng.uniform() < 0.3} | {(2, 5), (5, 2)}
+    for k in channels:
+        through = {(i, j) for i, m in below for n, j in below if m == n == k}
+        below |= {(i, j) for i, j in through if i != j}
+    pairs = np.array(sorted(below))
+    series = rng.normal(size=(30, 4, 8))
+    found = in_order(series, pairs)
+    for i, j in below:
+        assert (found[..., i] <= found[..., j]).all()
+    np.testing.assert_array_equal(in_order(found, pairs), found)
+    alone = [c for c in channels if c not in pairs]
+    np.testing.assert_array_equal(found[..., alone], series[..., alone])
+    one_each = [np.sort(np.delete(x, 5, axis=2), axis=2) for x in (series, found)]
+    np.testing.assert_array_equal(*one_each)
+
+
+def test_generated_channels_are_in_order_whatever_else_is_kept():
+    """Two that stand still, two of few values with unlike cuts."""
     normalizer = Normalizer(
-        *(np.array(x, np.float32) for x in ([0, 0], [1, 1], [-9, -9], [9, 9])),
-        levels=np.array([[1, 3], [1, 3]], np.float32),
-        ordered=np.array([[1, 0]]),
+        *(np.full(4, x, np.float32) for x in (0, 1, -9, 9)),
+        held_below=np.float32([1.5, 0, 0, 0]),
+        levels=np.array([[NAN, NAN], [NAN, NAN], [1, 3], [1, 3]], np.float32),
+        cuts=np.array([[NAN, NAN], [NAN, NAN], [1.5, NAN], [2.5, NAN]], np.float32),
+        ordered=np.array([[0, 1], [2, 3]]),
     )
-    z = np.array([[[1.2, 2.9], [0.9, 0.8]]])
+    z = np.array([[[1, 1.5, 2, 2], [2, 4, 1, 1], [3, 3.5, 2, 3]]], np.float32)
     series, _ = from_model_space(z, normalizer, ragged=False)
-    np.testing.assert_array_equal(series, [[[3, 3], [1, 1]]])
+    expected = [[1.5, 2, 1, 3], [2, 4, 1, 1], [2, 3.5, 3, 3]]
+    np.testing.assert_array_equal(series, [expected])
 
 
 def test_samples_have_the_decimals_of_the_table(tmp_path):

@@ -159,8 +159,8 @@ def from_model_space(
 ) -> tuple[SeriesBatch, Lengths]:
     """Series [N, L, C] in data units, NaN after the end, and their lengths.
 
-    Where the normaliser says so channels are in order (`ordered`), stand still
-    (`held_below`), or take few values only (`levels`).
+    Where the normaliser says so channels stand still (`held_below`), take few values
+    only (`levels`), or are in order (`ordered`).
 
     Args:
       z: D = C, or C + 1 with the validity where ragged.
@@ -178,10 +178,9 @@ def from_model_space(
     if ragged:
         lengths = likeliest_lengths(z[:, :, -1], min_length=min_length)
         series[~inside(lengths, length)] = np.nan
-    series = np.asarray(in_order(series, host.ordered_pairs))
     series = hold(series, host.channel_limits)
     series = snap(series, host.channel_levels, host.channel_cuts)
-    return np.asarray(series), lengths
+    return np.asarray(in_order(series, host.ordered_pairs)), lengths
 
 
 def likeliest_lengths(

@@ -33,15 +33,15 @@ def held_below(
     series: Float[np.ndarray, "N L C"],
     shares: Share,
     *,
-    rounded: Callable[[SeriesBatch], SeriesBatch] = lambda series: series,
+    after: Callable[[SeriesBatch], SeriesBatch] = lambda series: series,
 ) -> Float[np.ndarray, " C"]:
     """Up to which difference steps of these series stand still, to reach the shares.
 
-    0 where a channel's share is 0, or where rounding reaches it alone. What comes after
+    0 where a channel's share is 0, or where `after` reaches it alone. What comes after
     a series' end is NaN.
 
     Args:
-      rounded: what is done to series once they are held, which makes more steps equal.
+      after: what is done to series once they are held, such as rounding.
     """
     differences = np.abs(np.diff(series.astype(np.float64), axis=1))
     limits = [
@@ -49,12 +49,12 @@ def held_below(
         for c, share in enumerate(shares)
     ]
     low, high = np.zeros(len(shares), np.float32), np.array(limits, np.float32)
-    if np.array_equal(rounded(series), series, equal_nan=True):
+    if np.array_equal(after(series), series, equal_nan=True):
         return high
     lengths = np.full(len(series), series.shape[1])
 
     def reached(tried: Float[np.ndarray, " C"]) -> Bool[np.ndarray, " C"]:
-        held = rounded(hold(series, tried))
+        held = after(hold(series, tried))
         return repeat_shares(Examples(held, lengths)) >= shares
 
     high = np.where(reached(low), low, high)

@@ -12,15 +12,13 @@ from typing import Any
 import numpy as np
 
 from l2d_jax.errors import did_you_mean
-from l2d_jax.metrics import distances, moments, table
+from l2d_jax.metrics import context_fid, distances, fidelity, moments, table
 from l2d_jax.metrics.classes import class_scores
-from l2d_jax.metrics.context_fid import ENCODER, context_fid
 from l2d_jax.metrics.copying import Points, drift, privacy_scores
 from l2d_jax.metrics.discriminative import (
     discriminative_score,
     discriminative_score_repaired,
 )
-from l2d_jax.metrics.fidelity import DENSITY_SHARED, authenticity, fidelity
 from l2d_jax.metrics.floors import with_floor, with_floors
 from l2d_jax.metrics.predictive import predictive_score, predictive_score_repaired
 from l2d_jax.metrics.representations import (
@@ -44,7 +42,7 @@ FEW = 100  # series: below it, a score says little
 # the end of a shorter series is NaN. `with_floor` makes one of a function (real,
 # generated) -> float.
 METRICS: dict[str, Callable[..., dict[str, Any]]] = {
-    "context_fid": context_fid,
+    "context_fid": context_fid.context_fid,
     "discriminative_score": discriminative_score,
     "discriminative_score_repaired": discriminative_score_repaired,
     "predictive_score": predictive_score,
@@ -85,16 +83,17 @@ def score_fidelity(sets: Sets, *, num_repeats: int, seed: int) -> dict[str, Any]
     Held-out series that drifted are no floor of copies, as in `privacy_scores`.
     """
     metrics = with_floors(
-        lambda real, x: fidelity(points(real), points(x)), max_series=MAX_FIDELITY
+        lambda real, x: fidelity.fidelity(points(real), points(x)),
+        max_series=MAX_FIDELITY,
     )
     settings = {"num_repeats": num_repeats, "seed": seed}
     train, test, found = searched(sets)
     drifted = "" if test is None else drift(train, test, seed)
-    copying = authenticity(train, None if drifted else test, found, **settings)
+    copying = fidelity.authenticity(train, None if drifted else test, found, **settings)
     if drifted:
         copying["note"] = f"The floor is of training series among others: {drifted}"
     scores = metrics(sets.real, sets.generated, **settings)
-    scores["density"]["shared"] = DENSITY_SHARED
+    scores["density"]["shared"] = fidelity.DENSITY_SHARED
     return {**scores, "authenticity": copying}
 
 
@@ -270,10 +269,11 @@ def check_names(names: str | Iterable[str]) -> list[str]:
 
 def warn_of_few(scores: dict[str, dict[str, Any]], num_series: int) -> None:
     """Adds a "warning" where there are too few series for a score."""
-    if "context_fid" in scores and num_series <= ENCODER.features:
+    features = context_fid.ENCODER.features
+    if "context_fid" in scores and num_series <= features:
         scores["context_fid"]["warning"] = (
             f"Context-FID of {num_series} series says little: the covariance of its "
-            f"{ENCODER.features} features takes {ENCODER.features + 1} or more"
+            f"{features} features takes {features + 1} or more"
         )
     first = next(iter(scores.values()), None)
     if first is not None and num_series < FEW:
