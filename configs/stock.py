@@ -5,7 +5,7 @@
 Expected: Context-FID .0059 (95 % interval .0049 to .0068; seed 0, five encoders), over
 five seeds of sampling .0034 to .0059 (docs/results.md); at half the number of series
 .0073, where real against real has .0060 (-.0012 to .0132); a permutation test finds no
-difference. Discriminative score .018 beside a floor of .017. Time: 16 min of training
+difference. Discriminative score .017 beside a floor of .017. Time: 16 min of training
 on one of two cores of an AMD EPYC (Zen 5), that other programs shared, with
 --config.training.compute_dtype=bfloat16: encoder 3, latent 2, data 11; samples, all
 scores and report 10 more.
