@@ -104,8 +104,9 @@ def percentile(
 
     An exchange deals the real and the generated series anew into two sets. For two
     samples of one distribution, each of independent series, every share is as likely as
-    any other where all encoders agree. Where they don't, shares near 0 and 1 are rarer,
-    so that a test by these has fewer false alarms than it claims.
+    any other where all encoders agree and were trained on neither. Where they don't
+    agree, shares near 0 and 1 are rarer, so that a test by these has fewer false alarms
+    than it claims. Trained on the real ones, they have no more (docs/scores.md).
 
     Overlapping windows of one recording aren't independent: there are fewer of them
     than they seem, as it were, and fresh series differ from them by more than exchanges
