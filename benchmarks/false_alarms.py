@@ -67,6 +67,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path)
     args = parser.parse_args(argv)
     try:
+        if args.set in STEPS and args.published:
+            raise InputError(
+                f"--published: {args.set} has no encoders: name a data set"
+            )
         if args.set in STEPS:
             found = of_paired_test(args.set, args.deals, args.size)
         else:

@@ -249,13 +249,14 @@ def test_a_model_that_another_process_trains_is_left_to_it(tmp_path, monkeypatch
         (ablations, "--set=stock,sines", "--set=stock,sines: name one"),
         (ema_lengths, "--set=stocks", "bundled configs: "),
         (false_alarms, "--set=stocks", "bundled configs: "),
+        (false_alarms, "--set=walks --published", "name a data set"),
         (corruptions, "--sets=mixture,stocks", "bundled configs: "),
         (metrics_memory, "--metrics=mmd_serie", "unknown metric 'mmd_serie'"),
     ],
 )
 def test_names_that_are_none_are_said_at_once(tmp_path, program, option, says):
     with pytest.raises(SystemExit, match=says):
-        program.main([f"--out={tmp_path}", option])
+        program.main([f"--out={tmp_path}", *option.split()])
 
 
 def test_a_copy_of_a_stage_that_was_cut_off_is_made_again(tmp_path, monkeypatch):

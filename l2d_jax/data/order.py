@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from l2d_jax.data.normalizer import AnyArray, Normalizer, known_values
-from l2d_jax.types import Examples, inside
+from l2d_jax.types import Examples
 
 Pairs = Int[np.ndarray, "P 2"]
 
@@ -71,9 +71,11 @@ def not_by_chance(pairs: Pairs, some: Examples) -> Int[np.ndarray, "Q 2"]:
     Args:
       some: of the series in which the pairs are in order.
     """
-    series, channels = np.asarray(some.series), some.series.shape[2]
-    known = ~np.isnan(series) & inside(some.lengths, series.shape[1])[..., None]
-    values = [np.sort(series[..., c][known[..., c]]) for c in range(channels)]
+    channels, pieces = some.series.shape[2], [*known_values(some, np.float32)]
+    values = [
+        np.sort(np.concatenate([x[..., c][known[..., c]] for x, known in pieces]))
+        for c in range(channels)
+    ]
     below = np.zeros((channels, channels), bool)
     for i, j in pairs[pairs[:, 0] != pairs[:, 1]]:
         lower = np.searchsorted(values[j], values[i])  # how many of j are below each
