@@ -317,7 +317,13 @@ def missing_field() -> str:
 
 
 def cause(message: str) -> str:
-    """Without the traceback that ml_collections puts into errors of a config file."""
+    """Without the traceback that ml_collections puts into errors of a config file.
+
+    Nor with the pair that absl says of a flag which is true or false.
+    """
+    flag, _, other = message.partition(": ('Non-boolean argument")
+    if other:
+        return f"{flag}: give True or False"
     traceback = "Traceback (most recent call last)"
     if traceback not in message:
         return message

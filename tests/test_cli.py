@@ -70,6 +70,7 @@ def error_of(monkeypatch, capsys):
             ["--mode=sample", "--workdir=gs://a/w", "--out=gs://a/w/samples.npz"],
             "the samples that the run itself wrote and scored",
         ),
+        ([*RUN, "--config.sampling.clip=2"], "clip=2: give True or False"),
         ([*RUN, "--config.sampling.clip", "False"], "'False' is no flag: use --flag="),
         (["stray", *RUN], "'stray' is no flag"),
         (
