@@ -12,8 +12,8 @@ EPYC without AMX, which other programs shared, with
 60 % of its steps repeat the previous value, and so does the same share of the steps of
 samples (config.sampling.repeats_from).
 
-It is sampled with 100 ancestral steps: with 20 of DPM-Solver++, as for other sets,
-Context-FID is .0016 (.0014 to .0017), .0017 at half the number (file not kept).
+It is sampled with 100 ancestral steps: 20 of DPM-Solver++, as for other sets, score
+worse.
 """
 
 from l2d_jax.configs import base

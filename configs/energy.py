@@ -10,11 +10,8 @@ shared, with --config.training.compute_dtype=bfloat16; samples and all scores 9 
 The learning rate, `repeats_from` and `few_values` were chosen by these scores.
 
 Noise on the latent r in training is about as large as the prior's own error: the
-latents of overlapping windows lie along curves, generated ones between them. With .3,
-which gives the same distance to the curves as the prior's, Context-FID of 2,000 series
-was .041 with 10 steps; with .2 it was .038 (by a draft of `start_rounds`). Why three
-rounds find the start of the data chain: see the ablations. Latents that are only
-scaled, as in an older version of this config, were not run with rounds.
+latents of overlapping windows lie along curves, generated ones between them. The
+ablations say why three rounds find the start of the data chain.
 """
 
 from l2d_jax.configs import base

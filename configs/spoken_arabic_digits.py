@@ -8,9 +8,8 @@ half of these .131, where real against real has .0861; with
 --config.training.compute_dtype=bfloat16. Not measured: all series, five encoders. Time:
 16 min on one of two CPU cores with AMX, which other programs shared.
 
-It is sampled with 100 ancestral steps: with 20 of DPM-Solver++, as for other sets,
-Context-FID is .107 instead of .087, with 5 it is .174 (two seeds, two encoders, file
-not kept).
+It is sampled with 100 ancestral steps: 20 of DPM-Solver++, as for other sets, score
+worse, and 5 far worse.
 """
 
 from l2d_jax.configs import base
