@@ -118,6 +118,16 @@ def percentile_of(seed, one, other):
     return percentile(np.random.default_rng(seed), pairs, distances)
 
 
+def test_series_that_repeat_are_no_better_than_real():
+    """Of two values, samples often have as many of each: exchanges then tie."""
+    shares = [
+        percentile_of(i, *np.random.default_rng(i).random((2, 1, 16, 1)).round())
+        for i in range(40)
+    ]
+    assert min(shares) > 0.01
+    assert percentile_of(0, *np.ones((2, 1, 16, 3))) == 0.5
+
+
 def test_encoders_that_disagree_have_fewer_false_alarms():
     """Ten that see independent things: mean .5, a tenth of the variance and more.
 

@@ -102,7 +102,8 @@ def percentile(
 ) -> float:
     """Share of `NUM_EXCHANGES` whose distance is below the observed one, over encoders.
 
-    An exchange deals the real and the generated series anew into two sets. For two
+    An exchange deals the real and the generated series anew into two sets; one at the
+    observed distance itself, as there are where series repeat, counts half. For two
     samples of one distribution, each of independent series, every share is as likely as
     any other where all encoders agree and were trained on neither. Where they don't
     agree, shares near 0 and 1 are rarer, so that a test by these has fewer false alarms
@@ -115,15 +116,15 @@ def percentile(
     """
     from threadpoolctl import threadpool_limits
 
-    each, below = math.ceil(NUM_EXCHANGES / len(pairs)), 0
+    each, below = math.ceil(NUM_EXCHANGES / len(pairs)), 0.0
     with threadpool_limits(1):  # small matrices: threads wait on cores that are busy
         for (real, generated), distance in zip(pairs, observed, strict=True):
             pooled = np.concatenate([real, generated])
             for _ in range(each):
                 order = rng.permutation(len(pooled))
                 one, other = pooled[order[: len(real)]], pooled[order[len(real) :]]
-                below += frechet_distance(one, other) < distance
-    return (below + 0.5) / (each * len(pairs) + 1)
+                below += np.heaviside(distance - frechet_distance(one, other), 0.5)
+    return float((below + 0.5) / (each * len(pairs) + 1))
 
 
 # --- the encoders ---------------------------------------------------------------------
