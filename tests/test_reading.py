@@ -174,6 +174,13 @@ def test_reading_of_privacy_has_no_repeats_and_a_note():
     )
 
 
+def test_reading_says_where_halves_of_generated_series_have_no_value():
+    score = paired([np.nan, 1.0, 1.0], [0.5, 0.6, 0.5], mean=3.0)
+    text = reading("kurtosis_difference", score)
+    assert "It has no value for as few generated series" in text
+    assert "too few repeats" not in text
+
+
 def test_reading_without_floor_or_value():
     assert reading("x_y", {"mean": 1234.5}) == (
         "1,234 was measured. There is no score of real series to compare it with."

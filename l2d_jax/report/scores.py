@@ -90,6 +90,13 @@ FINDINGS = {
         "none",
         "There are too few repeats to say whether chance alone explains a difference.",
     ),
+    "no halves": Finding(
+        "not tested",
+        "No verdict",
+        "none",
+        "It has no value for as few generated series as the floor compares, as where a "
+        "channel is constant in them.",
+    ),
     "together": Finding(
         "judged together",
         "No verdict",
@@ -285,6 +292,9 @@ def _finding(name: str, score: Mapping[str, Any]) -> Finding:
     found = verdict(score, about(name).best)
     if found == "unknown" and about(name).family == "privacy":
         return FINDINGS["together"]
+    halves = score.get("at_floor_size")
+    if found == "unknown" and halves and not _is_defined(halves):
+        return FINDINGS["no halves"]
     return FINDINGS[found]
 
 
