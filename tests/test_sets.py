@@ -112,8 +112,9 @@ def test_an_alarm_that_is_off_in_all_that_is_compared():
 
 
 def test_indices_keep_their_names():
-    sets = sets_of(SERIES, SERIES, labels=[0, 2] * 8, classes=("x", "y", "z"))
-    assert sets.classes == ("x", "y", "z") and sets.labels.tolist() == [0, 2] * 8
+    for names in (("x", "y", "z"), np.array(["x", "y", "z"])):
+        sets = sets_of(SERIES, SERIES, labels=[0, 2] * 8, classes=names)
+        assert sets.classes == ("x", "y", "z") and sets.labels.tolist() == [0, 2] * 8
     assert sets_of(SERIES, SERIES, labels=[5, 7] * 8).classes == ("5", "7")
 
 

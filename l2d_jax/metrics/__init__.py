@@ -150,7 +150,7 @@ def evaluate(
     labels: Labels | None = None,
     test_labels: Labels | None = None,
     generated_labels: Labels | None = None,
-    classes: Sequence[str] = (),
+    classes: Labels = (),
     metrics: Sequence[str] | None = None,
     num_series: int = 0,
     num_repeats: int = 5,

@@ -59,7 +59,7 @@ def sets_of(
     labels: Labels | None = None,
     test_labels: Labels | None = None,
     generated_labels: Labels | None = None,
-    classes: Sequence[str] = (),
+    classes: Labels = (),
     num_series: int = 0,
     seed: int = 0,
 ) -> Sets:
@@ -332,7 +332,7 @@ def scale_one(
 
 
 def class_indices(
-    named: dict[str, tuple[Labels | None, int]], classes: Sequence[str]
+    named: dict[str, tuple[Labels | None, int]], classes: Labels
 ) -> tuple[list[Int[np.ndarray, " _"] | None], tuple[str, ...]]:
     """Labels as indices 0..K-1, and the names of the K classes.
 
@@ -353,7 +353,8 @@ def class_indices(
             if array is not None:
                 raise InputError(f"{name} without labels: give those of real too")
         return [None] * len(arrays), ()
-    values = (np.arange(len(classes)) if classes else np.unique(of_train)).tolist()
+    given = tuple(map(str, np.asarray(classes).tolist()))
+    values = (np.arange(len(given)) if given else np.unique(of_train)).tolist()
     indices = [
         None if array is None else places_of(array, values, name)
         for name, array in arrays.items()
@@ -362,7 +363,7 @@ def class_indices(
         one.decode(errors="backslashreplace") if isinstance(one, bytes) else str(one)
         for one in values
     )
-    return indices, tuple(classes) or tuple(names)
+    return indices, given or tuple(names)
 
 
 def places_of(
