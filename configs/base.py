@@ -14,7 +14,12 @@ from l2d_jax.types import InputError
 from l2d_jax.variants import METHODS
 
 # Of `config.sampling`: nothing that holds in the data is made to hold in samples.
-NOTHING_KEPT = {"repeats_from": 1.0, "few_values": 0, "keep_order": False}
+NOTHING_KEPT = {
+    "match_quantiles": False,
+    "repeats_from": 1.0,
+    "few_values": 0,
+    "keep_order": False,
+}
 
 
 def get_config() -> ConfigDict:
@@ -97,6 +102,9 @@ def get_config() -> ConfigDict:
     config.sampling.eta = 1.0  # noise of DDIM: 0 none, 1 as ancestral
     config.sampling.start_rounds = 1  # calls that find where the data chain starts
     config.sampling.clip = True  # estimates of x_0, to the range of the training series
+    # Values become such that they are as frequent as in training, channel by channel.
+    # Not of baselines
+    config.sampling.match_quantiles = False
     # A channel that repeats the value before at so many of its steps or more (share)
     # does so when generated; 1: none does. Not of baselines
     config.sampling.repeats_from = 0.5

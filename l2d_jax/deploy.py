@@ -17,6 +17,7 @@ from l2d_jax import parallel
 from l2d_jax.cascade import Cascade, clips, sampler
 from l2d_jax.data.levels import snap
 from l2d_jax.data.order import in_order
+from l2d_jax.data.quantiles import mapped
 from l2d_jax.errors import check_choice
 from l2d_jax.files import FilePath, to_path, whole_file
 from l2d_jax.types import ANY_DECIMALS, InputError, RandomKey, Series
@@ -79,6 +80,7 @@ def one_in_data_units(
     def one(key: RandomKey, index: Int[Array, ""]) -> tuple[Series, Int[Array, ""]]:
         z = program({"params": params, "key": key}, index)
         x = normalizer.denormalize(z[:, : len(layout.channels)])
+        x = jnp.asarray(mapped(x, *normalizer.channel_quantiles))
         if clips(model.config):
             x = jnp.clip(x, normalizer.low[None], normalizer.high[None])
         length = jnp.int32(layout.length)

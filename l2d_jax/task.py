@@ -18,14 +18,17 @@ from l2d_jax.data.order import (
     not_by_chance,
     ordered_channels,
 )
+from l2d_jax.data.quantiles import Quantiles, mapped, one_for_each, quantiles
 from l2d_jax.data.repeats import Share, held_below, repeat_shares
 from l2d_jax.files import absolute
 from l2d_jax.progress import say
 from l2d_jax.sizes import with_equal_size, with_sizes, with_steps
-from l2d_jax.types import Examples, Form, Splits, is_ragged
+from l2d_jax.types import Examples, Form, SeriesBatch, Splits, is_ragged
 
 LOOKED_AT = 2_000  # training series, in search of outliers and repeats
 GENERATED = 1_000  # series, to find which of their differences are none, and their cuts
+MATCHED = 4_000  # series at most, to find how frequent values are
+MATCHED_VALUES = 1 << 25  # of as many series as these, at most, generated or not
 SHOWN = 4  # values of a channel, in a note
 SELDOM = 0.01  # of the range, or of the steps
 
@@ -87,17 +90,23 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
 def with_values_of(model: Cascade, task: Task) -> Cascade:
     """The model whose samples are in order, stand still, take few values as the data.
 
-    How often they stand still, after they are put in order and rounded to the decimals
-    of the data, and take each of the few values, is for samples as its config says:
-    with other steps it is nearly so.
+    How frequent values are, how often samples stand still, after they are put in order
+    and rounded to the decimals of the data, and take each of the few values, is for
+    samples as its config says: with other steps it is nearly so.
     """
     shares, levels, ordered = task.held_shares, task.levels, task.ordered
+    matches = model.config.sampling.match_quantiles
     kept: dict[str, np.ndarray] = {"ordered": ordered}
-    if shares.any() or not np.isnan(levels).all():
+    if matches or shares.any() or not np.isnan(levels).all():
         key = jax.random.fold_in(jax.random.key(model.config.seed), 1)
         free = replace(model, layout=model.layout._replace(form=None))
-        parts = free.sample_batches(key, GENERATED)
+        n = min(MATCHED, enough(model.layout)) if matches else GENERATED
+        parts = free.sample_batches(key, n)
         generated = np.concatenate([part.series for part in parts])
+        if matches:
+            made, real = matching_quantiles(generated, task)
+            kept |= {"generated_quantiles": made, "quantiles": real}
+            generated = np.asarray(mapped(generated, made, real))
         kept["held_below"] = held_below(
             generated,
             shares,
@@ -110,13 +119,32 @@ def with_values_of(model: Cascade, task: Task) -> Cascade:
     return replace(model, normalizer=replace(model.normalizer, **kept))
 
 
+def matching_quantiles(
+    generated: SeriesBatch, task: Task
+) -> tuple[Quantiles, Quantiles]:
+    """Of the generated series, and of training series: what the former become.
+
+    NaN for channels of few values, which are as frequent as in training by their cuts.
+    """
+    lengths = np.full(len(generated), generated.shape[1])  # NaN after shorter ones' end
+    made = quantiles(Examples(generated, lengths))
+    real = quantiles(few_examples(task.splits.train, enough(task.layout)))
+    made[~np.isnan(task.levels[:, 0])] = np.nan
+    return made, one_for_each(made, real)
+
+
+def enough(layout: Layout) -> int:
+    """Series whose values say how frequent each is, and fit into memory."""
+    return max(GENERATED, MATCHED_VALUES // (layout.length * len(layout.channels)))
+
+
 # --- what is looked for in some of the series -----------------------------------------
 
 
-def few_examples(examples: Examples) -> Examples:
-    """A random choice of `LOOKED_AT`, always the same; without labels."""
+def few_examples(examples: Examples, most: int = LOOKED_AT) -> Examples:
+    """A random choice of so many, always the same; without labels."""
     count = len(examples.lengths)
-    index = np.sort(np.random.default_rng(0).permutation(count)[:LOOKED_AT])
+    index = np.sort(np.random.default_rng(0).permutation(count)[:most])
     return Examples(examples.series[index], examples.lengths[index])
 
 

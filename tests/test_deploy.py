@@ -114,6 +114,19 @@ def test_the_order_of_channels_is_that_of_the_model(written):
     assert (series[..., 0] <= series[..., 1]).all()
 
 
+def test_values_are_as_frequent_as_those_of_the_model(written):
+    model = make_model()
+    made = np.array([[-1, 0, 0, 2], [NAN] * 4], np.float32)
+    real = np.array([[-40, 1, 1, 3], [NAN] * 4], np.float32)
+    normalizer = replace(model.normalizer, generated_quantiles=made, quantiles=real)
+    expected = replace(model, normalizer=normalizer).sample(jax.random.key(5), N)
+    _, series, _ = written(replace(model, normalizer=normalizer), range(N))
+    np.testing.assert_allclose(series, expected, rtol=1e-4, atol=1e-3)
+    free = model.sample(jax.random.key(5), N)
+    assert (np.abs(free - expected)[..., 0] > 0.1).mean() > 0.5
+    np.testing.assert_array_equal(free[..., 1], expected[..., 1])
+
+
 @pytest.mark.parametrize("variant", ["full", "latent_only", "data_only"])
 def test_inside_a_program_of_strict_types(variant):
     one = deploy.one_in_data_units(make_model(variant))

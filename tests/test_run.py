@@ -92,10 +92,11 @@ def test_a_model_of_0_2_0_samples_as_it_did(workdir):
     model = l2d_jax.load(workdir)
     facts = load_model(workdir / "checkpoints" / "cascade")[1]["stages"]
     config = ConfigDict(model.config.to_dict())
-    for field in ("repeats_from", "few_values", "keep_order"):
+    for field in ("match_quantiles", "repeats_from", "few_values", "keep_order"):
         del config.sampling[field]
     run.save(replace(model, config=FrozenConfigDict(config)), workdir, facts)
     found = l2d_jax.load(workdir)
+    assert found.config.sampling.match_quantiles is False
     assert found.config.sampling.repeats_from == 1.0
     assert found.config.sampling.few_values == 0
     assert found.config.sampling.keep_order is False

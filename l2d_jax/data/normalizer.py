@@ -35,6 +35,10 @@ class Normalizer:
     levels: Any = np.nan
     # Between those, of what is generated: up to which it is the lower one; NaN: half.
     cuts: Any = np.nan
+    # Of the values of generated series, and what those become, NaN: any as they are; of
+    # all channels, or [C, Q].
+    generated_quantiles: Any = np.nan
+    quantiles: Any = np.nan
     # Pairs of channels of generated series, the first never above the second, [P, 2];
     # 0: none.
     ordered: Any = 0
@@ -95,6 +99,13 @@ class Normalizer:
     def channel_cuts(self) -> Float[np.ndarray, "C V"]:
         """`cuts` of each channel."""
         return np.broadcast_to(self.cuts, self.channel_levels.shape)
+
+    @property
+    def channel_quantiles(self) -> tuple[Float[np.ndarray, "C Q"], ...]:
+        """`generated_quantiles` and `quantiles` of each channel."""
+        both = np.atleast_2d(self.generated_quantiles), np.atleast_2d(self.quantiles)
+        shape = (*self.shift.shape, both[0].shape[1])
+        return tuple(np.broadcast_to(one, shape) for one in both)
 
     @property
     def ordered_pairs(self) -> Int[np.ndarray, "P 2"]:

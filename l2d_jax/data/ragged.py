@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int
 from l2d_jax.data.levels import snap
 from l2d_jax.data.normalizer import Normalizer
 from l2d_jax.data.order import in_order
+from l2d_jax.data.quantiles import mapped
 from l2d_jax.data.repeats import hold
 from l2d_jax.types import (
     Examples,
@@ -159,8 +160,9 @@ def from_model_space(
 ) -> tuple[SeriesBatch, Lengths]:
     """Series [N, L, C] in data units, NaN after the end, and their lengths.
 
-    Where the normaliser says so channels stand still (`held_below`), take few values
-    only (`levels`), or are in order (`ordered`).
+    Where the normaliser says so, values are as frequent as in training (`quantiles`)
+    and channels stand still (`held_below`), take few values only (`levels`), or are in
+    order (`ordered`).
 
     Args:
       z: D = C, or C + 1 with the validity where ragged.
@@ -172,6 +174,7 @@ def from_model_space(
     values = z[:, :, :-1] if ragged else z
     host = on_host(normalizer)
     series = np.asarray(host.denormalize(values))
+    series = np.asarray(mapped(series, *host.channel_quantiles))
     if clip:
         series = np.clip(series, host.low, host.high)
     lengths = np.full(num_series, length)

@@ -49,7 +49,7 @@ def held_below(
         for c, share in enumerate(shares)
     ]
     low, high = np.zeros(len(shares), np.float32), np.array(limits, np.float32)
-    if np.array_equal(after(series), series, equal_nan=True):
+    if not shares.any() or np.array_equal(after(series), series, equal_nan=True):
         return high
     lengths = np.full(len(series), series.shape[1])
 

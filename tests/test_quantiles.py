@@ -1,0 +1,122 @@
+"""Values as frequent as in training: found in the series, and kept in samples."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from made import tiny
+
+import l2d_jax
+from l2d_jax import configs
+from l2d_jax.data import Normalizer, from_list, from_model_space
+from l2d_jax.data.quantiles import SHARES, mapped, one_for_each, quantiles
+from l2d_jax.types import Examples
+
+NAN = np.nan
+
+
+def test_quantiles_of_the_values_inside():
+    """0 to 400 in two series, of which one ends early and one has a gap."""
+    rng = np.random.default_rng(0)
+    x = np.stack([1.0 * rng.permutation(401), np.full(401, 7.0)], axis=1)
+    first, second = x[:100], np.insert(x[100:], 5, [NAN, 7.0], axis=0)
+    found = quantiles(from_list([first, second]))
+    np.testing.assert_allclose(found[0], 400 * SHARES)
+    np.testing.assert_array_equal(found[1], np.full(101, 7))
+    first[:, 1] = second[:, 1] = NAN
+    assert np.isnan(quantiles(from_list([first, second]))[1]).all()
+
+
+@pytest.mark.parametrize("xp", [np, jnp])
+def test_a_value_becomes_the_one_with_as_many_below(xp):
+    """Squares of 0 to 1 from 0 to 1, up to the width of a step; others stay."""
+    made = np.stack([SHARES, np.full(101, NAN)]).astype(np.float32)
+    real = np.stack([SHARES**2, SHARES]).astype(np.float32)
+    x = np.array([[-0.5, 0, 0.3, 0.505, 1, 2], [0, 1, 2, 3, NAN, NAN]], np.float32)
+    series = np.stack([x, x], axis=-1)
+    found = np.asarray(mapped(xp.asarray(series), made, real))
+    beyond_and_inside = [-0.5, 0, 0.09, (0.25 + 0.51**2) / 2, 1, 2]
+    np.testing.assert_allclose(found[0, :, 0], beyond_and_inside, atol=1e-6)
+    np.testing.assert_allclose(found[1, :, 0], [0, 1, 2, 3, NAN, NAN])
+    np.testing.assert_array_equal(found[..., 1], series[..., 1])
+    assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize("xp", [np, jnp])
+def test_values_that_many_have(xp):
+    """Of the data, zeros at 60 % of the steps; of samples, the end of a range."""
+    rng = np.random.default_rng(0)
+    real = np.maximum(rng.uniform(-0.6, 0.4, (400, 20, 1)), 0).astype(np.float32)
+    made = rng.normal(size=(400, 20, 1)).clip(-9, 0.5).astype(np.float32)
+    full = np.full(400, 20)
+    source, target = (quantiles(Examples(x, full)) for x in (made, real))
+    target = one_for_each(source, target)
+    found = np.asarray(mapped(xp.asarray(made), source, target))
+    assert (found == 0).mean() == pytest.approx(0.6, abs=0.01)
+    for share in (0.61, 0.63, 0.66):
+        expected = np.quantile(real, share)
+        np.testing.assert_allclose(np.quantile(found, share), expected, atol=2e-3)
+    at_end = made == made.max()  # 31 %: the mean of the values that so many have
+    above = real[real >= np.quantile(real, 1 - at_end.mean())]
+    np.testing.assert_allclose(found[at_end].min(), found[at_end].max())
+    np.testing.assert_allclose(found[at_end].mean(), above.mean(), atol=5e-3)
+
+
+def test_generated_series_are_matched_before_they_are_clipped():
+    one = np.ones(2, np.float32)
+    normalizer = Normalizer(
+        0 * one,
+        one,
+        low=0 * one,
+        high=5 * one,
+        generated_quantiles=np.array([[0, 1], [NAN, NAN]], np.float32),
+        quantiles=np.array([[2, 4], [NAN, NAN]], np.float32),
+    )
+    z = np.repeat(np.array([[-9, 0, 0.5, 1, 1.5, 9]]), 2, axis=0)[None].swapaxes(1, 2)
+    series, _ = from_model_space(z, normalizer, False, clip=True)
+    np.testing.assert_allclose(series[0, :, 0], [0, 2, 3, 4, 4.5, 5])
+    np.testing.assert_allclose(series[0, :, 1], [0, 0, 0.5, 1, 1.5, 5])
+
+
+def test_samples_have_the_values_of_the_series_as_often(tmp_path):
+    """Of another shape than weights without training make; through a workdir too."""
+    rng = np.random.default_rng(0)
+    series = rng.uniform(size=(60, 24, 3)).astype(np.float32)
+    series[..., 0] = series[..., 0] ** 4
+    series[..., 1] = np.round(series[..., 1])
+    config = configs.base.with_argument(configs.own.get_config(), "smoke")
+    config.sampling.match_quantiles = True
+    model = l2d_jax.fit(series, config=config, workdir=tmp_path)
+    key = jax.random.key(1)
+    x = model.sample(key, 1_000)
+    np.testing.assert_array_equal(l2d_jax.load(tmp_path).sample(key, 1_000), x)
+    for c in (0, 2):
+        inner = slice(5, -5)
+        found, expected = (
+            np.quantile(one[..., c], SHARES)[inner] for one in (x, series)
+        )
+        np.testing.assert_allclose(found, expected, atol=0.03)
+    assert {*np.unique(x[..., 1])} == {0, 1}  # by its cuts
+    config.sampling.match_quantiles = False
+    free = l2d_jax.fit(series, config=config, workdir=tmp_path)
+    y = free.sample(key, 1_000)
+    assert np.abs(np.quantile(y[..., 0], 0.5) - np.quantile(series[..., 0], 0.5)) > 0.1
+    made, real = model.normalizer.channel_quantiles
+    low, high = (one(series, axis=(0, 1), keepdims=True) for one in (np.min, np.max))
+    matched = np.clip(mapped(y, made, real), low, high)
+    np.testing.assert_allclose(matched[..., [0, 2]], x[..., [0, 2]], atol=1e-4)
+
+
+def test_those_of_different_lengths(tmp_path):
+    """What is after an end counts neither in the series nor in samples of them."""
+    rng = np.random.default_rng(0)
+    x = [rng.uniform(size=(6 + i % 5, 2)).astype(np.float32) ** 3 for i in range(60)]
+    config = tiny()
+    config.sampling.match_quantiles = True
+    model = l2d_jax.fit(x, config=config, workdir=tmp_path)
+    found = np.concatenate(model.sample(jax.random.key(1), 1_000))
+    expected = np.concatenate(x)
+    for share in (0.2, 0.5, 0.8):
+        np.testing.assert_allclose(
+            *(np.quantile(one, share, axis=0) for one in (found, expected)), atol=0.03
+        )
