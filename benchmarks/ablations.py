@@ -20,7 +20,6 @@ again; fields of all rows (--data_steps=3000 and the like), --num_series, --seed
 import argparse
 import json
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from typing import Any
 import jax
 import numpy as np
 from few_steps import make_score
-from kept import count, made_here, read_set, resumed, with_also
+from kept import count, made_here, one_line_errors, read_set, resumed, with_also
 
 from l2d_jax import configs
 from l2d_jax.cascade import Cascade
@@ -44,7 +43,7 @@ from l2d_jax.metrics import evaluate
 from l2d_jax.results import real_sets
 from l2d_jax.run import train
 from l2d_jax.task import prepare
-from l2d_jax.types import Examples, InputError
+from l2d_jax.types import Examples
 from l2d_jax.variants import METHODS
 from l2d_jax.workdir import make_workdir
 
@@ -313,14 +312,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--compute_dtype", default="auto", help="of products")
     args = parser.parse_args(argv)
-    try:
+    with one_line_errors():
         args.set = read_set(args.set)
         for name in args.rows.split(","):
             check_choice(name, ROWS, "--rows")
         with locked(make_workdir(args.out / args.set)):
             results = add_rows(args)
-    except InputError as error:
-        sys.exit(str(error))
     print(markdown(results))
 
 

@@ -20,13 +20,13 @@ import csv
 import io
 import math
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from cells import Cell, read
+from kept import one_line_errors
 from rank_picture import draw
 
 from l2d_jax.errors import did_you_mean
@@ -404,7 +404,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--best", choices=("low", "high"))
     parser.add_argument("--alpha", type=float, default=0.05)
     args = parser.parse_args(arguments)
-    try:
+    with one_line_errors():
         ranking.check_alpha(args.alpha)
         cells = read(args.results)
         for metric in choose(cells, args.metric, args.best):
@@ -414,8 +414,6 @@ def main(arguments: list[str] | None = None) -> None:
                 if args.metric != "all":
                     raise
                 print(f"{metric} left out: {error}\n")
-    except InputError as error:
-        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ minutes on two CPU cores, half of it the repaired forms.
 """
 
 import json
-import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
@@ -24,7 +23,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kept import check_same, command_of, count, made_here, read_sets, with_also
+from kept import (
+    check_same,
+    command_of,
+    count,
+    made_here,
+    one_line_errors,
+    read_sets,
+    with_also,
+)
 
 from l2d_jax import configs
 from l2d_jax.data import load_splits
@@ -284,15 +291,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     path = options.out / "corruptions.json"
     made = made_here(command=command_of(__file__, parser, options))
-    try:
-        with locked(make_workdir(options.out)):
-            results = {"cells": {}} | made
-            if path.exists():
-                results = json.loads(path.read_text())
-            add_cells(results, path, made, options)
-            write_text(path.with_suffix(".md"), markdown(results))
-    except InputError as error:
-        sys.exit(str(error))
+    with one_line_errors(), locked(make_workdir(options.out)):
+        results = {"cells": {}} | made
+        if path.exists():
+            results = json.loads(path.read_text())
+        add_cells(results, path, made, options)
+        write_text(path.with_suffix(".md"), markdown(results))
     print(showable(path.with_suffix(".md").read_text("utf-8")))
 
 

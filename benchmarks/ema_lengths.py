@@ -12,7 +12,6 @@ A row that is there is not scored again; other settings than its own are refused
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -24,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from ablations import FAST, score_row, with_fields
 from few_steps import make_score
-from kept import count, made_here, read_set, resumed, with_also
+from kept import count, made_here, one_line_errors, read_set, resumed, with_also
 from scipy.optimize import brentq
 
 from l2d_jax import configs, parallel, stages
@@ -37,7 +36,6 @@ from l2d_jax.results import real_sets
 from l2d_jax.run import train
 from l2d_jax.task import prepare
 from l2d_jax.train import batches, init_state, make_train_step
-from l2d_jax.types import InputError
 from l2d_jax.workdir import make_workdir
 
 WIDTHS = (0.025, 0.05, 0.1, 0.15, 0.25)
@@ -143,12 +141,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data_steps", type=count)
     parser.add_argument("--compute_dtype", default="auto", help="of products")
     args = parser.parse_args(argv)
-    try:
+    with one_line_errors():
         args.set = read_set(args.set)
         with locked(make_workdir(args.out / args.set)):
             add_rows(args)
-    except InputError as error:
-        sys.exit(str(error))
 
 
 if __name__ == "__main__":

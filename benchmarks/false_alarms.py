@@ -18,13 +18,12 @@ fresh random walks of 8 steps and 2 channels; a share of .01 should seem to diff
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kept import count, read_set
+from kept import count, one_line_errors, read_set
 from threadpoolctl import threadpool_limits
 
 from l2d_jax import configs
@@ -66,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--published", action="store_true", help="see above")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args(argv)
-    try:
+    with one_line_errors():
         if args.set in STEPS and args.published:
             raise InputError(
                 f"--published: {args.set} has no encoders: name a data set"
@@ -77,8 +76,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             found = of_context_fid(
                 read_set(args.set), args.deals, args.size, published=args.published
             )
-    except InputError as error:
-        sys.exit(str(error))
     print(found)
     if args.out:
         write_text(args.out, json.dumps(found, indent=1) + "\n")

@@ -19,7 +19,6 @@ rows have are refused. Results: few_steps.json, .md and .png in --out.
 import argparse
 import json
 import math
-import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
@@ -28,7 +27,15 @@ from typing import Any
 
 import jax
 import numpy as np
-from kept import check_same, command_of, count, made_here, read_sets, with_also
+from kept import (
+    check_same,
+    command_of,
+    count,
+    made_here,
+    one_line_errors,
+    read_sets,
+    with_also,
+)
 
 from l2d_jax import configs
 from l2d_jax.cascade import Cascade
@@ -44,7 +51,7 @@ from l2d_jax.metrics.sets import sets_of
 from l2d_jax.results import real_sets
 from l2d_jax.run import train
 from l2d_jax.task import prepare
-from l2d_jax.types import InputError, tree_size
+from l2d_jax.types import tree_size
 from l2d_jax.variants import METHODS
 from l2d_jax.workdir import make_workdir
 
@@ -360,16 +367,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         if unknown := set(getattr(args, option).split(",")) - {*known}:
             parser.error(f"--{option}: {unknown.pop()!r}, use {', '.join(known)}")
     path = args.out / "few_steps.json"
-    try:
-        with locked(make_workdir(args.out)):
-            results = json.loads(path.read_text()) if path.exists() else {"sets": {}}
-            for name in read_sets(args.sets):
-                command = command_of(__file__, parser, args, sets=name)
-                add_set(results, name, command, args)
-            if results["sets"]:  # of a call that was cut off between its files, too
-                save(results, args.out)
-    except InputError as error:
-        sys.exit(str(error))
+    with one_line_errors(), locked(make_workdir(args.out)):
+        results = json.loads(path.read_text()) if path.exists() else {"sets": {}}
+        for name in read_sets(args.sets):
+            command = command_of(__file__, parser, args, sets=name)
+            add_set(results, name, command, args)
+        if results["sets"]:  # of a call that was cut off between its files, too
+            save(results, args.out)
     print(markdown(results))
 
 

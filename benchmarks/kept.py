@@ -1,9 +1,14 @@
-"""Rows that a benchmark keeps between its calls: how they were made isn't mixed up."""
+"""Options and errors of benchmarks, and rows that they keep between their calls.
+
+How rows were made isn't mixed up.
+"""
 
 import json
 import shlex
+import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -12,6 +17,15 @@ from l2d_jax import configs, parallel
 from l2d_jax.files import same_file
 from l2d_jax.types import InputError
 from l2d_jax.workdir import library_version
+
+
+@contextmanager
+def one_line_errors() -> Generator[None, None, None]:
+    """Inside, what was given wrongly ends the program, in one line."""
+    try:
+        yield
+    except InputError as error:
+        sys.exit(str(error))
 
 
 def count(text: str) -> int:

@@ -13,7 +13,6 @@ score. All in whitened units, one training a row (seed 0).
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 import jax
 import numpy as np
 from ablations import Fields, with_fields
-from kept import count, made_here, read_sets, resumed, with_also
+from kept import count, made_here, one_line_errors, read_sets, resumed, with_also
 from ml_collections import FrozenConfigDict
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
@@ -37,7 +36,6 @@ from l2d_jax.lock import locked
 from l2d_jax.metrics.neighbours import nearest
 from l2d_jax.task import prepare
 from l2d_jax.train import fit_briefly
-from l2d_jax.types import InputError
 from l2d_jax.variants import diffusion_prior
 from l2d_jax.workdir import make_workdir
 
@@ -172,11 +170,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--latent_steps", type=count, default=4_000)
     args = parser.parse_args(argv)
     path = args.out / "latent_stage.json"
-    try:
-        with locked(make_workdir(args.out)):
-            results = add_rows(args, path)
-    except InputError as error:
-        sys.exit(str(error))
+    with one_line_errors(), locked(make_workdir(args.out)):
+        results = add_rows(args, path)
     print(markdown(results["sets"]))
 
 

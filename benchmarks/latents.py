@@ -11,11 +11,11 @@ deviation.
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import jax
 import numpy as np
+from kept import one_line_errors
 from ml_collections import ConfigDict
 
 import l2d_jax
@@ -24,7 +24,6 @@ from l2d_jax.data import load_splits
 from l2d_jax.files import write_text
 from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.metrics.neighbours import nearest
-from l2d_jax.types import InputError
 from l2d_jax.variants import make_generator
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -35,10 +34,8 @@ def main() -> None:
     parser.add_argument("--workdir", required=True)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    try:
+    with one_line_errors():
         model = l2d_jax.load(options.workdir)
-    except InputError as error:
-        sys.exit(str(error))
     data = load_splits(ConfigDict(model.config.data.to_dict()))
     real = model.encode(np.asarray(data.train.series))
     prior = make_generator(model.config, model.layout.shape).prior

@@ -17,11 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from kept import counts, last_said, resumed, with_also
+from kept import counts, last_said, one_line_errors, resumed, with_also
 from memory import peak_memory
 
 from l2d_jax.files import write_text
-from l2d_jax.types import InputError
 
 
 def walks(seed: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -95,11 +94,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     path = options.out
     settings = {"shape": options.shape}
     made = {"device": f"{os.cpu_count()} CPU cores", "jax": library_version("jax")}
-    try:
+    with one_line_errors():
         names = check_names(options.metrics.split(",") if options.metrics else ALL)
         found = resumed(path, {"metrics": {}}, settings)
-    except InputError as error:
-        sys.exit(str(error))
     for name in names:
         for size in options.sizes:
             if str(size) in found["metrics"].get(name, {}):

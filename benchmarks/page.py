@@ -10,7 +10,6 @@ the column of as many generated ones, where a score has one.
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from compare import (
     plain,
     written,
 )
-from kept import count, read_sets
+from kept import count, one_line_errors, read_sets
 from ml_collections import ConfigDict
 from paper import Method, Options, make_config, read_methods
 
@@ -288,15 +287,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=count, default=3, help="how many, in a row")
     parser.add_argument("--first_seed", type=int, default=0, help="of them")
     args = parser.parse_args(arguments)
-    try:
+    with one_line_errors():
         text = page(
             read(args.folder),
             read_sets(args.sets),
             read_methods(args.methods),
             range(args.first_seed, args.first_seed + args.seeds),
         )
-    except InputError as error:
-        sys.exit(str(error))
     write_text(args.folder / "tables.md", text)
     print(showable(text))
 

@@ -36,7 +36,7 @@ from typing import Any, NamedTuple
 
 import jax
 from budgets import check_nothing_open, kept_plan, with_fitting_steps
-from kept import count, read_sets
+from kept import count, one_line_errors, read_sets
 from ml_collections import ConfigDict
 
 from l2d_jax import configs
@@ -319,7 +319,7 @@ def main(arguments: list[str] | None = None) -> None:
         if args.sampling_minutes is None
         else args.sampling_minutes or None,
     )
-    try:
+    with one_line_errors():
         for option in ("budget_minutes", "sampling_minutes"):
             check_minutes(getattr(args, option), option)
         methods = read_methods(args.methods)
@@ -332,8 +332,6 @@ def main(arguments: list[str] | None = None) -> None:
             out=args.out,
             workdirs=args.workdirs or args.out.with_name(f"{args.out.name}_runs"),
         )
-    except InputError as error:
-        sys.exit(str(error))
     if failed:
         sys.exit(f"{len(failed)} cells failed; the same command tries them again")
 

@@ -7,17 +7,16 @@ marked by speaker; a generated series has the mark of its nearest real one.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
+from kept import one_line_errors
 from matplotlib.figure import Figure
 
 from l2d_jax.data import load_splits
 from l2d_jax.metrics.neighbours import nearest
 from l2d_jax.plots import drawing, numbers
 from l2d_jax.samples import read_npz
-from l2d_jax.types import InputError
 from l2d_jax.workdir import load
 
 CHANNEL, SHOWN = 1, 10
@@ -53,11 +52,9 @@ def main() -> None:
     parser.add_argument("--workdir", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    try:
+    with one_line_errors():
         train = load_splits(load(args.workdir).config.data).train
         generated = read_npz(args.workdir / "samples.npz")[0].series
-    except InputError as error:
-        sys.exit(str(error))
     draw(train.series, generated, train.labels).savefig(args.out)
 
 
