@@ -13,29 +13,14 @@ import tempfile
 import time
 from pathlib import Path
 
-import jax
-import numpy as np
-from kept import counts
+from kept import counts, made_here
 from memory import peak_memory
-from ml_collections import FrozenConfigDict
-from timed import random_weights
+from timed import untrained
 
-from l2d_jax import configs, parallel
-from l2d_jax.cascade import Cascade, Layout
-from l2d_jax.data import Normalizer
+from l2d_jax.cascade import Cascade
 from l2d_jax.files import write_text
 from l2d_jax.programs import keep_programs
 from l2d_jax.results import sample_to_file
-
-
-def small_model() -> Cascade:
-    """[24, 6] series, random weights."""
-    config = configs.resolve(configs.load("stock").get_config("smoke"))
-    config = FrozenConfigDict(config)
-    layout = Layout(24, tuple("abcdef"), num_series=3_662)
-    zeros, ones = np.zeros(6, np.float32), np.ones(6, np.float32)
-    normalizer = Normalizer(zeros, ones, -ones, ones)
-    return Cascade(random_weights(config, layout.shape), normalizer, config, layout)
 
 
 def write(model: Cascade, suffix: str, n: int) -> dict[str, float]:
@@ -60,10 +45,9 @@ def main() -> None:
     parser.add_argument("--out", default="")
     args = parser.parse_args()
     keep_programs()
-    model = small_model()
+    model = untrained("stock", "float32", "smoke")
     write(model, ".npy", 1_000)  # compiles
-    device = parallel.describe_devices()
-    report: dict = {"device": device, "jax": jax.__version__, "files": {}}
+    report: dict = {**made_here(), "files": {}}
     for n in args.sizes:
         for suffix in args.suffixes.split(","):
             result = write(model, suffix, n)

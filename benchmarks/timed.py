@@ -43,19 +43,20 @@ def on_cpu() -> bool:
 # --- models ---------------------------------------------------------------------------
 
 
-def untrained(name: str, dtype: str) -> Cascade:
+def untrained(name: str, dtype: str, argument: str = "") -> Cascade:
     """A cascade of the set's config, with random weights: the same for both types."""
     num_series, length, channels, ragged = SETS[name]
     names = tuple(f"channel {c}" for c in range(channels))
     layout = Layout(length, names, ragged, 1, num_series)
     zeros, ones = np.zeros(channels, np.float32), np.ones(channels, np.float32)
     normalizer = Normalizer(zeros, ones, -ones, ones)
-    return Cascade(weights(name), normalizer, config_of(name, dtype), layout)
+    config = config_of(name, dtype, argument)
+    return Cascade(weights(name, argument), normalizer, config, layout)
 
 
-def config_of(name: str, dtype: str) -> FrozenConfigDict:
+def config_of(name: str, dtype: str, argument: str = "") -> FrozenConfigDict:
     """As `run` has it."""
-    config = configs.load(name).get_config()
+    config = configs.load(name).get_config(argument)
     config.training.compute_dtype = dtype
     _, length, channels, ragged = SETS[name]
     shape = length, channels + ragged
@@ -63,14 +64,10 @@ def config_of(name: str, dtype: str) -> FrozenConfigDict:
 
 
 @lru_cache
-def weights(name: str) -> dict:
-    """Of a set, the same for both types."""
-    _, length, channels, ragged = SETS[name]
-    return random_weights(config_of(name, "float32"), (length, channels + ragged))
-
-
-def random_weights(config: FrozenConfigDict, shape: tuple[int, int]) -> dict:
+def weights(name: str, argument: str) -> dict:
     """Of the latent and the data stage, no layer zero; a range of values, -1 to 1."""
+    _, length, channels, ragged = SETS[name]
+    config, shape = config_of(name, "float32", argument), (length, channels + ragged)
     ones, rng = np.ones(shape[1], np.float32), np.random.default_rng(0)
     params = {"low": -ones, "high": ones}
     for make in (stages.latent_stage, stages.data_stage):
