@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from l2d_jax.chunks import slices
 from l2d_jax.clock import Clock
 from l2d_jax.files import FilePath, is_remote, to_path, whole_file
 from l2d_jax.types import (
@@ -154,10 +155,9 @@ def write_npy(path: Path, batches: Iterator[Examples], plan: Plan) -> None:
             floats.replace(path)
             return
         whole = np.load(floats, mmap_mode="r")
-        step = max(1, (1 << 20) // max(1, whole[:1].size))
         parts = (
-            rounded(whole[i : i + step], dtype).astype(dtype)  # uint64 beside int8
-            for i in range(0, plan.n, step)
+            rounded(whole[rows], dtype).astype(dtype)  # uint64 beside int8
+            for rows in slices(whole.shape)
         )
         write_series(path, parts, plan.n)
         del whole  # Windows deletes no file that is mapped

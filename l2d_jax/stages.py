@@ -17,6 +17,7 @@ import optax
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import diffusion
+from l2d_jax.chunks import slices
 from l2d_jax.latents import encode_all, latent_moments, standard_latents
 from l2d_jax.missing import fill_missing, without_hidden
 from l2d_jax.networks import (
@@ -37,8 +38,6 @@ from l2d_jax.types import (
     Scalar,
     Series,
 )
-
-PIECE = 4_096  # series looked at in one go
 
 
 class Stage(NamedTuple):
@@ -93,8 +92,8 @@ def value_range(config: ConfigDict, params: Params, series: Rows) -> Params:
     """Lowest and highest value of each channel [C] in model space, NaN left out."""
     del config, params
     low, high = np.full(series.shape[2], np.inf), np.full(series.shape[2], -np.inf)
-    for start in range(0, series.shape[0], PIECE):
-        piece = series[start : start + PIECE]
+    for rows in slices(series.shape):
+        piece = series[rows]
         known = ~np.isnan(piece)
         low = np.minimum(low, np.where(known, piece, np.inf).min(axis=(0, 1)))
         high = np.maximum(high, np.where(known, piece, -np.inf).max(axis=(0, 1)))

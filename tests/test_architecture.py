@@ -20,6 +20,7 @@ ORDER = (
     "types",
     "errors",
     "files",
+    "chunks",
     "schedules",
     "diffusion",
     "sampling",
@@ -54,7 +55,7 @@ ORDER = (
 )
 # Parts beside the order, with all that they may import,
 BESIDE = {
-    "data": {"types", "errors", "files", "layers", "models"},
+    "data": {"types", "errors", "files", "chunks", "layers", "models"},
     "metrics": {
         *(
             "types",
@@ -70,7 +71,7 @@ BESIDE = {
     "plots": {"types", "layers", "models", "metrics"},
     "report": {"types", "files", "plots", "metrics"},
     "clock": {"types"},
-    "samples": {"types", "files", "clock"},
+    "samples": {"types", "files", "chunks", "clock"},
 }
 # and the parts in the order that may import them.
 USERS = {

@@ -1,6 +1,5 @@
 """Decimals, few values, order and repeats: found in the series, and kept in samples."""
 
-import sys
 from dataclasses import replace
 
 import jax
@@ -19,7 +18,6 @@ from l2d_jax.task import kinds_of_values
 from l2d_jax.types import Examples, Form
 
 NAN = np.nan
-normalizer_module = sys.modules["l2d_jax.data.normalizer"]
 
 
 def test_share_of_steps_that_repeat_the_value_before():
@@ -108,7 +106,7 @@ def test_channels_of_few_values(monkeypatch):
     for i, x in enumerate(series):
         x[:, 2] = np.arange(20) + 20 * i
     examples = from_list([*series, np.full((5, 3), 0.5)])
-    monkeypatch.setattr(normalizer_module, "CHUNK", 120)
+    monkeypatch.setattr("l2d_jax.chunks.VALUES", 120)
     expected = [[-1, 0.5, 3, NAN], [-1, 0.5, 3, 7], [NAN] * 4]
     np.testing.assert_array_equal(few_values(examples, 4), np.float32(expected))
     for most, shape in ((3, (3, 3)), (2, (3, 1)), (0, (3, 1))):
@@ -150,7 +148,7 @@ def test_few_values_are_as_frequent_as_in_training(monkeypatch):
     levels = np.array([[-1, 0, 10], [NAN] * 3], np.float32)
     generated = rng.gamma(2.0, size=(500, 20, 2)).astype(np.float32)
     generated[:100, 10:] = NAN
-    monkeypatch.setattr(normalizer_module, "CHUNK", 400)
+    monkeypatch.setattr("l2d_jax.chunks.VALUES", 400)
     cuts = cuts_of_shares(generated, levels, examples)
     assert np.isnan(cuts[1]).all() and np.isnan(cuts[0, 2])
     found = snap(generated, levels, cuts)[..., 0]
@@ -194,7 +192,7 @@ def test_channels_of_which_one_is_never_above_another(monkeypatch):
     lengths = np.append(np.full(9, 20), 0)
     examples = Examples(np.concatenate([series, behind_an_end]), lengths)
     normalizer = Normalizer.fit(examples)
-    monkeypatch.setattr(normalizer_module, "CHUNK", 280)
+    monkeypatch.setattr("l2d_jax.chunks.VALUES", 280)
     kinds = [0] * 7
     found = ordered_channels(examples, normalizer, kinds).tolist()
     below = {0: [1, 2], 4: [1, 2], 5: [0, 1, 2, 4]}

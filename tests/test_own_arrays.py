@@ -27,9 +27,9 @@ def test_a_recording_stays_on_disk(tmp_path):
         assert found.channels == ("channel_0", "channel_1", "channel_2")
 
 
-@pytest.mark.parametrize("piece", [1 << 22, 4])
+@pytest.mark.parametrize("piece", [1 << 21, 4])
 def test_nan_at_the_end_of_a_series_is_its_end(monkeypatch, piece):
-    monkeypatch.setattr("l2d_jax.data.own.arrays.PIECE", piece)
+    monkeypatch.setattr("l2d_jax.chunks.VALUES", piece)
     array = np.arange(12.0).reshape(3, 2, 2)
     array[0, 1] = np.nan
     array[1, 0, 0] = np.nan
@@ -145,7 +145,7 @@ def test_float32_must_tell_a_thousand_levels_apart(span, fits):
 
 
 def test_a_fault_behind_the_first_piece(monkeypatch):
-    monkeypatch.setattr("l2d_jax.data.own.arrays.PIECE", 4)
+    monkeypatch.setattr("l2d_jax.chunks.VALUES", 4)
     array = np.ones((10, 2))
     array[7, 1] = np.inf
     with pytest.raises(InputError, match="array, step 7, channel 'channel_1'"):

@@ -370,7 +370,7 @@ def test_a_recording_on_disk_stays_there(tmp_path):
 
 
 def test_counts_of_missing_values_piece_by_piece(monkeypatch):
-    monkeypatch.setattr(protocols, "CHUNK", 7)
+    monkeypatch.setattr("l2d_jax.chunks.VALUES", 7 * 3)
     series = np.zeros((50, 3))
     series[::3, 1] = NAN
     assert protocols.count_missing(series).tolist() == [0, 17, 0]

@@ -125,7 +125,7 @@ def test_digest_is_that_of_all_rows_at_once(monkeypatch):
     examples = from_list(ramps([5, 3, 4, 5, 2]))
     normalizer = Normalizer.fit(examples)
     everything = to_model_space(examples, normalizer, True)
-    monkeypatch.setattr(ragged_module, "DIGEST_ROWS", 2)
+    monkeypatch.setattr("l2d_jax.chunks.VALUES", 2 * everything[0].size)
     found = ModelSpace(examples, normalizer, True).digest()
     assert found == zlib.crc32(everything.tobytes())
 

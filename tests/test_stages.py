@@ -474,8 +474,8 @@ def test_condition_noise_moves_the_latent_and_nothing_else():
 
 
 def test_the_range_of_values_piece_by_piece(monkeypatch):
-    monkeypatch.setattr(stages, "PIECE", 5)
     series = with_gaps(make_series(12))
+    monkeypatch.setattr("l2d_jax.chunks.VALUES", 5 * series[0].size)
     found = stages.value_range(make_config(), {}, series)
     np.testing.assert_array_equal(found["low"], np.nanmin(series, axis=(0, 1)))
     np.testing.assert_array_equal(found["high"], np.nanmax(series, axis=(0, 1)))

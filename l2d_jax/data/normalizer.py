@@ -8,12 +8,12 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from l2d_jax.chunks import slices
 from l2d_jax.errors import check_choice
 from l2d_jax.types import Examples, InputError, inside
 
 AnyArray: TypeAlias = Array | np.ndarray
 PerChannel: TypeAlias = Float[np.ndarray, " C"]
-CHUNK = 1 << 21  # values that are looked at in one go
 
 
 @jax.tree_util.register_dataclass
@@ -133,12 +133,10 @@ def known_values(
     examples: Examples, dtype: type
 ) -> Iterator[tuple[Float[np.ndarray, "_ L C"], Bool[np.ndarray, "_ L C"]]]:
     """The series, piece by piece, and where they have values: inside, and not NaN."""
-    length, channels = examples.series.shape[1:]
-    rows = max(CHUNK // (length * channels), 1)
-    for start in range(0, len(examples.series), rows):
-        piece = slice(start, start + rows)
-        series = np.asarray(examples.series[piece], dtype)
-        within = inside(examples.lengths[piece], length)
+    shape = examples.series.shape
+    for rows in slices(shape):
+        series = np.asarray(examples.series[rows], dtype)
+        within = inside(examples.lengths[rows], shape[1])
         yield series, ~np.isnan(series) & within[..., None]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 
+from l2d_jax.chunks import slices
 from l2d_jax.data.own.roles import asked_of, listed
 from l2d_jax.data.ragged import from_list
 from l2d_jax.data.sampler import permutation
@@ -29,7 +30,6 @@ from l2d_jax.types import Collection, Examples, InputError, Splits
 
 PROTOCOLS = ("published", "held_out")
 TEST_SHARE = 0.2
-CHUNK = 1 << 20  # rows that are looked at in one go
 
 Parts = tuple[Examples, Examples | None]
 
@@ -161,8 +161,8 @@ def missing_values(collection: Collection) -> list[str]:
 def count_missing(series: Float[np.ndarray, "T C"]) -> Int[np.ndarray, " C"]:
     """How many NaN each channel has; a recording on disk is read piece by piece."""
     counts = np.zeros(series.shape[1], np.int64)
-    for start in range(0, len(series), CHUNK):
-        counts += np.isnan(series[start : start + CHUNK]).sum(axis=0)
+    for rows in slices(series.shape):
+        counts += np.isnan(series[rows]).sum(axis=0)
     return counts
 
 

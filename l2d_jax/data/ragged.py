@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from l2d_jax.chunks import slices
 from l2d_jax.data.levels import snap
 from l2d_jax.data.normalizer import Normalizer
 from l2d_jax.data.order import in_order
@@ -29,7 +30,6 @@ from l2d_jax.types import (
     is_ragged,
 )
 
-DIGEST_ROWS = 4_096
 MAX_PADDED = 2**30  # values of a padded set, if they are
 MAX_PADDING = 20  # times as many as the series have
 
@@ -143,10 +143,10 @@ class ModelSpace:
         return z.reshape(*index.shape, *z.shape[1:])
 
     def digest(self) -> int:
-        """A checksum of all of them, made piece by piece."""
+        """A checksum of all of them, made some at a time."""
         crc = 0
-        for start in range(0, self.shape[0], DIGEST_ROWS):
-            crc = zlib.crc32(self[start : start + DIGEST_ROWS].tobytes(), crc)
+        for rows in slices(self.shape):
+            crc = zlib.crc32(self[rows].tobytes(), crc)
         return crc
 
 

@@ -14,13 +14,13 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from l2d_jax.chunks import slices
 from l2d_jax.data.own.roles import NO_TIME, Asked, listed
 from l2d_jax.data.own.rows import Extremes, indexed, key
 from l2d_jax.data.own.tables import check_resolution
 from l2d_jax.errors import one_line
 from l2d_jax.types import Collection, Form, InputError
 
-PIECE = 1 << 22  # numbers that are looked at in one go
 BESIDE = (("lengths",), ("labels", "label", "y"), ("channels",))  # other names each
 ABOUT_SERIES = (*(name for names in BESIDE for name in names), "settings")
 
@@ -317,9 +317,8 @@ def check_whole(array: np.ndarray, where: str) -> None:
 def ends_of(array: Float[np.ndarray, "N L C"]) -> Int[np.ndarray, " N"]:
     """One after the last value of each series; L where it has none at all."""
     length, ends = array.shape[1], []
-    step = max(1, PIECE // max(1, array[0].size))
-    for start in range(0, len(array), step):
-        piece: np.ndarray = array[start : start + step]
+    for rows in slices(array.shape):
+        piece: np.ndarray = array[rows]
         given = np.any(~np.isnan(piece), axis=2)
         last = length - np.argmax(given[:, ::-1], axis=1)
         ends.append(np.where(np.any(given, axis=1), last, length))
@@ -346,11 +345,10 @@ def check_lengths(
 def pieces_of(
     series: Sequence[np.ndarray],
 ) -> Iterator[tuple[int, int, np.ndarray]]:
-    """(series, first step, some of its steps) all through, none larger than `PIECE`."""
+    """(series, first step, some of its steps) all through, a chunk at a time."""
     for i, one in enumerate(series):
-        step = max(1, PIECE // max(1, one.shape[1]))
-        for start in range(0, len(one), step):
-            yield i, start, one[start : start + step]
+        for steps in slices(one.shape):
+            yield i, steps.start, one[steps]
 
 
 def check_values(
