@@ -15,7 +15,6 @@ import logging
 import os
 import re
 import sys
-import zlib
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -26,6 +25,7 @@ import orbax.checkpoint as ocp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from l2d_jax import parallel
+from l2d_jax.chunks import crc32
 from l2d_jax.errors import one_line
 from l2d_jax.files import FilePath, absolute
 from l2d_jax.types import InputError, Params
@@ -260,19 +260,17 @@ def seal(
     """Checksums of all that a checkpoint holds, and what wrote it."""
     return {
         "arrays": checksum(arrays),
-        "facts": zlib.crc32(json.dumps(facts, sort_keys=True).encode()),
+        "facts": crc32([json.dumps(facts, sort_keys=True).encode()]),
         "versions": dict(versions),
     }
 
 
 def checksum(arrays: Params) -> int:
     """CRC-32 over the bytes, shapes and types of all arrays, in order."""
-    crc = 0
-    for leaf in jax.tree.leaves(arrays):
-        array = np.asarray(leaf)
-        crc = zlib.crc32(f"{array.dtype}{array.shape}".encode(), crc)
-        crc = zlib.crc32(array.tobytes(), crc)
-    return crc
+    leaves = map(np.asarray, jax.tree.leaves(arrays))
+    return crc32(
+        part for x in leaves for part in (f"{x.dtype}{x.shape}".encode(), x.tobytes())
+    )
 
 
 class Damaged(Exception):

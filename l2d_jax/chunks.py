@@ -1,7 +1,9 @@
 """Rows taken some at a time, so that memory doesn't grow with how many there are."""
 
 import math
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
+from functools import reduce
 
 VALUES = 1 << 21  # of a chunk: 16 MB in float64
 
@@ -15,3 +17,8 @@ def slices(shape: tuple[int, ...]) -> Iterator[slice]:
     num_rows = max(VALUES // max(math.prod(shape[1:]), 1), 1)
     for start in range(0, shape[0], num_rows):
         yield slice(start, start + num_rows)
+
+
+def crc32(parts: Iterable[bytes]) -> int:
+    """The checksum of all parts, one after the other."""
+    return reduce(lambda crc, part: zlib.crc32(part, crc), parts, 0)

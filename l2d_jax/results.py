@@ -5,9 +5,7 @@ Each is skipped where it is already there, made with the same settings.
 
 import json
 import logging
-import zlib
 from collections.abc import Mapping
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from tqdm import tqdm
 from l2d_jax import parallel
 from l2d_jax.cascade import Cascade
 from l2d_jax.checkpoints import checksum
+from l2d_jax.chunks import crc32
 from l2d_jax.configs import SECTIONS, resolve_evaluation
 from l2d_jax.data import load_splits
 from l2d_jax.data.protocols import take
@@ -369,8 +368,7 @@ def chain_in_words(solver: str, num_steps: int, c: ConfigDict) -> str:
 
 def digest(examples: Examples) -> int:
     """A checksum of the series with their lengths and labels."""
-    parts = [np.ascontiguousarray(part) for part in examples if part is not None]
-    return reduce(lambda crc, part: zlib.crc32(part.tobytes(), crc), parts, 0)
+    return crc32(part.tobytes() for part in examples if part is not None)
 
 
 # --- again, on a finished workdir -----------------------------------------------------

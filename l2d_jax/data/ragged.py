@@ -7,7 +7,6 @@ down of its validity.
 """
 
 import math
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from l2d_jax.chunks import slices
+from l2d_jax.chunks import crc32, slices
 from l2d_jax.data.levels import snap
 from l2d_jax.data.normalizer import Normalizer
 from l2d_jax.data.order import in_order
@@ -144,10 +143,7 @@ class ModelSpace:
 
     def digest(self) -> int:
         """A checksum of all of them, made some at a time."""
-        crc = 0
-        for rows in slices(self.shape):
-            crc = zlib.crc32(self[rows].tobytes(), crc)
-        return crc
+        return crc32(self[rows].tobytes() for rows in slices(self.shape))
 
 
 def from_model_space(
