@@ -123,31 +123,12 @@ def find_roles(table: Table, head: Frame, asked: Asked) -> Roles:
     """
     kinds = [kind_of(head[i], table.decimal) for i in range(len(table.columns))]
     columns = named(table, head, kinds)
-    given = {
-        role: position(name, f"{role}_column", columns, table.name)
-        for role, name in asked.roles.items()
-        if name and (role, name) != ("time", NO_TIME)
-    }
-    for role, i in given.items():
-        if kinds[i] == "list":
-            raise InputError(
-                f"{table.name}: column {columns[i]!r}, --config.data.{role}_column, "
-                f"holds {LISTS}"
-            )
-    channels = [position(c, "channels", columns, table.name) for c in asked.channels]
-    taken = [*channels, *given.values()]
-    for i in taken:
-        if taken.count(i) > 1:
-            raise InputError(
-                f"{table.name}: column {columns[i]!r} is asked for twice: name it once "
-                "in --config.data.channels, id_column, time_column and label_column"
-            )
-    notes = [*table.notes]
+    channels, found = asked_for(asked, columns, kinds, table.name)
+    notes, taken = [*table.notes], [*channels, *found.values()]
     free = [i for i in range(len(columns)) if i not in taken]
     if lists := [columns[i] for i in free if kinds[i] == "list"]:
         notes.append(f"left out {listed(lists)}: {LISTS}")
         free = [i for i in free if kinds[i] != "list"]
-    found = dict(given)
     if "id" not in found:
         found |= recognised("id", find_id(columns, head, kinds, free), columns, notes)
     free = [i for i in free if i not in found.values()]
@@ -172,7 +153,7 @@ def find_roles(table: Table, head: Frame, asked: Asked) -> Roles:
             "several, name the column of their ids in --config.data.id_column"
         )
     if not channels:
-        free = [i for i in free if i not in (*found.values(), *given.values())]
+        free = [i for i in free if i not in found.values()]
         channels = numeric_channels(columns, head, kinds, free, found, notes)
         if not channels:
             raise InputError(f"{table.name} {no_channel(columns, kinds, found)}")
@@ -186,6 +167,32 @@ def find_roles(table: Table, head: Frame, asked: Asked) -> Roles:
     if roles.time is not None:
         roles = with_form_of_times(roles, table, head, kinds[roles.time], notes)
     return roles._replace(notes=tuple(notes))
+
+
+def asked_for(
+    asked: Asked, columns: tuple[str, ...], kinds: list[str], where: str
+) -> tuple[list[int], dict[str, int]]:
+    """The columns that the user names: channels, and by role."""
+    roles = {
+        role: position(name, f"{role}_column", columns, where)
+        for role, name in asked.roles.items()
+        if name and (role, name) != ("time", NO_TIME)
+    }
+    for role, i in roles.items():
+        if kinds[i] == "list":
+            raise InputError(
+                f"{where}: column {columns[i]!r}, --config.data.{role}_column, holds "
+                f"{LISTS}"
+            )
+    channels = [position(name, "channels", columns, where) for name in asked.channels]
+    taken = [*channels, *roles.values()]
+    for i in taken:
+        if taken.count(i) > 1:
+            raise InputError(
+                f"{where}: column {columns[i]!r} is asked for twice: name it once in "
+                "--config.data.channels, id_column, time_column and label_column"
+            )
+    return channels, roles
 
 
 def with_form_of_times(
