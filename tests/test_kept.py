@@ -17,6 +17,7 @@ import metrics_memory
 import numpy as np
 import pytest
 import scaling
+from made import tiny_splits
 
 from l2d_jax import configs
 from l2d_jax.lock import locked
@@ -25,11 +26,6 @@ from l2d_jax.variants import with_sampling
 from l2d_jax.workdir import make_workdir
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
-
-def splits(_=None):
-    series = np.random.default_rng(0).normal(size=(40, 8, 2)).astype(np.float32)
-    return Splits(Examples(series, np.full(40, 8)), None, ("a", "b"))
 
 
 class Model:
@@ -85,7 +81,7 @@ def test_no_benchmark_writes_to_the_committed_results_by_default(path):
 @pytest.fixture
 def quick_steps(monkeypatch):
     """few_steps.py without a model, scores and pictures."""
-    monkeypatch.setattr(few_steps, "load_splits", splits)
+    monkeypatch.setattr(few_steps, "load_splits", tiny_splits)
     monkeypatch.setattr(few_steps, "model_of", lambda *_: Model())
     monkeypatch.setattr(few_steps, "make_score", lambda *_, **__: lambda x: 0.5)
     monkeypatch.setattr(few_steps, "seconds", lambda *_, **__: 1.0)
@@ -150,7 +146,7 @@ def test_ablations_keep_rows_of_one_kind(tmp_path, monkeypatch):
     class Trained:
         config = few_steps.configs.load("stock").get_config()
 
-    monkeypatch.setattr(ablations, "load_splits", splits)
+    monkeypatch.setattr(ablations, "load_splits", tiny_splits)
 
     def train_row(config, fields, folder, base):
         """In two parts: it was killed between them."""
@@ -232,7 +228,7 @@ def test_of_two_processes_the_second_is_refused(tmp_path, program, options, file
 
 
 def test_a_model_that_another_process_trains_is_left_to_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(few_steps, "load_splits", splits)
+    monkeypatch.setattr(few_steps, "load_splits", tiny_splits)
     with locked(make_workdir(tmp_path / "sines_data_only")):
         with pytest.raises(InputError, match="is in use by the run on host"):
             few_steps.model_of("sines", "data_only", tmp_path, "float32")
@@ -260,7 +256,7 @@ def test_names_that_are_none_are_said_at_once(tmp_path, program, option, says):
 
 
 def test_a_copy_of_a_stage_that_was_cut_off_is_made_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(ablations, "load_splits", splits)
+    monkeypatch.setattr(ablations, "load_splits", tiny_splits)
     monkeypatch.setattr(ablations, "train", lambda task, workdir: workdir)
     whole = tmp_path / "base" / "checkpoints" / "encoder"
     whole.mkdir(parents=True)
@@ -335,7 +331,7 @@ def test_where_no_row_is_left_no_encoder_is_trained(tmp_path, monkeypatch):
     path = tmp_path / "stock" / "ema_lengths.json"
     path.write_text(json.dumps({"rows": rows}))
     monkeypatch.setattr(ema_lengths, "train", lambda *_: 1 / 0)
-    monkeypatch.setattr(ema_lengths, "load_splits", splits)
+    monkeypatch.setattr(ema_lengths, "load_splits", tiny_splits)
     ema_lengths.main([f"--out={tmp_path}", "--num_series=30"])
     assert json.loads(path.read_text()) == {"rows": rows}
 
