@@ -255,7 +255,7 @@ def train_stage(
       InputError: out of memory; names the batch that fits.
     """
     config, c = task.config, task.config[SECTIONS[name]]
-    steps_per_call = config.training.steps_per_call
+    calls = {"seed": config.seed, "steps_per_call": config.training.steps_per_call}
     stage = ALL_STAGES[name](config, task.layout.shape)
     if stage.start is not None:  # where the stages before it ended
         first = stage.start(params)
@@ -281,8 +281,7 @@ def train_stage(
                 stage,
                 make_examples,
                 c,
-                seed=config.seed,
-                steps_per_call=steps_per_call,
+                **calls,
                 checkpoint_every=config.training.checkpoint_every,
                 checkpoints=checkpoints,
                 open_logbook=open_logbook,
@@ -291,13 +290,7 @@ def train_stage(
             if not memory.is_out_of_memory(error):
                 raise
             memory.release(error)
-            fitting = smaller_batch(
-                stage,
-                make_examples(),
-                c,
-                seed=config.seed,
-                steps_per_call=steps_per_call,
-            )
+            fitting = smaller_batch(stage, make_examples(), c, **calls)
             raise too_large(SECTIONS[name], c.batch_size, fitting) from None
     return stage.export(jax.tree.map(np.asarray, ema_params), task.series)
 
