@@ -1,6 +1,5 @@
 """Series of different lengths, as arrays, in model space, and back."""
 
-import sys
 import zlib
 
 import jax
@@ -20,7 +19,6 @@ from l2d_jax.data import (
 from l2d_jax.types import InputError, is_ragged
 
 NAN = np.nan
-ragged_module = sys.modules["l2d_jax.data.ragged"]
 
 
 def ramps(lengths: list[int]) -> list[np.ndarray]:
@@ -65,15 +63,15 @@ def test_a_series_far_longer_than_the_others_is_refused_before_memory_is_taken()
 @pytest.mark.parametrize(("count", "refused"), [(16, False), (17, True)])
 def test_padding_may_take_some_times_as_much(monkeypatch, count, refused):
     """One of 50 steps, the rest of 2: 50 N, and 10 times 48 + 2 N; 800 both for 16."""
-    monkeypatch.setattr(ragged_module, "MAX_PADDED", 0)
-    monkeypatch.setattr(ragged_module, "MAX_PADDING", 10)
+    monkeypatch.setattr("l2d_jax.data.ragged.MAX_PADDED", 0)
+    monkeypatch.setattr("l2d_jax.data.ragged.MAX_PADDING", 10)
     series = ramps([50, *[2] * (count - 1)])
     if refused:
         with pytest.raises(InputError, match=r"series 0 .* has 50 steps"):
             from_list(series)
     else:
         assert from_list(series).series.shape == (count, 50, 2)
-    monkeypatch.setattr(ragged_module, "MAX_PADDED", count * 50 * 2)
+    monkeypatch.setattr("l2d_jax.data.ragged.MAX_PADDED", count * 50 * 2)
     from_list(series)
 
 
