@@ -55,10 +55,10 @@ LAYOUTS = ((1, 1), (1, 2), (1, 4), (1, 8), (2, 1), (2, 2), (2, 4))
 
 def child(rank: int, processes: int, port: int, batch: int, steps: int) -> None:
     """Times the steps and prints what it finds as json."""
-    from l2d_jax import parallel
+    from l2d_jax import cluster, parallel
 
     if processes > 1:
-        parallel.start(
+        cluster.start(
             coordinator=f"localhost:{port}", num_processes=processes, process_id=rank
         )
     facts = time_steps(batch, steps)

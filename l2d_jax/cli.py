@@ -252,12 +252,12 @@ def check_flags(argv: list[str]) -> None:
 
 def dispatch() -> None:
     """Runs what the flags ask for."""
-    from l2d_jax import files, parallel, results, run, workdir
+    from l2d_jax import cluster, files, parallel, results, run, workdir
     from l2d_jax.programs import keep_programs
     from l2d_jax.progress import say
     from l2d_jax.types import InputError
 
-    parallel.start(
+    cluster.start(
         coordinator=_COORDINATOR.value,
         num_processes=_NUM_PROCESSES.value,
         process_id=_PROCESS_ID.value,

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from l2d_jax import memory, parallel, preemption, train
+from l2d_jax import cluster, memory, parallel, preemption, train
 from l2d_jax.checkpoints import Checkpoints
 from l2d_jax.logbook import Logbook, Silent
 from l2d_jax.stages import Stage
@@ -116,7 +116,7 @@ def main(folder, coordinator, processes, rank, num_steps="12", every="4"):
     folder = Path(folder)
     preemption.watch()
     if int(processes) > 1:
-        parallel.start(
+        cluster.start(
             coordinator=coordinator, num_processes=int(processes), process_id=int(rank)
         )
     order = folder / "order.txt"

@@ -29,6 +29,7 @@ ORDER = (
     "preemption",
     "peers",
     "parallel",
+    "cluster",
     "progress",
     "programs",
     "missing",
@@ -103,7 +104,7 @@ HOMES = {
         r"pmap|process_(index|count)|device_count|jax\.(local_)?devices\b"
         r"|(\b|_)[Mm]esh(\b|_)|shard_map|NamedSharding|PartitionSpec|multihost"
         r"|lax\.(axis_|p(mean|sum|max)\b)|jax\.distributed",
-        {"parallel.py"},
+        {"parallel.py", "cluster.py"},
         "n = jax.process_count()",
     ),
     "orbax": Home(r"\borbax\b", {"checkpoints.py"}, "import orbax.checkpoint as ocp"),
