@@ -62,6 +62,7 @@ BESIDE = {
             "types",
             "errors",
             "files",
+            "chunks",
             "layers",
             "models",
             "parallel",

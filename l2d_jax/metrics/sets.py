@@ -8,11 +8,11 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
+from l2d_jax.chunks import slices
 from l2d_jax.types import InputError, SeriesBatch
 
 MIN_SAMPLES = 16
 LARGEST = 1e18  # times the range of a channel: float32 holds sums of squares of these
-BLOCK_SIZE = 2**20  # values that are scaled at a time
 ARRAYS = (np.ndarray, jax.Array)
 
 
@@ -321,9 +321,7 @@ def scale_one(
 ) -> SeriesBatch:
     """(series - low) / span, computed in float64 and kept in float32."""
     result = np.empty(series.shape, np.float32)
-    num_rows = max(BLOCK_SIZE // series[0].size, 1)
-    for start in range(0, len(series), num_rows):
-        rows = slice(start, start + num_rows)
+    for rows in slices(series.shape):
         result[rows] = (series[rows].astype(np.float64) - low) / span
     return result
 
