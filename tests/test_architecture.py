@@ -104,9 +104,14 @@ HOMES = {
     "devices": Home(
         r"pmap|process_(index|count)|device_count|jax\.(local_)?devices\b"
         r"|(\b|_)[Mm]esh(\b|_)|shard_map|NamedSharding|PartitionSpec|multihost"
-        r"|lax\.(axis_|p(mean|sum|max)\b)|jax\.distributed",
-        {"parallel.py", "cluster.py"},
+        r"|lax\.(axis_|p(mean|sum|max)\b)",
+        {"parallel.py"},
         "n = jax.process_count()",
+    ),
+    "processes": Home(
+        r"jax\.distributed",
+        {"parallel.py", "cluster.py"},
+        "jax.distributed.initialize()",
     ),
     "orbax": Home(r"\borbax\b", {"checkpoints.py"}, "import orbax.checkpoint as ocp"),
     "linen": Home(
