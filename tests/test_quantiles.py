@@ -18,13 +18,13 @@ NAN = np.nan
 
 
 def test_quantiles_of_the_values_inside():
-    """0 to 400 in two series, of which one ends early and one has a gap beside an 8."""
+    """0 to 400 in two series, of which one ends early and one has a gap beside 8s."""
     rng = np.random.default_rng(0)
     x = np.stack([1.0 * rng.permutation(401), np.full(401, 7.0)], axis=1)
-    first, second = x[:100], np.insert(x[100:], 5, [NAN, 8.0], axis=0)
+    first, second = x[:100], np.insert(x[100:], [5] * 9, [NAN, 8.0], axis=0)
     found = quantiles(from_list([first, second]))
     np.testing.assert_allclose(found[0], 400 * SHARES)
-    np.testing.assert_array_equal(found[1], [7.0] * 100 + [8])
+    np.testing.assert_allclose(found[1], 7 + np.clip(409 * SHARES - 400, 0, 1))
     first[:, 1] = second[:, 1] = NAN
     assert np.isnan(quantiles(from_list([first, second]))[1]).all()
 
@@ -32,14 +32,16 @@ def test_quantiles_of_the_values_inside():
 @pytest.mark.parametrize("xp", [np, jnp])
 def test_a_value_becomes_the_one_with_as_many_below(xp):
     """Squares of 0 to 1 from 0 to 1, up to the width of a step; others stay."""
-    made = np.stack([SHARES, np.full(101, NAN)]).astype(np.float32)
+    made = np.stack([SHARES, np.full_like(SHARES, NAN)]).astype(np.float32)
     real = np.stack([SHARES**2, SHARES]).astype(np.float32)
     x = np.array([[-0.5, 0, 0.3, 0.505, 1, 2], [0, 1, 2, 3, NAN, NAN]], np.float32)
     series = np.stack([x, x], axis=-1)
     found = np.asarray(mapped(xp.asarray(series), made, real))
-    beyond_and_inside = [-0.5, 0, 0.09, (0.25 + 0.51**2) / 2, 1, 2]
-    np.testing.assert_allclose(found[0, :, 0], beyond_and_inside, atol=1e-6)
-    np.testing.assert_allclose(found[1, :, 0], [0, 1, 2, 3, NAN, NAN])
+    down, up = (end**2 - end for end in SHARES[[0, -1]])
+    expected = [-0.5 + down, down, 0.3**2, 0.505**2, 1 + up, 2 + up]
+    np.testing.assert_allclose(found[0, :, 0], expected, atol=5e-5)
+    expected = [down, 1 + up, 2 + up, 3 + up, NAN, NAN]
+    np.testing.assert_allclose(found[1, :, 0], expected, atol=1e-6)
     np.testing.assert_array_equal(found[..., 1], series[..., 1])
     assert found.dtype == np.float32
 
