@@ -65,6 +65,19 @@ def test_values_that_many_have(xp):
     np.testing.assert_allclose(found[at_end].mean(), above.mean(), atol=5e-3)
 
 
+def test_long_tails_stay_as_they_are():
+    """Where both distributions are the same, whatever their largest values are."""
+    rng = np.random.default_rng(0)
+    made, real, fresh = rng.standard_t(2.5, (3, 2_000, 20, 1)).astype(np.float32)
+    made[7, 7], real[8, 8] = -300, 900
+    full = np.full(2_000, 20)
+    found = mapped(fresh, *(quantiles(Examples(x, full)) for x in (made, real)))
+    for share in (0.002, 0.005, 0.02, 0.2, 0.8, 0.98, 0.995, 0.998):
+        expected = np.quantile(fresh, share)
+        np.testing.assert_allclose(np.quantile(found, share), expected, rtol=0.15)
+    assert found.std() == pytest.approx(fresh.std(), rel=0.05)
+
+
 def test_generated_series_are_matched_before_they_are_clipped():
     one = np.ones(2, np.float32)
     normalizer = Normalizer(
