@@ -2,9 +2,9 @@
 
     python main.py --config=configs/energy.py --workdir=runs/energy
 
-Expected: Context-FID .0085 (95 % interval .0080 to .0090; seed 0, five encoders) of all
+Expected: Context-FID .0084 (95 % interval .0079 to .0089; seed 0, five encoders) of all
 series, .0118 at half their number, where real against real has .0067: distinguishable
-from real by Context-FID; discriminative score at that size .009 beside .002. Time: 38
+from real by Context-FID; discriminative score at that size .010 beside .002. Time: 38
 min of training on one of two CPU cores of an AMD EPYC (Zen 5), which other programs
 shared, with --config.training.compute_dtype=bfloat16; samples and all scores 9 more.
 The learning rate, `match_quantiles`, `repeats_from` and `few_values` were chosen by
