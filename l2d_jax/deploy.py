@@ -80,7 +80,8 @@ def one_in_data_units(
     def one(key: RandomKey, index: Int[Array, ""]) -> tuple[Series, Int[Array, ""]]:
         z = program({"params": params, "key": key}, index)
         x = normalizer.denormalize(z[:, : len(layout.channels)])
-        x = jnp.asarray(mapped(x, *normalizer.channel_quantiles))
+        made, real = normalizer.channel_quantiles
+        x = jnp.asarray(mapped(x, generated=made, real=real))
         if clips(model.config):
             x = jnp.clip(x, normalizer.low[None], normalizer.high[None])
         length = jnp.int32(layout.length)

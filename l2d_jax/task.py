@@ -28,7 +28,7 @@ from l2d_jax.types import Examples, Form, SeriesBatch, Splits, is_ragged
 LOOKED_AT = 2_000  # training series, in search of outliers and repeats
 GENERATED = 1_000  # series, to find which of their differences are none, and their cuts
 MATCHED = 4_000  # series at most, to find how frequent values are
-MATCHED_VALUES = 1 << 25  # of as many series as these, at most, generated or not
+MATCHED_VALUES = 1 << 25  # of all of them together, at most
 SHOWN = 4  # values of a channel, in a note
 SELDOM = 0.01  # of the range, or of the steps
 
@@ -106,7 +106,7 @@ def with_values_of(model: Cascade, task: Task) -> Cascade:
         if matches:
             made, real = matching_quantiles(generated, task)
             kept |= {"generated_quantiles": made, "quantiles": real}
-            generated = np.asarray(mapped(generated, made, real))
+            generated = np.asarray(mapped(generated, generated=made, real=real))
         kept["held_below"] = held_below(
             generated,
             shares,
@@ -130,7 +130,7 @@ def matching_quantiles(
     made = quantiles(Examples(generated, lengths))
     real = quantiles(few_examples(task.splits.train, enough(task.layout)))
     made[~np.isnan(task.levels[:, 0])] = np.nan
-    return made, one_for_each(made, real)
+    return made, one_for_each(generated=made, real=real)
 
 
 def enough(layout: Layout) -> int:

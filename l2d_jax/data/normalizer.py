@@ -140,6 +140,15 @@ def known_values(
         yield series, ~np.isnan(series) & within[..., None]
 
 
+def known_in_channels(examples: Examples) -> list[Float[np.ndarray, " _"]]:
+    """All values inside the series, float32, of each channel; NaN is none."""
+    pieces = [*known_values(examples, np.float32)]
+    return [
+        np.concatenate([series[..., c][known[..., c]] for series, known in pieces])
+        for c in range(examples.series.shape[2])
+    ]
+
+
 def moments(examples: Examples) -> Moments:
     """Over all values inside the series; NaN where there is none."""
     channels = examples.series.shape[2]

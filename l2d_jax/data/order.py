@@ -13,7 +13,12 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float, Int
 
-from l2d_jax.data.normalizer import AnyArray, Normalizer, known_values
+from l2d_jax.data.normalizer import (
+    AnyArray,
+    Normalizer,
+    known_in_channels,
+    known_values,
+)
 from l2d_jax.types import Examples
 
 Pairs = Int[np.ndarray, "P 2"]
@@ -71,11 +76,8 @@ def not_by_chance(pairs: Pairs, some: Examples) -> Int[np.ndarray, "Q 2"]:
     Args:
       some: of the series in which the pairs are in order.
     """
-    channels, pieces = some.series.shape[2], [*known_values(some, np.float32)]
-    values = [
-        np.sort(np.concatenate([x[..., c][known[..., c]] for x, known in pieces]))
-        for c in range(channels)
-    ]
+    values = [*map(np.sort, known_in_channels(some))]
+    channels = len(values)
     below = np.zeros((channels, channels), bool)
     for i, j in pairs[pairs[:, 0] != pairs[:, 1]]:
         lower = np.searchsorted(values[j], values[i])  # how many of j are below each

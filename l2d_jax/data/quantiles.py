@@ -10,7 +10,7 @@ zeros say, as many generated ones are.
 import numpy as np
 from jaxtyping import Float
 
-from l2d_jax.data.normalizer import AnyArray, known_values
+from l2d_jax.data.normalizer import AnyArray, known_in_channels
 from l2d_jax.types import Examples
 
 Quantiles = Float[np.ndarray, "C Q"]  # in data units, rising; NaN: channels left alone
@@ -22,12 +22,8 @@ SHARES = 1.0 / (1.0 + np.exp(-np.linspace(-8.0, 8.0, 321)))
 
 def quantiles(examples: Examples) -> Quantiles:
     """Of the values of each channel, inside the series; NaN where there are none."""
-    pieces = [*known_values(examples, np.float32)]
-    rows = [
-        np.concatenate([series[..., c][known[..., c]] for series, known in pieces])
-        for c in range(examples.series.shape[2])
-    ]
-    return np.stack([of_values(row) for row in rows]).astype(np.float32)
+    rows = [of_values(values) for values in known_in_channels(examples)]
+    return np.stack(rows).astype(np.float32)
 
 
 def of_values(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " Q"]:
@@ -37,7 +33,7 @@ def of_values(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " Q"]:
     return np.quantile(values.astype(np.float64), SHARES)
 
 
-def one_for_each(generated: Quantiles, real: Quantiles) -> Quantiles:
+def one_for_each(*, generated: Quantiles, real: Quantiles) -> Quantiles:
     """The real ones; their mean where the generated ones are the same value.
 
     So that a value, the end of a range to which many are clipped, has one to become.
@@ -51,16 +47,19 @@ def one_for_each(generated: Quantiles, real: Quantiles) -> Quantiles:
 
 
 def mapped(
-    series: Float[AnyArray, "*N L C"], generated: Quantiles, real: Quantiles
+    series: Float[AnyArray, "*N L C"], *, generated: Quantiles, real: Quantiles
 ) -> Float[AnyArray, "*N L C"]:
     """Each value between two quantiles of generated ones comes to lie between the real.
 
     Linearly; a value beyond them is moved as the outermost is. NaN stays.
 
     >>> x = np.array([[[0.0], [0.5], [1.0], [3.0]]])  # a series of four steps
-    >>> mapped(x, np.array([[0.0, 1.0]]), np.array([[10.0, 14.0]])).ravel().tolist()
+    >>> made, real = np.array([[0.0, 1.0]]), np.array([[10.0, 14.0]])
+    >>> mapped(x, generated=made, real=real).ravel().tolist()
     [10.0, 12.0, 14.0, 16.0]
     """
+    if np.isnan(generated).all():
+        return series
     xp, columns = series.__array_namespace__(), []  # numpy's or JAX's
     for c, (source, target) in enumerate(zip(generated, real, strict=True)):
         column = series[..., c]

@@ -170,7 +170,8 @@ def from_model_space(
     values = z[:, :, :-1] if ragged else z
     host = on_host(normalizer)
     series = np.asarray(host.denormalize(values))
-    series = np.asarray(mapped(series, *host.channel_quantiles))
+    made, real = host.channel_quantiles
+    series = np.asarray(mapped(series, generated=made, real=real))
     if clip:
         series = np.clip(series, host.low, host.high)
     lengths = np.full(num_series, length)
