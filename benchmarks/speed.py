@@ -39,8 +39,8 @@ from timed import DTYPES, FAST, FULL, SETS, median, on_cpu, untrained
 
 from l2d_jax import parallel
 from l2d_jax.cascade import Cascade
+from l2d_jax.compilation_cache import enable_compilation_cache
 from l2d_jax.files import whole_file, write_text
-from l2d_jax.programs import keep_programs
 from l2d_jax.types import tree_size
 from l2d_jax.workdir import library_version
 
@@ -259,7 +259,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         values = [int(value) if value.isdigit() else value for value in rest]
         print(json.dumps({"fresh": fresh, "tsgm": tsgm}[what](*values)))
         return
-    keep_programs()
+    enable_compilation_cache()
     names = args.sets.split(",") if args.sets else list(SETS)[: 1 if args.quick else 3]
     if unknown := {*names} - {*SETS}:
         parser.error(f"--sets: {unknown.pop()!r}, use {', '.join(SETS)}")

@@ -18,8 +18,8 @@ from memory import peak_memory
 from timed import untrained
 
 from l2d_jax.cascade import Cascade
+from l2d_jax.compilation_cache import enable_compilation_cache
 from l2d_jax.files import write_text
-from l2d_jax.programs import keep_programs
 from l2d_jax.results import sample_to_file
 
 
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--suffixes", default=".npz,.npy,.csv,.parquet,.ts")
     parser.add_argument("--out", default="")
     args = parser.parse_args()
-    keep_programs()
+    enable_compilation_cache()
     model = untrained("stock", "float32", "smoke")
     write(model, ".npy", 1_000)  # compiles
     report: dict = {**made_here(), "files": {}}

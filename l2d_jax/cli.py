@@ -253,7 +253,7 @@ def check_flags(argv: list[str]) -> None:
 def dispatch() -> None:
     """Runs what the flags ask for."""
     from l2d_jax import cluster, files, parallel, results, run, workdir
-    from l2d_jax.programs import keep_programs
+    from l2d_jax.compilation_cache import enable_compilation_cache
     from l2d_jax.progress import say
     from l2d_jax.types import InputError
 
@@ -263,7 +263,7 @@ def dispatch() -> None:
         process_id=_PROCESS_ID.value,
     )
     parallel.check_devices()
-    keep_programs()
+    enable_compilation_cache()
     if not _WORKDIR.value:
         raise InputError("--workdir is missing: name the folder of the run")
     folder = files.to_path(_WORKDIR.value)

@@ -29,13 +29,13 @@ from l2d_jax.checkpoints import (
     load_model,
     save_model,
 )
+from l2d_jax.compilation_cache import enable_compilation_cache
 from l2d_jax.configs import SECTIONS, resolve
 from l2d_jax.data import load_splits, read_array, split
 from l2d_jax.files import FilePath, same_file, to_path, write_text
 from l2d_jax.lock import locked
 from l2d_jax.logbook import Logbook, Silent
 from l2d_jax.metrics.sets import MIN_SAMPLES
-from l2d_jax.programs import keep_programs
 from l2d_jax.progress import say, silence
 from l2d_jax.results import generate, report, score
 from l2d_jax.stages import is_given_latent
@@ -73,7 +73,7 @@ def run(config: ConfigDict, workdir: str | FilePath) -> dict[str, Any]:
     Raises:
       InputError: the config, the data or the workdir can't be used.
     """
-    keep_programs()
+    enable_compilation_cache()
     config = resolve(config)
     with parallel.first_before_others("data prepared"):
         splits = load_splits(config.data)
@@ -141,7 +141,7 @@ def fit(
         Warnings are logged in any case.
 
     Like `load` it turns on JAX's cache of compiled programs, for all programs of the
-    process, unless you have set one (`programs.keep_programs`).
+    process, unless you have set one (`compilation_cache.enable_compilation_cache`).
 
     Raises:
       InputError: the series or the config can't be used.
@@ -156,7 +156,7 @@ def fit(
     >>> model.sample(jax.random.key(0), 1000).shape
     (1000, 24, 2)
     """
-    keep_programs()
+    enable_compilation_cache()
     config = configs.own.get_config() if config is None else config
     if not {*configs.base.get_config()} <= {*config}:
         raise InputError(

@@ -19,10 +19,10 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from l2d_jax import configs, parallel
 from l2d_jax.cascade import Cascade, Layout
 from l2d_jax.checkpoints import load_model, warn_of_versions
+from l2d_jax.compilation_cache import enable_compilation_cache
 from l2d_jax.data import Normalizer
 from l2d_jax.errors import one_line
 from l2d_jax.files import FilePath, absolute, is_remote, to_path
-from l2d_jax.programs import keep_programs
 from l2d_jax.types import Form, InputError
 
 SHAPES_SAMPLES = ("encoder", "latent_stage", "data_stage", "sampling")
@@ -104,7 +104,7 @@ def load(workdir: str | FilePath) -> Cascade:
       InputError: there is no finished model in the workdir, it can't be read, or
         another version of l2d_jax trained it.
     """
-    keep_programs()
+    enable_compilation_cache()
     folder = to_path(workdir) / "checkpoints" / "cascade"
     arrays, facts, wrote = load_model(folder)
     try:

@@ -31,7 +31,7 @@ ORDER = (
     "parallel",
     "cluster",
     "progress",
-    "programs",
+    "compilation_cache",
     "missing",
     "networks",
     "latents",

@@ -55,7 +55,7 @@ def test_memory_of_a_process_is_not_that_of_the_one_that_started_it():
 )
 def test_what_speed_cannot_measure_is_said_first(monkeypatch, capsys, options, says):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    monkeypatch.setattr(speed, "keep_programs", lambda: None)
+    monkeypatch.setattr(speed, "enable_compilation_cache", lambda: None)
     monkeypatch.setattr(timed, "interleaved", lambda *_: 1 / 0)
     stage = SimpleNamespace(data_stage=SimpleNamespace(batch_size=4))
     monkeypatch.setattr(speed, "untrained", lambda *_: SimpleNamespace(config=stage))

@@ -7,8 +7,8 @@ import pytest
 CODE = """
 import jax
 jax.jit(lambda x: x + 1)(1.0)  # compiled before: the cache must still be taken up
-from l2d_jax.programs import keep_programs
-keep_programs()
+from l2d_jax.compilation_cache import enable_compilation_cache
+enable_compilation_cache()
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.jit(lambda x: (x @ x).sum())(jax.numpy.ones((3, 3))).block_until_ready()
 """
@@ -43,8 +43,8 @@ OTHERS = """
 import os
 os.access = lambda *_: False
 import jax
-from l2d_jax.programs import keep_programs
-keep_programs()
+from l2d_jax.compilation_cache import enable_compilation_cache
+enable_compilation_cache()
 def slow(x):  # to compile
     for _ in range(300):
         x = jax.numpy.sin(x @ x)

@@ -12,7 +12,7 @@ from l2d_jax.files import cache_folder
 PAGE = 4096  # bytes
 
 
-def keep_programs() -> None:
+def enable_compilation_cache() -> None:
     """Turns JAX's persistent compilation cache on, unless the user has set one.
 
     In $JAX_COMPILATION_CACHE_DIR, by default the folder `xla` of $L2D_CACHE_DIR, which
@@ -25,7 +25,7 @@ def keep_programs() -> None:
     folder = cache_folder() / "xla"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        drop_cut_off(folder)
+        remove_truncated(folder)
     except OSError:  # a home that can't be written: programs are compiled each time
         return
     for done in ("reading", "writing"):
@@ -37,7 +37,7 @@ def keep_programs() -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", least)
 
 
-def drop_cut_off(folder: Path) -> None:
+def remove_truncated(folder: Path) -> None:
     """Deletes programs of which a full disk or a kill left a part.
 
     JAX would neither read nor replace them. What was cut off ends with a page of memory
