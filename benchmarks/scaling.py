@@ -58,7 +58,7 @@ def child(rank: int, processes: int, port: int, batch: int, steps: int) -> None:
     from l2d_jax import cluster, parallel
 
     if processes > 1:
-        cluster.start(
+        cluster.initialize(
             coordinator=f"localhost:{port}", num_processes=processes, process_id=rank
         )
     facts = time_steps(batch, steps)

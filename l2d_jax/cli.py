@@ -257,7 +257,7 @@ def dispatch() -> None:
     from l2d_jax.progress import say
     from l2d_jax.types import InputError
 
-    cluster.start(
+    cluster.initialize(
         coordinator=_COORDINATOR.value,
         num_processes=_NUM_PROCESSES.value,
         process_id=_PROCESS_ID.value,

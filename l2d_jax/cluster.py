@@ -8,16 +8,16 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from l2d_jax import parallel, peers
+from l2d_jax import liveness, parallel
 from l2d_jax.errors import one_line
 from l2d_jax.types import InputError
 
 HEARTBEAT_SECONDS = 30  # without a sign of life, a process counts as dead
 # XLA's CPU backend gives up after 30 min, and the first process may score for longer.
-PATIENCE = f"--xla_cpu_collective_timeout_seconds={7 * 86_400}"
+TIMEOUT_FLAG = f"--xla_cpu_collective_timeout_seconds={7 * 86_400}"
 
 
-def start(
+def initialize(
     *,
     coordinator: str | None = None,
     num_processes: int | None = None,
@@ -36,10 +36,12 @@ def start(
             "--coordinator, --num_processes and --process_id go together: give all "
             "three, or none where Cloud TPU or SLURM starts the processes"
         )
-    if coordinator is None and not environment_asks():
+    if coordinator is None and not is_distributed():
         return
     # The last of several values counts: the user's, if there is one.
-    os.environ["XLA_FLAGS"] = f"{PATIENCE} {os.environ.get('XLA_FLAGS', '')}".strip()
+    os.environ["XLA_FLAGS"] = (
+        f"{TIMEOUT_FLAG} {os.environ.get('XLA_FLAGS', '')}".strip()
+    )
     # SIGTERM is ours: see preemption.py.
     jax.config.update("jax_enable_preemption_service", False)
     try:
@@ -60,22 +62,22 @@ def start(
             f"can't join the other processes at {where} ({cause}): see that all run, "
             "with one --coordinator and --num_processes, each with its own --process_id"
         ) from error
-    meet()
-    watch_each_other()
+    connect_devices()
+    watch_processes()
 
 
-def watch_each_other() -> None:
+def watch_processes() -> None:
     """One that dies is missed by the others: at once, or by their heartbeats."""
     if parallel.num_processes() == 1:
         return
-    listener, address = peers.listen()
+    listener, address = liveness.listen()
     text = np.frombuffer(address.encode().ljust(64), np.uint8)
     first = parallel.of_all(text)[0].astype(np.uint8).tobytes().decode().strip()
     try:
         if parallel.is_first():
-            peers.miss(listener, others=parallel.num_processes() - 1)
+            liveness.watch_others(listener, others=parallel.num_processes() - 1)
         else:
-            peers.be_missed(first, rank=parallel.process_id())
+            liveness.watch_first(first, rank=parallel.process_id())
     except OSError as error:
         print(
             f"process {parallel.process_id()}: no connection between the processes at "
@@ -86,7 +88,7 @@ def watch_each_other() -> None:
         listener.close()
 
 
-def meet() -> None:
+def connect_devices() -> None:
     """The first program over all devices. All processes.
 
     It connects the devices, which must happen at the same time on all: on CPU within
@@ -96,7 +98,7 @@ def meet() -> None:
     parallel.wait("all here")
 
 
-def environment_asks() -> bool:
+def is_distributed() -> bool:
     """Whether the machine says that this process is one of several, or may be."""
     if os.environ.get("JAX_COORDINATOR_ADDRESS"):
         return True

@@ -116,7 +116,7 @@ def main(folder, coordinator, processes, rank, num_steps="12", every="4"):
     folder = Path(folder)
     preemption.watch()
     if int(processes) > 1:
-        cluster.start(
+        cluster.initialize(
             coordinator=coordinator, num_processes=int(processes), process_id=int(rank)
         )
     order = folder / "order.txt"

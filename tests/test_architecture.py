@@ -27,7 +27,7 @@ ORDER = (
     "layers",
     "models",
     "preemption",
-    "peers",
+    "liveness",
     "parallel",
     "cluster",
     "progress",

@@ -96,7 +96,7 @@ def test_four_processes_go_on_from_what_two_saved(two_by_two, tmp_path):
 
 def test_arguments_that_go_together():
     with pytest.raises(InputError, match="--process_id go together"):
-        cluster.start(coordinator="localhost:1", num_processes=2)
+        cluster.initialize(coordinator="localhost:1", num_processes=2)
 
 
 def test_cpus_wait_for_a_first_process_that_scores_for_hours(monkeypatch):
@@ -110,7 +110,7 @@ def test_cpus_wait_for_a_first_process_that_scores_for_hours(monkeypatch):
     monkeypatch.setattr(jax.distributed, "initialize", initialize)
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_collective_timeout_seconds=5")
     with pytest.raises(InputError, match=r"can't join .* at h:1 .*nobody there"):
-        cluster.start(coordinator="h:1", num_processes=2, process_id=1)
+        cluster.initialize(coordinator="h:1", num_processes=2, process_id=1)
     days, users = (int(flag.partition("=")[2]) for flag in asked[0].split())
     assert days > 86_400 and users == 5
 
@@ -137,7 +137,7 @@ def test_environments_that_ask_for_several_processes(variables, asked, monkeypat
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert cluster.environment_asks() == asked
+    assert cluster.is_distributed() == asked
 
 
 # --- main.py --------------------------------------------------------------------------

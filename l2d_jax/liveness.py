@@ -37,7 +37,7 @@ def own_address() -> str:
             return "127.0.0.1"
 
 
-def be_missed(address: str, *, rank: int) -> None:
+def watch_first(address: str, *, rank: int) -> None:
     """In the others: keeps a connection to the first, and ends when that is told to.
 
     Raises:
@@ -46,20 +46,20 @@ def be_missed(address: str, *, rank: int) -> None:
     host, _, port = address.rpartition(":")
     first = socket.create_connection((host, int(port)), SECONDS_TO_CONNECT)
     first.settimeout(None)
-    keep_alive(first)
+    enable_keepalive(first)
     mine = f"process {rank} on {socket.gethostname()}"
     first.sendall(mine.encode().ljust(NAME_LENGTH))
 
     def follow():
-        said = read(first)
+        said = receive(first)
         if said != BYE:
-            end(said.decode() or f"process 0 on {host}")
+            exit_process(said.decode() or f"process 0 on {host}")
 
-    atexit.register(part, [first])
+    atexit.register(say_goodbye, [first])
     threading.Thread(target=follow, daemon=True).start()
 
 
-def miss(listener: socket.socket, *, others: int) -> None:
+def watch_others(listener: socket.socket, *, others: int) -> None:
     """In the first process: waits for the connections of the others, and looks on.
 
     Raises:
@@ -68,17 +68,17 @@ def miss(listener: socket.socket, *, others: int) -> None:
 
     def follow(connection):
         connection.settimeout(None)
-        keep_alive(connection)
-        said = read(connection, NAME_LENGTH, socket.MSG_WAITALL)
+        enable_keepalive(connection)
+        said = receive(connection, NAME_LENGTH, socket.MSG_WAITALL)
         name = said.decode().strip() or "a process that gave no name"
-        if read(connection) != BYE:
+        if receive(connection) != BYE:
             for other in connections:
-                tell(other, name.encode())
-            end(name)
+                send(other, name.encode())
+            exit_process(name)
 
     listener.settimeout(SECONDS_TO_CONNECT)
     connections: list[socket.socket] = []
-    atexit.register(part, connections)
+    atexit.register(say_goodbye, connections)
     try:
         while len(connections) < others:
             connections.append(listener.accept()[0])
@@ -88,7 +88,7 @@ def miss(listener: socket.socket, *, others: int) -> None:
             threading.Thread(target=follow, args=(connection,), daemon=True).start()
 
 
-def read(connection: socket.socket, length: int = 1024, flags: int = 0) -> bytes:
+def receive(connection: socket.socket, length: int = 1024, flags: int = 0) -> bytes:
     """What is said next; nothing if the connection ends."""
     try:
         return connection.recv(length, flags)
@@ -96,22 +96,22 @@ def read(connection: socket.socket, length: int = 1024, flags: int = 0) -> bytes
         return b""
 
 
-def tell(connection: socket.socket, said: bytes) -> None:
+def send(connection: socket.socket, said: bytes) -> None:
     """Says it, if there still is somebody."""
     with suppress(OSError):
         connection.sendall(said)
 
 
-def part(connections: list[socket.socket]) -> None:
+def say_goodbye(connections: list[socket.socket]) -> None:
     """Says good-bye; but an error that nobody caught is an end before its time."""
     for connection in connections:
         if not hasattr(sys, "last_value"):
-            tell(connection, BYE)
+            send(connection, BYE)
         with suppress(OSError):
             connection.shutdown(socket.SHUT_WR)
 
 
-def end(name: str) -> NoReturn:
+def exit_process(name: str) -> NoReturn:
     """Ends this process though its main thread waits for the one that is missed."""
     if preemption.asked():  # of that one too, which was quicker
         print(preemption.line("nothing was unsaved"), file=sys.stderr, flush=True)
@@ -125,7 +125,7 @@ def end(name: str) -> NoReturn:
     os._exit(1)
 
 
-def keep_alive(connection: socket.socket) -> None:
+def enable_keepalive(connection: socket.socket) -> None:
     """Probes after 10 s of silence, every 5 s; four without an answer end it."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in (
