@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from lessons import what_is_asked
+from recorded import recorded_training
 
 from l2d_jax.metrics import discriminative
 from l2d_jax.metrics.discriminative import (
@@ -21,16 +21,16 @@ from l2d_jax.metrics.discriminative import (
     score,
 )
 from l2d_jax.metrics.recurrent import (
-    Lesson,
+    TrainTestRows,
     all_states,
     batches,
     init_gru,
     last_state,
     measure,
     shared,
-    teach,
     time_major,
     train,
+    train_and_measure,
 )
 
 
@@ -167,29 +167,29 @@ def test_adam_goes_a_thousandth_a_step_and_every_row_is_measured():
 
 def test_each_repeat_has_its_own_start_whatever_their_number():
     data, task = shared(normal(0, 8, 3, 1)), Adding()
-    lessons = {name: Lesson(np.zeros((1, 2), np.int32), np.arange(2)) for name in "ab"}
-    two, three = (teach(task, [lessons] * n, data, seed=5) for n in (2, 3))
+    rows = {
+        name: TrainTestRows(np.zeros((1, 2), np.int32), np.arange(2)) for name in "ab"
+    }
+    two, three = (train_and_measure(task, [rows] * n, data, seed=5) for n in (2, 3))
     np.testing.assert_array_equal(three["a"][:2], two["a"])
     np.testing.assert_array_equal(two["a"], two["b"])
     assert two["a"][0, 0] != two["a"][1, 0]
-    assert teach(task, [lessons], data, seed=6)["a"][0, 0] != two["a"][0, 0]
+    assert train_and_measure(task, [rows], data, seed=6)["a"][0, 0] != two["a"][0, 0]
 
 
 # --- which series ---------------------------------------------------------------------
 
 
 def test_halves_are_disjoint_and_sides_equal():
-    lessons = draw(
-        np.random.default_rng(0), num_real=50, num_generated=21, batch_size=128
-    )
+    rows = draw(np.random.default_rng(0), num_real=50, num_generated=21, batch_size=128)
     sizes = {"whole": 21, "floor": 10, "at_floor_size": 10}
     sides = {}
     for name, n in sizes.items():
         count = int(0.8 * n)
-        seen, asked = lessons[name]
-        assert seen.shape == (discriminative.NUM_ITERATIONS, 2 * count)
-        one, other = np.split(asked, 2)
-        train_one, train_other = np.split(seen, 2, axis=1)
+        train, test = rows[name]
+        assert train.shape == (discriminative.NUM_ITERATIONS, 2 * count)
+        one, other = np.split(test, 2)
+        train_one, train_other = np.split(train, 2, axis=1)
         for train_part, test_part in ((train_one, one), (train_other, other)):
             assert len(set(train_part.ravel())) == count
             assert not set(train_part.ravel()) & set(test_part)
@@ -204,10 +204,10 @@ def test_halves_are_disjoint_and_sides_equal():
 
 def test_batches_are_half_of_either_side():
     pair = np.arange(20), np.arange(100, 120)
-    seen, asked = divide(np.random.default_rng(0), pair, batch_size=6)
-    assert seen.shape[1] == 12
-    assert seen[:, :6].max() < 20 and seen[:, 6:].min() >= 100
-    assert asked.tolist() == [16, 17, 18, 19, 116, 117, 118, 119]
+    train, test = divide(np.random.default_rng(0), pair, batch_size=6)
+    assert train.shape[1] == 12
+    assert train[:, :6].max() < 20 and train[:, 6:].min() >= 100
+    assert test.tolist() == [16, 17, 18, 19, 116, 117, 118, 119]
 
 
 @pytest.mark.parametrize(
@@ -221,22 +221,24 @@ def test_batches_are_half_of_either_side():
 )
 def test_networks_and_batches_are_as_published(monkeypatch, metric, channels, width):
     """2,000 batches of 128 real and 128 generated series, and half as many units."""
-    asked = what_is_asked(monkeypatch, discriminative)
+    recorded = recorded_training(monkeypatch, discriminative)
     x = np.zeros((200, 2, channels), np.float32)
     metric(x, x, num_repeats=1)
-    ((task, (lessons,)),) = asked
+    ((task, (rows,)),) = recorded
     assert task == Discriminator(channels, width)
-    assert lessons["whole"].seen.shape == (2000, 256)
-    assert lessons["floor"].seen.shape == (2000, 2 * 80)
+    assert rows["whole"].train.shape == (2000, 256)
+    assert rows["floor"].train.shape == (2000, 2 * 80)
 
 
 def test_repeats_and_seeds_have_batches_of_their_own(monkeypatch):
     monkeypatch.setattr(discriminative, "NUM_ITERATIONS", 2)
-    asked = what_is_asked(monkeypatch, discriminative)
+    recorded = recorded_training(monkeypatch, discriminative)
     x = np.zeros((200, 2, 4), np.float32)
     for seed in (0, 1):
         discriminative_score(x, x, num_repeats=2, seed=seed)
-    batches = [one["whole"].seen.tobytes() for _, repeats in asked for one in repeats]
+    batches = [
+        one["whole"].train.tobytes() for _, repeats in recorded for one in repeats
+    ]
     assert len(set(batches)) == 4
 
 

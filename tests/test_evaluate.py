@@ -195,7 +195,7 @@ def test_float64_of_other_code_changes_no_score(module, metric, monkeypatch):
         raise Lowered(program.lower(*args).as_text())
 
     module = importlib.import_module(f"l2d_jax.metrics.{module}")
-    monkeypatch.setattr(module, "remembered", lower)
+    monkeypatch.setattr(module, "cached", lower)
     series, programs = np.random.default_rng(0).uniform(size=(16, 8, 2)), []
     for enabled in (False, True):
         jax.config.update("jax_enable_x64", enabled)

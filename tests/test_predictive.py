@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from lessons import what_is_asked
+from recorded import recorded_training
 
 from l2d_jax.data import load_splits
 from l2d_jax.metrics import predictive
@@ -99,14 +99,14 @@ def test_ceiling_by_hand():
 
 def test_each_learns_from_what_it_should():
     of_real, of_generated = np.arange(0, 50, 2), 50 + np.arange(12)
-    lessons = draw(np.random.default_rng(0), of_real=of_real, of_generated=of_generated)
-    seen = {name: set(lesson.seen.ravel().tolist()) for name, lesson in lessons.items()}
-    asked = {name: set(lesson.asked.tolist()) for name, lesson in lessons.items()}
-    assert seen["whole"] == {*range(50, 62)} and asked["whole"] == {*of_real}
-    assert len(seen["floor"]) == len(seen["at_floor_size"]) == 6
-    assert seen["floor"] < {*of_real} and seen["at_floor_size"] < {*of_generated}
-    assert asked["floor"] == asked["at_floor_size"] < {*of_real}
-    assert len(asked["floor"]) == 6 and not asked["floor"] & seen["floor"]
+    rows = draw(np.random.default_rng(0), of_real=of_real, of_generated=of_generated)
+    trained = {name: set(one.train.ravel().tolist()) for name, one in rows.items()}
+    tested = {name: set(one.test.tolist()) for name, one in rows.items()}
+    assert trained["whole"] == {*range(50, 62)} and tested["whole"] == {*of_real}
+    assert len(trained["floor"]) == len(trained["at_floor_size"]) == 6
+    assert trained["floor"] < {*of_real} and trained["at_floor_size"] < {*of_generated}
+    assert tested["floor"] == tested["at_floor_size"] < {*of_real}
+    assert len(tested["floor"]) == 6 and not tested["floor"] & trained["floor"]
 
 
 @pytest.mark.parametrize(
@@ -120,22 +120,24 @@ def test_each_learns_from_what_it_should():
 )
 def test_networks_and_batches_are_as_published(monkeypatch, metric, channels, expected):
     """5,000 batches of 128 series, and half as many units as channels."""
-    asked = what_is_asked(monkeypatch, predictive)
+    recorded = recorded_training(monkeypatch, predictive)
     x = np.zeros((200, 2, channels), np.float32)
     metric(x, x, num_repeats=1)
-    ((task, (lessons,)),) = asked
+    ((task, (rows,)),) = recorded
     assert task == expected
-    assert lessons["whole"].seen.shape == (5000, 128)
-    assert lessons["floor"].seen.shape == (5000, 100)
+    assert rows["whole"].train.shape == (5000, 128)
+    assert rows["floor"].train.shape == (5000, 100)
 
 
 def test_repeats_and_seeds_have_batches_of_their_own(monkeypatch):
     monkeypatch.setattr(predictive, "NUM_ITERATIONS", 2)
-    asked = what_is_asked(monkeypatch, predictive)
+    recorded = recorded_training(monkeypatch, predictive)
     x = np.zeros((200, 2, 4), np.float32)
     for seed in (0, 1):
         predictive_score(x, x, num_repeats=2, seed=seed)
-    batches = [one["whole"].seen.tobytes() for _, repeats in asked for one in repeats]
+    batches = [
+        one["whole"].train.tobytes() for _, repeats in recorded for one in repeats
+    ]
     assert len(set(batches)) == 4
 
 

@@ -259,7 +259,7 @@ def test_very_long_series_are_cut():
 @pytest.mark.parametrize(("num_series", "num_iterations"), [(1000, 200), (1001, 600)])
 def test_length_of_training(monkeypatch, num_series, num_iterations):
     monkeypatch.setattr(
-        context_fid_module, "remembered", lambda _, keys, rows, series: (keys, rows)
+        context_fid_module, "cached", lambda _, keys, rows, series: (keys, rows)
     )
     keys, rows = train_encoders(np.zeros((num_series, 50, 2)), num_repeats=3, seed=0)
     assert rows.shape == (3, num_iterations, 8)

@@ -15,9 +15,9 @@ import optax
 from flax.traverse_util import unflatten_dict
 from jaxtyping import Array, Bool, Float, Int
 
+from l2d_jax.metrics.disk_cache import cached, in_full_float32
 from l2d_jax.metrics.floors import MIN_REPEATS, NOT_FINITE, as_score, choose
 from l2d_jax.metrics.frechet import frechet_distance, halves_and_whole
-from l2d_jax.metrics.remembered import in_full_float32, remembered
 from l2d_jax.metrics.sets import lengthened
 from l2d_jax.models import TS2Vec
 from l2d_jax.parallel import map_all
@@ -150,7 +150,7 @@ def train_encoders(real: SeriesBatch, *, num_repeats: int, seed: int) -> Params:
     keys = jax.vmap(jax.random.fold_in, (None, 0))(
         jax.random.key(seed), jnp.asarray(repeats)
     )
-    return remembered(train_together, keys, np.stack(rows), series)
+    return cached(train_together, keys, np.stack(rows), series)
 
 
 @in_full_float32

@@ -11,14 +11,14 @@ from l2d_jax.metrics.floors import summary
 from l2d_jax.metrics.recurrent import (
     Batch,
     BatchLengths,
-    Lesson,
+    TrainTestRows,
     batches,
     dense,
     init_gru,
     last_state,
     shared,
-    teach,
     time_major,
+    train_and_measure,
 )
 from l2d_jax.types import Params, RandomKey, Scalar, SeriesBatch
 
@@ -118,7 +118,9 @@ def score(
             for repeat in range(num_repeats)
         ]
         discriminator = Discriminator(real.shape[2], width)
-        logits = teach(discriminator, repeats, shared(real, generated), seed=seed)
+        logits = train_and_measure(
+            discriminator, repeats, shared(real, generated), seed=seed
+        )
     parts = {name: described(logits[name], sizes[name]) for name in sizes}
     whole = parts.pop("whole")
     why = DIVERGED if width > 0 else NO_UNITS
@@ -131,8 +133,8 @@ def score(
     }
 
 
-def described(logits: Float[np.ndarray, "R asked"], n: int) -> dict[str, Any]:
-    """The score of n series of each side, given the logits of those asked.
+def described(logits: Float[np.ndarray, "R tested"], n: int) -> dict[str, Any]:
+    """The score of n series of each side, given the logits of those tested.
 
     As many of one side, then of the other. None where a logit isn't finite.
     """
@@ -165,8 +167,8 @@ def chance(n: int) -> float:
 
 def draw(
     rng: np.random.Generator, *, num_real: int, num_generated: int, batch_size: int
-) -> dict[str, Lesson]:
-    """One repeat's lesson for each comparison. Generated rows come after the real."""
+) -> dict[str, TrainTestRows]:
+    """One repeat's rows for each comparison. Generated rows come after the real."""
     n = min(num_real, num_generated)
     half = n // 2
     real = rng.permutation(num_real)[:n]
@@ -179,19 +181,19 @@ def draw(
     return {name: divide(rng, pair, batch_size) for name, pair in pairs.items()}
 
 
-def divide(rng: np.random.Generator, pair: Pair, batch_size: int) -> Lesson:
+def divide(rng: np.random.Generator, pair: Pair, batch_size: int) -> TrainTestRows:
     """Batches of the one side and the other, and what is left for the test of both.
 
     The rows come in random order.
     """
     count = num_train(len(pair[0]))
     size = min(batch_size, count)
-    seen = [
+    train = [
         batches(rng, side[:count], size=size, num_iterations=NUM_ITERATIONS)
         for side in pair
     ]
-    asked = [side[count:] for side in pair]
-    return Lesson(np.concatenate(seen, axis=1), np.concatenate(asked))
+    test = [side[count:] for side in pair]
+    return TrainTestRows(np.concatenate(train, axis=1), np.concatenate(test))
 
 
 def num_train(n: int) -> int:

@@ -11,14 +11,14 @@ from l2d_jax.metrics.floors import summary
 from l2d_jax.metrics.recurrent import (
     Batch,
     BatchLengths,
-    Lesson,
+    TrainTestRows,
     all_states,
     batches,
     dense,
     init_gru,
     shared,
-    teach,
     time_major,
+    train_and_measure,
 )
 from l2d_jax.types import Params, RandomKey, Scalar, SeriesBatch
 
@@ -124,7 +124,7 @@ def score(
             )
             for repeat in range(num_repeats)
         ]
-        errors = teach(predictor, repeats, data, seed=seed)
+        errors = train_and_measure(predictor, repeats, data, seed=seed)
     parts = {
         name: summary(
             errors[name].mean(axis=1, dtype=np.float64).tolist(), num_samples=size
@@ -167,8 +167,8 @@ def draw(
     *,
     of_real: Int[np.ndarray, " N"],
     of_generated: Int[np.ndarray, " M"],
-) -> dict[str, Lesson]:
-    """One repeat's lesson for each score, from the rows of either."""
+) -> dict[str, TrainTestRows]:
+    """One repeat's rows for each score, from those of either."""
     n = min(len(of_real), len(of_generated))
     half = n // 2
     real, generated = rng.permutation(of_real), rng.permutation(of_generated)
@@ -179,8 +179,8 @@ def draw(
         "at_floor_size": (generated[:half], other),
     }
     return {
-        name: Lesson(draw_batches(rng, seen), asked)
-        for name, (seen, asked) in rows.items()
+        name: TrainTestRows(draw_batches(rng, train), test)
+        for name, (train, test) in rows.items()
     }
 
 

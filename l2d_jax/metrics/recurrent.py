@@ -16,7 +16,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Shaped
 
-from l2d_jax.metrics.remembered import in_full_float32, remembered
+from l2d_jax.metrics.disk_cache import cached, in_full_float32
 from l2d_jax.types import Params, RandomKey, Scalar
 
 OPTIMIZER = optax.adam(1e-3)
@@ -36,16 +36,16 @@ class Data(NamedTuple):
     lengths: Int[Array, " N"]
 
 
-class Lesson(NamedTuple):
-    """Rows: the batches that a network learns from, and what it is asked then."""
+class TrainTestRows(NamedTuple):
+    """Rows of a network: of the batches it is trained on, and of its test series."""
 
-    seen: Int[np.ndarray, "I B"]
-    asked: Int[np.ndarray, " n"]
+    train: Int[np.ndarray, "I B"]
+    test: Int[np.ndarray, " n"]
 
 
 @runtime_checkable
 class Task(Protocol):
-    """What networks learn, and what they are asked then.
+    """What networks learn, and what is measured of them then.
 
     Hashable, and equal to others of the same settings, or it is compiled again.
     """
@@ -66,39 +66,40 @@ def shared(*sets: Float[np.ndarray, "_ L C"]) -> Data:
     return Data(jnp.asarray(np.nan_to_num(series, copy=False)), jnp.asarray(lengths))
 
 
-def teach(
-    task: Task, repeats: Sequence[Mapping[str, Lesson]], data: Data, *, seed: int
+def train_and_measure(
+    task: Task, repeats: Sequence[Mapping[str, TrainTestRows]], data: Data, *, seed: int
 ) -> dict[str, Float[np.ndarray, "R n"]]:
-    """What networks say of the rows they are asked, for each lesson one a repeat.
+    """What is measured on the test rows: of each name's networks, one a repeat.
 
-    The network of a repeat begins with the same parameters in all lessons, whatever the
+    The network of a repeat begins with the same parameters for all names, whatever the
     number of repeats.
     """
     fold_in = jax.vmap(jax.random.fold_in, (None, 0))
     keys = fold_in(jax.random.key(seed), jnp.arange(len(repeats)))
 
     @in_full_float32  # which a thread doesn't take over from another
-    def teach_one(name: str) -> Float[np.ndarray, "R n"]:
-        seen = np.stack([lessons[name].seen for lessons in repeats])
-        asked = np.stack([lessons[name].asked for lessons in repeats])
-        return measure(task, learned(task, keys, seen, data), asked, data)
+    def run_one(name: str) -> Float[np.ndarray, "R n"]:
+        train_rows = np.stack([rows[name].train for rows in repeats])
+        test_rows = np.stack([rows[name].test for rows in repeats])
+        params = train_cached(task, keys, train_rows, data)
+        return measure(task, params, test_rows, data)
 
     names = list(repeats[0])
     # So small steps keep a single core busy.
     with ThreadPoolExecutor(len(names)) as pool:
-        return dict(zip(names, pool.map(teach_one, names), strict=True))
+        return dict(zip(names, pool.map(run_one, names), strict=True))
 
 
 # --- training -------------------------------------------------------------------------
 
 
-def learned(
+def train_cached(
     task: Task, keys: Shaped[Array, " R"], rows: Int[np.ndarray, "R I B"], data: Data
 ) -> Params:
     """What `train` makes, which depends on no other series than those of `rows`."""
     seen = np.unique(rows)
     used = keys, rows, np.asarray(data.series)[seen], np.asarray(data.lengths)[seen]
-    return remembered(train, task, keys, rows, data, used=used)
+    return cached(train, task, keys, rows, data, used=used)
 
 
 def batches(

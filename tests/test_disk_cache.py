@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from l2d_jax.metrics import disk_cache as module
 from l2d_jax.metrics import evaluate
-from l2d_jax.metrics import remembered as module
-from l2d_jax.metrics.recurrent import Lesson, shared, teach
-from l2d_jax.metrics.remembered import digest, make_room, remembered
+from l2d_jax.metrics.disk_cache import cached, digest, evict
+from l2d_jax.metrics.recurrent import TrainTestRows, shared, train_and_measure
 
 
 @partial(jax.jit, static_argnums=0)
@@ -35,17 +35,17 @@ def equal(one, other):
 
 def test_the_second_call_reads_what_the_first_one_wrote(folder):
     expected = program(*ARGS)
-    equal(remembered(program, *ARGS), expected)
+    equal(cached(program, *ARGS), expected)
     (path,) = folder.iterdir()
     with np.load(path) as file:
         assert sorted(file) == ["bias", "layer/kernel"]
     np.savez(path, **{"layer/kernel": np.float32(7), "bias": np.float32(8)})
-    found = remembered(program, *ARGS)
+    found = cached(program, *ARGS)
     assert found == {"layer": {"kernel": 7}, "bias": 8}
 
 
 def test_what_others_wrote_is_read_where_nothing_can_be_written(folder, monkeypatch):
-    remembered(program, *ARGS)
+    cached(program, *ARGS)
     (path,) = folder.iterdir()
     np.savez(path, **{"layer/kernel": np.float32(7), "bias": np.float32(8)})
 
@@ -53,7 +53,7 @@ def test_what_others_wrote_is_read_where_nothing_can_be_written(folder, monkeypa
         raise PermissionError(self)
 
     monkeypatch.setattr(type(path), "touch", refused)
-    assert remembered(program, *ARGS)["bias"] == 8
+    assert cached(program, *ARGS)["bias"] == 8
 
 
 def whole_but(old, new):
@@ -71,19 +71,19 @@ def whole_but(old, new):
     ],
 )
 def test_a_broken_file_is_made_anew(folder, damage):
-    expected = remembered(program, *ARGS)
+    expected = cached(program, *ARGS)
     (path,) = folder.iterdir()
     damaged = damage(path.read_bytes())
     assert damaged != path.read_bytes()
     path.write_bytes(damaged)
-    equal(remembered(program, *ARGS), expected)
+    equal(cached(program, *ARGS), expected)
     with np.load(path) as file:
         np.testing.assert_array_equal(file["bias"], expected["bias"])
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(monkeypatch):
     monkeypatch.setenv("L2D_CACHE_DIR", os.path.join(os.devnull, "x"))
-    equal(remembered(program, *ARGS), program(*ARGS))
+    equal(cached(program, *ARGS), program(*ARGS))
 
 
 def test_the_digest_is_another_wherever_the_result_may_be():
@@ -115,7 +115,7 @@ def test_plain_numbers_count_as_arrays_do():
 
 
 def test_the_digest_is_the_same_in_another_process():
-    code = "import test_remembered as t; print(t.digest(t.program, t.ARGS, None))"
+    code = "import test_disk_cache as t; print(t.digest(t.program, t.ARGS, None))"
     folder = os.path.dirname(__file__)
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -134,19 +134,19 @@ def test_what_was_not_used_for_longest_makes_room(folder, monkeypatch):
         path.write_bytes(bytes(100))
         os.utime(path, (1e9 - age, 1e9 - age))
     monkeypatch.setattr(module, "MAX_BYTES", 250)
-    make_room(folder)
+    evict(folder)
     assert sorted(path.name for path in folder.iterdir()) == ["a.npz", "b.npz"]
     monkeypatch.setattr(module, "MAX_BYTES", 450)
-    module.keep(folder / "new.npz", {"x": np.zeros(1, np.float32)})
+    module.write(folder / "new.npz", {"x": np.zeros(1, np.float32)})
     assert 250 < (folder / "new.npz").stat().st_size < 350
     assert sorted(path.name for path in folder.iterdir()) == ["a.npz", "new.npz"]
 
 
 def test_reading_counts_as_use(folder):
-    remembered(program, *ARGS)
+    cached(program, *ARGS)
     (path,) = folder.iterdir()
     os.utime(path, (1e9, 1e9))
-    remembered(program, *ARGS)
+    cached(program, *ARGS)
     assert path.stat().st_mtime > 1e9
 
 
@@ -170,8 +170,10 @@ def test_networks_of_other_seeds_batches_series_or_lengths_are_others():
     shorter = np.where([[[False], [True]]], np.nan, series).astype(np.float32)
 
     def level(series, batches, seed=0):
-        lesson = Lesson(np.array(batches, np.int32)[:, None], np.zeros(1, int))
-        return teach(task, [{"a": lesson}], shared(series), seed=seed)["a"].item()
+        one = TrainTestRows(np.array(batches, np.int32)[:, None], np.zeros(1, int))
+        return train_and_measure(task, [{"a": one}], shared(series), seed=seed)[
+            "a"
+        ].item()
 
     found = [
         level(series, [0, 1, 1]),

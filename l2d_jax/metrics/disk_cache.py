@@ -39,7 +39,7 @@ def in_full_float32(function: Callable) -> Callable:
     return call
 
 
-def remembered(program: jax.stages.Wrapped, *args: Any, used: Any = None) -> Params:
+def cached(program: jax.stages.Wrapped, *args: Any, used: Any = None) -> Params:
     """`program(*args)`, read from disk where it has been computed before.
 
     Kept in the folder `networks` of $L2D_CACHE_DIR, which is ~/.cache/l2d_jax by
@@ -56,7 +56,7 @@ def remembered(program: jax.stages.Wrapped, *args: Any, used: Any = None) -> Par
         params = read(path)
     except Exception:  # not there, or whatever a damaged file makes of a reader
         params = program(*args)
-        keep(path, params)
+        write(path, params)
     return params
 
 
@@ -76,7 +76,7 @@ def digest(program: jax.stages.Wrapped, args: tuple, used: Any) -> str:
 
 
 def read(path: Path) -> Params:
-    """What `keep` wrote; the file counts as used now."""
+    """What `write` wrote; the file counts as used now."""
     with path.open("rb") as opened, np.load(opened) as file:
         params = traverse_util.unflatten_dict(dict(file), sep="/")
     with suppress(OSError):  # a folder of others, that can't be written
@@ -84,19 +84,19 @@ def read(path: Path) -> Params:
     return params
 
 
-def keep(path: Path, params: Params) -> None:
+def write(path: Path, params: Params) -> None:
     """Writes the file, and makes room for it. A folder that can't be written stays."""
     flat = traverse_util.flatten_dict(params, sep="/")
     arrays: Any = {name: np.asarray(x) for name, x in flat.items()}
     try:
         with whole_file(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)
-        make_room(path.parent)
+        evict(path.parent)
     except OSError:
         return
 
 
-def make_room(folder: Path) -> None:
+def evict(folder: Path) -> None:
     """Deletes the files that were not used for longest, down to `MAX_BYTES`."""
     facts = [(path, path.stat()) for path in folder.glob("*.npz")]
     total = sum(stat.st_size for _, stat in facts)
