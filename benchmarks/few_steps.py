@@ -87,6 +87,7 @@ def model_of(name: str, variant: str, runs: Path, compute_dtype: str) -> Cascade
     """The trained model, from its workdir or trained there."""
     config = configs.load(name).get_config("" if variant == "full" else variant)
     config.training.compute_dtype = compute_dtype
+    config.sampling.match_quantiles = False  # so that nothing hides what a chain does
     config = resolve(config)
     task = prepare(config, load_splits(config.data))
     name = name if variant == "full" else f"{name}_{variant}"

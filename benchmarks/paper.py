@@ -133,6 +133,7 @@ def make_config(method: Method, name: str, seed: int, options: Options) -> Confi
     """The config of a cell, but for its budget."""
     arguments = [method.argument, *(["smoke"] if options.smoke else [])]
     config = configs.load(name).get_config(",".join(reversed(arguments)))
+    config.sampling.match_quantiles = False  # as of baselines: methods are compared
     put(config, method.fields, f"--methods={method.name}")
     for field in method.fields:
         if field == "seed" or field.startswith("evaluation."):

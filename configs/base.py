@@ -104,7 +104,7 @@ def get_config() -> ConfigDict:
     config.sampling.clip = True  # estimates of x_0, to the range of the training series
     # Values become such that they are as frequent as in training, channel by channel.
     # Not of baselines
-    config.sampling.match_quantiles = False
+    config.sampling.match_quantiles = True
     # A channel that repeats the value before at so many of its steps or more (share)
     # does so when generated; 1: none does. Not of baselines
     config.sampling.repeats_from = 0.5

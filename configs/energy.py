@@ -31,7 +31,6 @@ def get_config(argument: str = ""):
     config.data_stage.num_steps = 20_000
     config.sampling.start_rounds = 3
     config.sampling.spacing = 1.5
-    config.sampling.match_quantiles = True
     config.sampling.repeats_from = 0.1
     config.sampling.few_values = 100  # its appliances have 92
     return base.with_argument(config, argument)
