@@ -24,7 +24,7 @@ from l2d_jax.data.protocols import take
 from l2d_jax.data.ragged import ModelSpace, comparable
 from l2d_jax.files import FilePath, same_file, to_path, write_text
 from l2d_jax.lock import locked
-from l2d_jax.logbook import read_losses, read_seconds
+from l2d_jax.metric_writer import read_losses, read_seconds
 from l2d_jax.metrics import evaluate
 from l2d_jax.metrics.about import SCORES
 from l2d_jax.metrics.sets import rows_of

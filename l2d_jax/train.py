@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from l2d_jax import memory, parallel, preemption
 from l2d_jax.checkpoints import Checkpoints
 from l2d_jax.data.sampler import chunk_indices
-from l2d_jax.logbook import Logbook
+from l2d_jax.metric_writer import MetricWriter
 from l2d_jax.stages import Stage, Updater
 from l2d_jax.types import Example, InputError, Metrics, Params, RandomKey, Step
 
@@ -237,7 +237,7 @@ def fit(
     steps_per_call: int,
     checkpoint_every: int,
     checkpoints: Checkpoints,
-    open_logbook: Callable[[int], Logbook],
+    open_writer: Callable[[int], MetricWriter],
 ) -> Params:
     """Trains `stage` to its last step and returns the averaged (EMA) parameters.
 
@@ -254,7 +254,7 @@ def fit(
         their batches are large.
       checkpoint_every: steps between checkpoints, rounded up to whole calls.
       checkpoints: where they lie.
-      open_logbook: from the first step to the book of metrics.
+      open_writer: from the first step to the writer of metrics.
 
     Raises:
       TrainingDiverged: naming the stage, the step and the last good checkpoint.
@@ -269,12 +269,12 @@ def fit(
     every = math.ceil(checkpoint_every / steps_per_call) * steps_per_call
     steps_per_call = steps_of_a_call(examples, c.batch_size, steps_per_call)
 
-    with open_logbook(first_step) as logbook, preemption.deferred():
+    with open_writer(first_step) as writer, preemption.deferred():
 
         def record(start, metrics):
             values = jax.tree.map(np.asarray, metrics)
             check_finite(stage.name, start, values, checkpoints)
-            logbook.write(start, values)
+            writer.write(start, values)
 
         running = None  # the chunk that the devices are working on
         asked = parallel.anywhere(preemption.asked)
@@ -291,7 +291,7 @@ def fit(
             if due or stop == c.num_steps or leaving:
                 record(*running)  # before saving: no bad state is ever kept
                 running = None
-                logbook.flush()
+                writer.flush()
                 checkpoints.save(stop, state)
             if leaving:
                 raise preemption.Preempted(

@@ -68,7 +68,7 @@ import numpy as np
 import l2d_jax
 from l2d_jax import configs, parallel, stages, train
 from l2d_jax.data.sampler import chunk_indices
-from l2d_jax.logbook import Logbook, read_losses
+from l2d_jax.metric_writer import MetricWriter, read_losses
 from l2d_jax.plots.drawing import GENERATED, REAL
 
 plt.rcParams.update({"figure.dpi": 110, "axes.spines.top": False})
@@ -165,7 +165,7 @@ class Stopped(Exception):
 
 
 def stop_at(step, write):
-    """A logbook that fails: as a machine does that is taken away."""
+    """A metric writer that fails: as a machine does that is taken away."""
 
     def failing(self, first_step, metrics):
         write(self, first_step, metrics)
@@ -175,14 +175,14 @@ def stop_at(step, write):
     return failing
 
 
-write = Logbook.write
-Logbook.write = stop_at(30, write)
+write = MetricWriter.write
+MetricWriter.write = stop_at(30, write)
 try:
     l2d_jax.fit(series, workdir="runs/stopped", config=config)
 except Stopped:
     print("stopped after step 40")
 finally:
-    Logbook.write = write
+    MetricWriter.write = write
 again = l2d_jax.fit(series, workdir="runs/stopped", config=config)
 same = jax.tree.map(np.array_equal, whole.params, again.params)
 print("the same weights, bit by bit:", all(jax.tree.leaves(same)))

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from l2d_jax import cluster, memory, parallel, preemption, train
 from l2d_jax.checkpoints import Checkpoints
-from l2d_jax.logbook import Logbook, Silent
+from l2d_jax.metric_writer import MetricWriter, NullWriter
 from l2d_jax.stages import Stage
 
 ROWS = np.random.default_rng(0).normal(2.0, 1.0, (40, 3)).astype(np.float32)
@@ -50,10 +50,10 @@ def fit(folder: Path, num_steps: int = 12, every: int = 4) -> np.ndarray:
     """The averaged weights."""
     c = ConfigDict(SETTINGS | {"num_steps": num_steps})
 
-    def open_logbook(first_step):
+    def open_writer(first_step):
         if not parallel.is_first():
-            return Silent()
-        return Logbook(
+            return NullWriter()
+        return MetricWriter(
             folder, "line", first_step=first_step, num_steps=num_steps, batch=8
         )
 
@@ -66,7 +66,7 @@ def fit(folder: Path, num_steps: int = 12, every: int = 4) -> np.ndarray:
             steps_per_call=2,
             checkpoint_every=every,
             checkpoints=checkpoints,
-            open_logbook=open_logbook,
+            open_writer=open_writer,
         )
     return np.asarray(params["w"])
 

@@ -42,7 +42,7 @@ ORDER = (
     "cascade",
     "deploy",
     "checkpoints",
-    "logbook",
+    "metric_writer",
     "train",
     "adaptive",
     "configs",

@@ -14,7 +14,7 @@ from processes import finish, launch, line_py, main_py, together
 from test_processes import SMALL
 
 from l2d_jax import preemption
-from l2d_jax.logbook import rows
+from l2d_jax.metric_writer import rows
 
 STEPS = 20_000  # more than can be done while a test looks away
 

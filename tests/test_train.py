@@ -11,7 +11,7 @@ from l2d_jax import parallel, preemption, train
 from l2d_jax.checkpoints import Checkpoints
 from l2d_jax.configs import SECTIONS, base, resolve
 from l2d_jax.data.sampler import chunk_indices
-from l2d_jax.logbook import Logbook, read_losses
+from l2d_jax.metric_writer import MetricWriter, read_losses
 from l2d_jax.stages import STAGES, Stage
 from l2d_jax.variants import ALL_STAGES
 
@@ -57,7 +57,7 @@ def fit(workdir, stage=None, c=None, rows=ROWS, steps_per_call=2, every=4, seed=
             steps_per_call=steps_per_call,
             checkpoint_every=every,
             checkpoints=checkpoints,
-            open_logbook=lambda first: Logbook(
+            open_writer=lambda first: MetricWriter(
                 workdir, "line", first_step=first, num_steps=c.num_steps, batch=8
             ),
         )
@@ -169,7 +169,7 @@ def test_what_is_logged_is_what_is_done():
 
 def test_a_chunk_is_logged_while_the_next_one_runs(tmp_path, monkeypatch):
     """Of four calls of the program each but the last is followed by another first."""
-    seen, make, write = [], train.make_program, Logbook.write
+    seen, make, write = [], train.make_program, MetricWriter.write
 
     def noted_program(*given, **more):
         program = make(*given, **more)
@@ -185,7 +185,7 @@ def test_a_chunk_is_logged_while_the_next_one_runs(tmp_path, monkeypatch):
         write(self, first_step, metrics)
 
     monkeypatch.setattr(train, "make_program", noted_program)
-    monkeypatch.setattr(Logbook, "write", noted_write)
+    monkeypatch.setattr(MetricWriter, "write", noted_write)
     fit(tmp_path, steps_per_call=3, every=100)
     assert seen == ["called", "called", 0, "called", 3, "called", 6, 9]
 
