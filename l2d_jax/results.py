@@ -26,7 +26,7 @@ from l2d_jax.files import FilePath, same_file, to_path, write_text
 from l2d_jax.lock import locked
 from l2d_jax.metric_writer import read_losses, read_seconds
 from l2d_jax.metrics import evaluate
-from l2d_jax.metrics.about import SCORES
+from l2d_jax.metrics.catalog import SCORES
 from l2d_jax.metrics.sets import rows_of
 from l2d_jax.metrics.table import table
 from l2d_jax.missing import filled
