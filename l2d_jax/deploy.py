@@ -64,7 +64,7 @@ def export(
     program = jax.jit(jax.vmap(one_in_data_units(model), (None, 0)))
     key = jax.eval_shape(lambda: jax.random.key(0))
     indices = jax.ShapeDtypeStruct(jax_export.symbolic_shape("n"), np.int32)
-    make = parallel.undisturbed(jax_export.export(program, platforms=platforms))
+    make = parallel.with_default_config(jax_export.export(program, platforms=platforms))
     with whole_file(path) as temporary:
         temporary.write_bytes(make(key, indices).serialize())
 

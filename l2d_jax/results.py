@@ -65,7 +65,7 @@ def generate(model: Cascade, workdir: FilePath) -> FilePath:
         done = read_settings(path) == sample_settings(model, n=n, seed=seed)
     except InputError:  # missing or unreadable: made again
         pass
-    if not parallel.agree(done):
+    if not parallel.all_agree(done):
         if parallel.is_first():
             if beside is not None:
                 check_not_own(model, beside)

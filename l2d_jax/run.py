@@ -335,7 +335,7 @@ def with_chosen_latent(task: Task, workdir: FilePath) -> tuple[Task, Choice]:
         known = read_json(path, "it is made")
     except InputError:  # chosen, or chosen again
         known = {}
-    if parallel.agree(known.get("asked") == asked):
+    if parallel.all_agree(known.get("asked") == asked):
         config = task.config.copy_and_resolve_references()
         config.encoder.update(known["chosen"])
         return replace(task, config=config), known
@@ -376,7 +376,7 @@ def finished(
                 f"the model in {directory} was made with another config or data: "
                 f"{differing}. Put it back, or take another --workdir"
             )
-    if not parallel.agree(saved.get("stages") == json.loads(json.dumps(facts))):
+    if not parallel.all_agree(saved.get("stages") == json.loads(json.dumps(facts))):
         return None
     try:
         return load(workdir)

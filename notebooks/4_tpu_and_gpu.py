@@ -96,7 +96,7 @@ c, examples = config.data_stage, stage.prepare({}, series)
 def losses_of(devices, steps=40):
     """Of each step, trained on these devices."""
     program = train.make_program(stage, c, seed=0, devices=devices)
-    state = parallel.place(train.init_state(stage, c, seed=0), devices)
+    state = parallel.replicate(train.init_state(stage, c, seed=0), devices)
     index = chunk_indices(0, 0, steps, num_examples=512, batch_size=c.batch_size)
     return np.asarray(program(state, train.take(examples, index))[1]["loss"])
 
@@ -126,7 +126,7 @@ steps, speeds = 10, []
 for size in sizes:
     c.batch_size = size
     program = train.make_program(stage, c, seed=0)
-    state = parallel.place(train.init_state(stage, c, seed=0))
+    state = parallel.replicate(train.init_state(stage, c, seed=0))
     index = chunk_indices(0, 0, steps, num_examples=512, batch_size=min(size, 512))
     batches = train.take(examples, np.resize(index, (steps, size)))
     for _ in range(2):  # the first call compiles

@@ -151,7 +151,7 @@ def test_a_state_is_made_by_one_program(caplog):
 def test_what_is_logged_is_what_is_done():
     """Rates of warm-up and cosine; the norm of the gradient before it is clipped."""
     c = settings()
-    state = parallel.place(train.init_state(line_stage(), c, seed=0))
+    state = parallel.replicate(train.init_state(line_stage(), c, seed=0))
     program = train.make_program(line_stage(), c, seed=0)
     batch = ROWS[chunk_indices(0, 0, 12, num_examples=20, batch_size=8)]
     _, metrics = program(state, batch)
@@ -280,7 +280,7 @@ def test_one_device_trains_as_eight(name):
     }[name]
     results = []
     for devices in (jax.local_devices()[:1], jax.local_devices()):
-        state = parallel.place(train.init_state(stage, c, seed=0), devices)
+        state = parallel.replicate(train.init_state(stage, c, seed=0), devices)
         program = train.make_program(stage, c, seed=0, devices=devices)
         state, metrics = program(state, batches)
         results.append((state.params, metrics["loss"]))
@@ -302,7 +302,7 @@ def test_each_example_has_its_own_noise():
         lambda params, key, x: (jax.random.uniform(key) + 0 * params["w"][0], {})
     )
     c = settings()
-    state = parallel.place(train.init_state(seen, c, seed=0))
+    state = parallel.replicate(train.init_state(seen, c, seed=0))
     program = train.make_program(seen, c, seed=0)
     _, metrics = program(state, np.zeros((5, 8, 3), np.float32))
     expected = [
@@ -389,7 +389,7 @@ def test_a_process_reads_its_part_of_each_batch_only(tmp_path, monkeypatch):
             self.seen.append(index)
             return ROWS[index]
 
-    monkeypatch.setattr(parallel, "local_part", lambda batch_size: slice(8, 16))
+    monkeypatch.setattr(parallel, "local_slice", lambda batch_size: slice(8, 16))
     c = settings()
     c.batch_size = 16
     fit(tmp_path, c=c, rows=Recorder())

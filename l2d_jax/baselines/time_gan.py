@@ -254,8 +254,8 @@ def gradient(
 
     own, pull_back = jax.vjp(means, {name: params[name] for name in turn.networks})
     value_and_slopes = jax.value_and_grad(turn.loss, has_aux=True)
-    (loss, metrics), slopes = value_and_slopes(parallel.mean(own))
-    return loss, metrics, parallel.mean(pull_back(slopes)[0])
+    (loss, metrics), slopes = value_and_slopes(parallel.pmean(own))
+    return loss, metrics, parallel.pmean(pull_back(slopes)[0])
 
 
 def make_updater(
@@ -278,7 +278,7 @@ def make_updater(
 
     def update(params, state, key, batch):
         keys = jax.vmap(jax.random.fold_in, (None, 0))(
-            key, parallel.positions(batch.shape[0])
+            key, parallel.global_indices(batch.shape[0])
         )
         found: dict[str, Scalar] = {}
         square_norm = jnp.float32(0.0)
