@@ -233,7 +233,7 @@ def unlike(
         if not len(values) or not np.isnan(levels[c, 0]):
             continue
         reach = float(normalizer.low[c]), float(normalizer.high[c])
-        words = [outliers(values, reach) or a_mark(values), uneven(values)]
+        words = [outliers(values, reach) or sentinel(values), uneven(values)]
         notes += [f"{name}: {text}" for text in words if text]
         steps = np.diff(series, axis=1)
         rises, falls = (steps > 0).sum(), (steps < 0).sum()
@@ -257,7 +257,7 @@ def outliers(values: Float[np.ndarray, " n"], reach: tuple[float, float]) -> str
     )
 
 
-def a_mark(values: Float[np.ndarray, " n"]) -> str:
+def sentinel(values: Float[np.ndarray, " n"]) -> str:
     """Says so where the lowest or highest is further off than the others span: -999."""
     found, counts = np.unique(values, return_counts=True)
     shares = counts / len(values)

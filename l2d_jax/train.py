@@ -279,16 +279,16 @@ def fit(
             writer.write(start, values)
 
         running = None  # the chunk that the devices are working on
-        asked = parallel.any_process(preemption.asked)
+        request = parallel.any_process(preemption.requested)
         for start in range(first_step, c.num_steps, steps_per_call):
             stop = min(start + steps_per_call, c.num_steps)
             batch = batches(examples, start, stop, batch_size=c.batch_size, seed=seed)
             state, metrics = program(state, batch)
-            asked, asked_before = parallel.any_process(preemption.asked), asked
+            request, previous = parallel.any_process(preemption.requested), request
             if running is not None:
                 record(*running)
             running = (start, metrics)
-            leaving = asked_before()
+            leaving = previous()
             due = stop // every > start // every
             if due or stop == c.num_steps or leaving:
                 record(*running)  # before saving: no bad state is ever kept

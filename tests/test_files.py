@@ -180,8 +180,8 @@ def test_a_file_that_grows_is_copied(objects):
 
 @in_bucket
 def test_a_run_has_its_bucket_alone(objects, monkeypatch, caplog):
-    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.05)
-    monkeypatch.setattr(lock, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(lock, "TIMEOUT_SECONDS", 1.0)
     folder = to_path("gs://mine/alone")
     says = f"in use by the run on host {socket.gethostname()}, pid {os.getpid()}"
     with lock.locked(folder):

@@ -238,7 +238,7 @@ def test_sigterm_waits_for_the_last_checkpoint(tmp_path, monkeypatch):
     deferred, wait = [], Checkpoints.wait
 
     def noted(self):
-        deferred.append(preemption._notice.deferred)
+        deferred.append(preemption._handler.deferred)
         wait(self)
 
     monkeypatch.setattr(Checkpoints, "wait", noted)
