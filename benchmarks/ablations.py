@@ -38,7 +38,7 @@ from l2d_jax.data.ragged import comparable
 from l2d_jax.errors import check_choice
 from l2d_jax.files import write_text
 from l2d_jax.lock import locked
-from l2d_jax.logbook import read_seconds
+from l2d_jax.metric_writer import read_seconds
 from l2d_jax.metrics import evaluate
 from l2d_jax.results import real_sets
 from l2d_jax.run import train

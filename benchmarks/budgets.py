@@ -102,7 +102,7 @@ def whole_calls(num_steps: int, a_call: int) -> int:
 def seconds(stage: Stage, examples: Any, c: ConfigDict) -> tuple[float, float]:
     """Of compilation, and of one step; the median of some calls."""
     program = train.make_program(stage, c, seed=0)
-    state = parallel.place(train.init_state(stage, c, seed=0))
+    state = parallel.replicate(train.init_state(stage, c, seed=0))
     batches = train.batches(examples, 0, PROBE_STEPS, batch_size=c.batch_size, seed=0)
     times = []
     with no_kept_programs():

@@ -6,7 +6,7 @@ Takes json files, and folders, of which it reads all json files below:
 
 - cells, one or a list of {"method": "TimeGAN", "set": "Stocks", "seed": 0, "scores":
   {"context_fid": {"mean": 0.1, "interval": [0.09, 0.11], "floor": {"mean": 0.01}}}}.
-  Scores are as `l2d_jax.metrics.about` says; "mean" is enough, "seed" may be left out;
+  Scores are as in `l2d_jax.metrics.catalog`; "mean" is enough, "seed" may be left out;
 - scores.json of a run whose workdir is called METHOD__SET or METHOD__SET__SEED, or a
   copy METHOD__SET__SEED.json. Below a folder with a scores.json nothing else is read.
 
@@ -32,7 +32,7 @@ from rank_picture import draw
 from l2d_jax.errors import did_you_mean
 from l2d_jax.files import whole_file, write_text
 from l2d_jax.metrics import ranking
-from l2d_jax.metrics.about import SCORES
+from l2d_jax.metrics.catalog import SCORES
 from l2d_jax.metrics.floors import summary
 from l2d_jax.progress import showable
 from l2d_jax.types import InputError

@@ -6,7 +6,7 @@ A set is dealt at random into three parts of equal size: what a generator is sai
 have trained on, what was held out, and fresh real series that are corrupted and scored
 as if generated. A score notices where its verdict says that they aren't as real ones
 (a paired t-test at 99 % over the repeats, corrected for what they share,
-`about.verdict`), or where it warns. The first column holds the fresh series as they
+`catalog.verdict`), or where it warns. The first column holds the fresh series as they
 are: what is noticed there is a false alarm.
 
 Each cell is kept in OUT/corruptions.json as soon as it is there; the same command goes
@@ -38,7 +38,7 @@ from l2d_jax.data import load_splits
 from l2d_jax.files import write_text
 from l2d_jax.lock import locked
 from l2d_jax.metrics import check_names, evaluate
-from l2d_jax.metrics.about import FAMILIES, SCORES, verdict
+from l2d_jax.metrics.catalog import FAMILIES, SCORES, verdict
 from l2d_jax.metrics.sets import sets_of
 from l2d_jax.progress import showable
 from l2d_jax.types import Examples, InputError, is_ragged

@@ -75,7 +75,7 @@ def averages(task: Any, upstream: Any) -> list[Any]:
     many = jax.tree.map(lambda x: jnp.stack([x] * len(gammas)), state.params)
     step = with_tracks(make_train_step(stage, c, seed=seed), gammas)
     program = parallel.train_program(lambda s, b: jax.lax.scan(step, s, b))
-    state = parallel.place((state, many))
+    state = parallel.replicate((state, many))
     for start in range(0, c.num_steps, STEPS_PER_CALL):
         stop = min(start + STEPS_PER_CALL, c.num_steps)
         batch = batches(examples, start, stop, batch_size=c.batch_size, seed=seed)

@@ -31,7 +31,7 @@ from l2d_jax.data import load_splits
 from l2d_jax.data.ragged import comparable
 from l2d_jax.files import write_text
 from l2d_jax.metrics import evaluate
-from l2d_jax.metrics.about import SCORES, verdict
+from l2d_jax.metrics.catalog import SCORES, verdict
 from l2d_jax.metrics.context_fid import encode, percentile, train_encoders
 from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.metrics.sets import sets_of

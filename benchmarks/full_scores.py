@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from l2d_jax.metrics.about import SCORES, verdict
+from l2d_jax.metrics.catalog import SCORES, verdict
 from l2d_jax.metrics.context_fid import NUM_EXCHANGES
 
 RESULTS = Path(__file__).parent / "results"

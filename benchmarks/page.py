@@ -31,7 +31,7 @@ from paper import Method, Options, make_config, read_methods
 
 from l2d_jax.configs import SECTIONS
 from l2d_jax.files import write_text
-from l2d_jax.metrics.about import SCORES
+from l2d_jax.metrics.catalog import SCORES
 from l2d_jax.progress import showable
 from l2d_jax.types import InputError
 from l2d_jax.variants import METHODS, num_diffusion_steps

@@ -44,7 +44,7 @@ from l2d_jax.baselines import BASELINES
 from l2d_jax.data import load_splits
 from l2d_jax.files import write_text
 from l2d_jax.lock import locked
-from l2d_jax.logbook import read_seconds
+from l2d_jax.metric_writer import read_seconds
 from l2d_jax.results import generate, parameters, score
 from l2d_jax.run import train
 from l2d_jax.task import prepare

@@ -89,20 +89,20 @@ def time_steps(batch: int, steps: int) -> dict[str, float]:
     here = batch * parallel.num_devices() // parallel.num_processes()
     examples = stage.prepare({}, noise(steps * here))
     batches = train.take(examples, np.arange(steps * here).reshape(steps, here))
-    programs, states, mean = {}, {}, parallel.mean
+    programs, states, mean = {}, {}, parallel.pmean
     for name, communicate in (
         ("milliseconds", mean),
         ("milliseconds without the mean", lambda tree: tree),
     ):
-        parallel.mean = communicate  # looked up when the program is traced
+        parallel.pmean = communicate  # looked up when the program is traced
         programs[name] = train.make_program(stage, c, seed=0)
-        state = parallel.place(train.init_state(stage, c, seed=0))
+        state = parallel.replicate(train.init_state(stage, c, seed=0))
         states[name], _ = programs[name](state, batches)
-    parallel.mean = mean
+    parallel.pmean = mean
     fastest = dict.fromkeys(programs, math.inf)
     for name in [*programs] * 8:
         jax.block_until_ready(states)
-        parallel.wait("next call")
+        parallel.barrier("next call")
         start = time.perf_counter()
         states[name], metrics = programs[name](states[name], batches)
         jax.block_until_ready(metrics)

@@ -98,7 +98,9 @@ def trainer(model: Cascade, batch: int, steps: int) -> Callable[[], int]:
     params = jax.tree.map(jnp.asarray, model.params["series_denoiser"])
     moments = train.make_optimizer(config.data_stage).init(params)
     averaged = jax.tree.map(jnp.copy, params)
-    state = [parallel.place(train.TrainState(jnp.int32(0), params, averaged, moments))]
+    state = [
+        parallel.replicate(train.TrainState(jnp.int32(0), params, averaged, moments))
+    ]
     program = train.make_program(stage, config.data_stage, seed=0)
     x_0, r_0 = (
         np.random.default_rng(0).standard_normal((steps, batch, *shape), np.float32)

@@ -42,7 +42,7 @@ from l2d_jax.variants import METHODS, with_sampling
 
 LATENT_DIMS = (4, 8, 16, 32)
 MASK_RATES = (0.25, 0.5, 0.75)
-PAPERS = (8, 0.5)  # latent dimension, mask rate
+PAPER_CHOICE = (8, 0.5)  # latent dimension, mask rate
 MAX_SERIES = 2_048  # that are looked at: three quarters to train on
 NUM_DRAWN = 4_096  # series, by each small cascade
 NUM_PARTS = 4  # of them, whose scores differ by chance
@@ -76,9 +76,9 @@ class Candidate(NamedTuple):
         return apart <= NUM_ERRORS * math.hypot(self.error, other.error)
 
     @property
-    def from_papers(self) -> tuple[float, float]:
+    def from_paper(self) -> tuple[float, float]:
         """How far from the paper's dimension, in octaves, and from its rate."""
-        dim, rate = PAPERS
+        dim, rate = PAPER_CHOICE
         return abs(math.log2(self.latent_dim / dim)), abs(self.mask_rate - rate)
 
 
@@ -105,7 +105,7 @@ def with_latent(config: ConfigDict, series: Rows) -> tuple[ConfigDict, list[Cand
         raise InputError("all training series are the same: give others")
     dims = (c.latent_dim,) if c.latent_dim else LATENT_DIMS
     rates = (c.mask_rate,) if c.mask_rate else MASK_RATES
-    rate = c.mask_rate or PAPERS[1]
+    rate = c.mask_rate or PAPER_CHOICE[1]
     tried = [measure(config, rows, dim, rate) for dim in dims]
     dim = best(tried).latent_dim
     tried += [measure(config, rows, dim, other) for other in rates if other != rate]
@@ -118,7 +118,7 @@ def best(candidates: Sequence[Candidate]) -> Candidate:
     """Of those as good as that with the smallest bound the nearest to the paper's."""
     smallest = min(candidates, key=lambda one: one.bound)
     good = [one for one in candidates if one.as_good_as(smallest)] or [smallest]
-    return min(good, key=lambda one: (*one.from_papers, one.bound))
+    return min(good, key=lambda one: (*one.from_paper, one.bound))
 
 
 def measure(

@@ -137,7 +137,7 @@ class Cascade:
         """As `sample`, batch by batch: memory does not depend on n."""
         self._check_known(key)
         check_key(key)
-        batches = self._mapped(parallel.share_rows, sampler, key, numbers(n))
+        batches = self._mapped(parallel.map_rows_distributed, sampler, key, numbers(n))
         return (self._in_data_units(z) for z in batches)
 
     def encode(self, x: Any) -> Float[np.ndarray, "N d"]:

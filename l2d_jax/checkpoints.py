@@ -125,7 +125,7 @@ class Checkpoints:
                     self.directory / str(step),
                     _cause(error),
                 )
-            if parallel.agree(state is not None):
+            if parallel.all_agree(state is not None):
                 self._set_aside(steps[:i])
                 return jax.tree.map(_placed_as, state, template)
         if steps:
@@ -158,7 +158,7 @@ class Checkpoints:
             (self.directory / str(step)).rename(place)
             log.warning("moved the unreadable checkpoint to %s", place)
         if steps:
-            parallel.wait("unreadable checkpoints moved")
+            parallel.barrier("unreadable checkpoints moved")
             self._manager.reload()
 
     def _check(self, saved: Mapping[str, Any]) -> None:

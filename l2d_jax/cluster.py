@@ -72,7 +72,7 @@ def watch_processes() -> None:
         return
     listener, address = liveness.listen()
     text = np.frombuffer(address.encode().ljust(64), np.uint8)
-    first = parallel.of_all(text)[0].astype(np.uint8).tobytes().decode().strip()
+    first = parallel.all_gather(text)[0].astype(np.uint8).tobytes().decode().strip()
     try:
         if parallel.is_first():
             liveness.watch_others(listener, others=parallel.num_processes() - 1)
@@ -94,8 +94,8 @@ def connect_devices() -> None:
     It connects the devices, which must happen at the same time on all: on CPU within
     30 s, and later one process may be busy with what the others wait for.
     """
-    parallel.anywhere(lambda: True)()
-    parallel.wait("all here")
+    parallel.any_process(lambda: True)()
+    parallel.barrier("all here")
 
 
 def is_distributed() -> bool:

@@ -15,9 +15,9 @@ from jaxtyping import Array, Float, Int
 
 from l2d_jax import parallel
 from l2d_jax.cascade import Cascade, clips, sampler
-from l2d_jax.data.levels import snap
-from l2d_jax.data.order import in_order
-from l2d_jax.data.quantiles import mapped
+from l2d_jax.data.channel_order import enforce_order
+from l2d_jax.data.discrete_values import snap
+from l2d_jax.data.quantiles import map_quantiles
 from l2d_jax.errors import check_choice
 from l2d_jax.files import FilePath, to_path, whole_file
 from l2d_jax.types import ANY_DECIMALS, InputError, RandomKey, Series
@@ -64,7 +64,7 @@ def export(
     program = jax.jit(jax.vmap(one_in_data_units(model), (None, 0)))
     key = jax.eval_shape(lambda: jax.random.key(0))
     indices = jax.ShapeDtypeStruct(jax_export.symbolic_shape("n"), np.int32)
-    make = parallel.undisturbed(jax_export.export(program, platforms=platforms))
+    make = parallel.with_default_config(jax_export.export(program, platforms=platforms))
     with whole_file(path) as temporary:
         temporary.write_bytes(make(key, indices).serialize())
 
@@ -81,7 +81,7 @@ def one_in_data_units(
         z = program({"params": params, "key": key}, index)
         x = normalizer.denormalize(z[:, : len(layout.channels)])
         made, real = normalizer.channel_quantiles
-        x = jnp.asarray(mapped(x, generated=made, real=real))
+        x = jnp.asarray(map_quantiles(x, generated=made, real=real))
         if clips(model.config):
             x = jnp.clip(x, normalizer.low[None], normalizer.high[None])
         length = jnp.int32(layout.length)
@@ -90,9 +90,9 @@ def one_in_data_units(
             length = jnp.int32(layout.min_length) + jnp.argmax(first_sums)
             inside = jnp.arange(layout.length) < length
             x = jnp.where(inside[:, None], x, jnp.nan)
-        x = held(x, normalizer.channel_limits)
+        x = hold_one(x, normalizer.channel_limits)
         x = snap(x, normalizer.channel_levels, normalizer.channel_cuts)
-        x = jnp.asarray(in_order(x, normalizer.ordered_pairs))
+        x = jnp.asarray(enforce_order(x, normalizer.ordered_pairs))
         for c, places in enumerate(layout.form.places if layout.form else ()):
             if places < ANY_DECIMALS:
                 x = x.at[:, c].set(jnp.round(x[:, c], places))
@@ -101,8 +101,8 @@ def one_in_data_units(
     return one
 
 
-def held(x: Series, limits: Float[np.ndarray, " C"]) -> Series:
-    """`data.repeats.hold`, of one series: the mean of each run of small differences."""
+def hold_one(x: Series, limits: Float[np.ndarray, " C"]) -> Series:
+    """`data.held_values.hold`, of one series: a run of small steps has its mean."""
 
     def one(x: Float[Array, " L"], limit: float) -> Float[Array, " L"]:
         starts = ~(jnp.abs(jnp.diff(x)) <= limit)

@@ -32,7 +32,7 @@ def torch_uniform(fan_in: int | float) -> jax.nn.initializers.Initializer:
     return init
 
 
-def product(
+def matmul(
     x: Float[Array, "*T K"], kernel: Float[Array, "K N"], dtype: DTypeLike
 ) -> Float[Array, "*T N"]:
     """x @ kernel, summed in float32; its factors, and those of gradients, as `dtype`.
@@ -41,7 +41,7 @@ def product(
     single example.
     """
     if jnp.dtype(dtype) != jnp.float32:
-        return _product(jnp.dtype(dtype))(x, kernel)
+        return _matmul_in(jnp.dtype(dtype))(x, kernel)
     return _in_float32(x, kernel) if jax.default_backend() == "cpu" else x @ kernel
 
 
@@ -60,14 +60,14 @@ def _in_float32(
 @_in_float32.defjvp
 def _in_float32_jvp(primals, tangents):
     (x, kernel), (dx, d_kernel) = primals, tangents
-    turned_kernel = jax.lax.optimization_barrier(d_kernel.T)
+    transposed_kernel = jax.lax.optimization_barrier(d_kernel.T)
     rows = (((x.ndim - 1,), (1,)), ((), ()))
-    by_kernel = jax.lax.dot_general(x, turned_kernel, rows)
+    by_kernel = jax.lax.dot_general(x, transposed_kernel, rows)
     return x @ kernel, dx @ kernel + by_kernel
 
 
 @lru_cache
-def _product(dtype: jnp.dtype) -> Callable:
+def _matmul_in(dtype: jnp.dtype) -> Callable:
     """Products in the one form that XLA's CPU backend hands to AMX as it is.
 
     That is [R, K] @ [K, N], both in `dtype`, with float32 out. Anything else (a
@@ -90,8 +90,8 @@ def _product(dtype: jnp.dtype) -> Callable:
         x, kernel = factors
         g = g.astype(dtype)
         if x.shape[1] <= g.shape[1]:  # the smaller of the two is turned
-            return dot(g, turned(kernel)), dot(turned(x), g)
-        return dot(g, turned(kernel)), turned(dot(turned(g), x))
+            return dot(g, transposed(kernel)), dot(transposed(x), g)
+        return dot(g, transposed(kernel)), transposed(dot(transposed(g), x))
 
     rows.defvjp(forward, backward)
 
@@ -112,7 +112,7 @@ def _product(dtype: jnp.dtype) -> Callable:
     return product
 
 
-def turned(x: Float[Array, "R K"]) -> Float[Array, "K R"]:
+def transposed(x: Float[Array, "R K"]) -> Float[Array, "K R"]:
     """x.T; on CPU in two parts, so that the compiler can't undo it."""
     if jax.default_backend() != "cpu":
         return x.T
@@ -156,7 +156,7 @@ class Dense(nn.Module):
         if self.axis == 0:  # too short to gain from `dtype`
             return along_time(kernel, x) + bias[:, None]
         bias = bias.reshape((1,) * (x.ndim - 1) + (-1,))
-        return product(x, kernel, self.dtype) + bias
+        return matmul(x, kernel, self.dtype) + bias
 
 
 def torch_dense(
@@ -195,7 +195,7 @@ class Conv1D(nn.Module):
         shifted = [shift(x, offsets[tap]) for tap in seen]
         kernel = jnp.concatenate([kernel[tap] for tap in seen], axis=0)
         x = jnp.concatenate(shifted, axis=-1)
-        return product(x, kernel, self.dtype) + bias[None]
+        return matmul(x, kernel, self.dtype) + bias[None]
 
 
 def shift(x: Float[Array, "L C"], offset: int) -> Float[Array, "L C"]:
@@ -309,7 +309,7 @@ def dropout(
     return jnp.where(kept, x / (1.0 - rate), 0.0)
 
 
-def contraction(
+def dot_general(
     x: Float[Array, "T *K"],
     kernel: Float[Array, "*K_and_N"],
     dimensions: tuple,
@@ -317,12 +317,12 @@ def contraction(
     *,
     dtype: DTypeLike,
 ) -> Float[Array, "T *N"]:
-    """`product` as a `dot_general` of Flax: the last axes of x, the first of kernel."""
+    """`matmul` as a `dot_general` of Flax: the last axes of x, the first of kernel."""
     del precision
     count = len(dimensions[0][0])
     inner, outer = kernel.shape[:count], kernel.shape[count:]
     rows = x.reshape(*x.shape[: x.ndim - count], math.prod(inner))
-    y = product(rows, kernel.reshape(math.prod(inner), -1), dtype)
+    y = matmul(rows, kernel.reshape(math.prod(inner), -1), dtype)
     return y.reshape(*rows.shape[:-1], *outer)
 
 
@@ -334,7 +334,7 @@ class SelfAttention(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "T width"]) -> Float[Array, "T width"]:
-        dot = partial(contraction, dtype=self.dtype)
+        dot = partial(dot_general, dtype=self.dtype)
         return nn.MultiHeadDotProductAttention(
             self.num_heads,
             attention_fn=attend,

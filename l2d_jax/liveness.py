@@ -113,7 +113,7 @@ def say_goodbye(connections: list[socket.socket]) -> None:
 
 def exit_process(name: str) -> NoReturn:
     """Ends this process though its main thread waits for the one that is missed."""
-    if preemption.asked():  # of that one too, which was quicker
+    if preemption.requested():  # of that one too, which was quicker
         print(preemption.line("nothing was unsaved"), file=sys.stderr, flush=True)
         os._exit(preemption.status())
     print(

@@ -2,8 +2,8 @@
 
 On one host the operating system knows whether the holder of a lock lives. Of a holder
 elsewhere, and in a bucket, the lock itself tells: its holder counts in it, every
-`BEAT_SECONDS`, and one that didn't count for `PATIENCE_SECONDS` is dead. Seconds are
-those of the process that waits, so that no clock of another machine matters.
+`HEARTBEAT_SECONDS`, and one that didn't count for `TIMEOUT_SECONDS` is dead. Seconds
+are those of the process that waits, so that no clock of another machine matters.
 
 A lock is written over in place and never empty meanwhile: who reads it during a beat,
 or after the disk has become full, finds its holder.
@@ -34,8 +34,8 @@ from l2d_jax.types import InputError
 log = logging.getLogger(__name__)
 
 LOCK = "run.lock"
-BEAT_SECONDS = 15.0
-PATIENCE_SECONDS = 60.0
+HEARTBEAT_SECONDS = 15.0
+TIMEOUT_SECONDS = 60.0
 LENGTH = 512  # characters of a lock, so that a beat replaces all of the one before
 
 
@@ -109,11 +109,11 @@ def check_dead(path: FilePath, sure: bool) -> None:
             "%s didn't end well or still runs: watching %s for %.0f s",
             described(holder),
             path,
-            PATIENCE_SECONDS,
+            TIMEOUT_SECONDS,
         )
-        end = time.monotonic() + PATIENCE_SECONDS
+        end = time.monotonic() + TIMEOUT_SECONDS
         while time.monotonic() < end:
-            time.sleep(min(2.0, PATIENCE_SECONDS / 4))
+            time.sleep(min(2.0, TIMEOUT_SECONDS / 4))
             now = read(path)
             if not now:  # it has just ended
                 return
@@ -133,7 +133,7 @@ def held(path: FilePath) -> Generator[None, None, None]:
     }
     write(path, holder, 0)
     ended = threading.Event()
-    beat = threading.Thread(target=count, args=(path, holder, ended), daemon=True)
+    beat = threading.Thread(target=heartbeat, args=(path, holder, ended), daemon=True)
     beat.start()
     try:
         yield
@@ -143,14 +143,14 @@ def held(path: FilePath) -> Generator[None, None, None]:
         path.unlink(missing_ok=True)
 
 
-def count(path: FilePath, holder: dict[str, Any], ended: threading.Event) -> None:
+def heartbeat(path: FilePath, holder: dict[str, Any], ended: threading.Event) -> None:
     """Writes the next number into the lock, again and again.
 
     Where another run took the lock, as of one that seemed dead since its machine slept,
     this process ends: two must not write.
     """
     number = 0
-    while not ended.wait(BEAT_SECONDS):
+    while not ended.wait(HEARTBEAT_SECONDS):
         number += 1
         try:
             other = as_holder(read(path))

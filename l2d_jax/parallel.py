@@ -61,7 +61,7 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def wait(reason: str) -> None:
+def barrier(reason: str) -> None:
     """Until all processes are here. All processes."""
     if num_processes() > 1:
         multihost_utils.sync_global_devices(reason)
@@ -74,27 +74,27 @@ def first_before_others(reason: str) -> Generator[None, None, None]:
     For what only the first one finds undone, as files that are made once.
     """
     if not is_first():
-        wait(reason)
+        barrier(reason)
     try:
         yield
     finally:
         if is_first():
-            wait(reason)
+            barrier(reason)
 
 
-def of_all(value: Any) -> np.ndarray:
+def all_gather(value: Any) -> np.ndarray:
     """The values of all processes, along a new first axis. All processes."""
     if num_processes() == 1:
         return np.asarray(value)[None]
     return np.asarray(multihost_utils.process_allgather(np.asarray(value)))
 
 
-def agree(yes: bool) -> bool:
+def all_agree(yes: bool) -> bool:
     """True if it is true on all processes. All processes."""
-    return bool(of_all(yes).all())
+    return bool(all_gather(yes).all())
 
 
-def anywhere(asked: Callable[[], bool]) -> Callable[[], bool]:
+def any_process(asked: Callable[[], bool]) -> Callable[[], bool]:
     """Whether `asked()` is true on any process, when the answer is called for.
 
     It travels behind the work that the devices have: nobody waits for it before that is
@@ -130,7 +130,7 @@ def all_devices() -> list[jax.Device]:
     return sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
 
 
-def own_devices() -> list[jax.Device]:
+def local_devices() -> list[jax.Device]:
     """Of this process."""
     return jax.local_devices()
 
@@ -195,7 +195,7 @@ def sampling_batch_size(config: ConfigDict | FrozenConfigDict) -> int:
     return config.sampling.batch_size or by_device
 
 
-def mean(tree: Params) -> Params:
+def pmean(tree: Params) -> Params:
     """Mean over devices, inside a function that `train_program` made parallel.
 
     One sum of one long vector: each message between devices has its price.
@@ -206,12 +206,12 @@ def mean(tree: Params) -> Params:
     return tree_of(jax.lax.pmean(vector, AXIS))
 
 
-def positions(batch_size: int) -> Int[Array, " B"]:
+def global_indices(batch_size: int) -> Int[Array, " B"]:
     """Index in the global batch of each example on this device (inside a program)."""
     return jax.lax.axis_index(AXIS) * batch_size + jnp.arange(batch_size)
 
 
-def undisturbed(function: Callable) -> Callable:
+def with_default_config(function: Callable) -> Callable:
     """The same, traced and run alike whatever other code has set in JAX.
 
     Without float64 and a mesh, with JAX's usual promotion of types, and where transfers
@@ -239,7 +239,7 @@ def undisturbed(function: Callable) -> Callable:
 def train_program(update: Callable, devices: Sequence[jax.Device] | None = None):
     """update(state, batches) -> (state, metrics), on all devices; `state` is donated.
 
-    Takes the batches [S, B, ...] of this process, `local_part` of each, and splits B
+    Takes the batches [S, B, ...] of this process, `local_slice` of each, and splits B
     over its devices. All processes.
     """
     devices = all_devices() if devices is None else list(devices)
@@ -258,7 +258,7 @@ def train_program(update: Callable, devices: Sequence[jax.Device] | None = None)
             lambda x: x.reshape(x.shape[0], len(here), -1, *x.shape[2:]), batches
         )
 
-    return undisturbed(lambda state, batches: program(state, split(batches)))
+    return with_default_config(lambda state, batches: program(state, split(batches)))
 
 
 def check_batch_size(batch_size: int, field: str) -> None:
@@ -270,7 +270,7 @@ def check_batch_size(batch_size: int, field: str) -> None:
         )
 
 
-def local_part(
+def local_slice(
     batch_size: int, process: int | None = None, num_processes: int | None = None
 ) -> slice:
     """The examples of a global batch that this process reads: no other one does."""
@@ -280,8 +280,8 @@ def local_part(
     return slice(process * share, (process + 1) * share)
 
 
-@undisturbed
-def place(tree: Params, devices: Sequence[jax.Device] | None = None) -> Params:
+@with_default_config
+def replicate(tree: Params, devices: Sequence[jax.Device] | None = None) -> Params:
     """On all devices of this process; what lies on one already isn't copied there.
 
     So a program to which this is donated may take `tree` with it.
@@ -296,7 +296,7 @@ def place(tree: Params, devices: Sequence[jax.Device] | None = None) -> Params:
 @lru_cache(maxsize=64)
 def _mapped(function: Callable, devices: tuple[jax.Device, ...]) -> Callable:
     program = jax.vmap(function, in_axes=(None, 0))
-    return undisturbed(jax.pmap(program, in_axes=(None, 0), devices=devices))
+    return with_default_config(jax.pmap(program, in_axes=(None, 0), devices=devices))
 
 
 def map_rows(
@@ -320,7 +320,7 @@ def map_rows(
     batch_size = fitting(batch_size, num_rows)
     num_batches = math.ceil(num_rows / batch_size)
     devices = tuple(jax.local_devices() if devices is None else devices)[:num_batches]
-    program, params = _mapped(function, devices), place(params, devices)
+    program, params = _mapped(function, devices), replicate(params, devices)
     group = len(devices) * batch_size
     pending = None  # the group that the devices are working on
     for start in range(0, num_rows, group):
@@ -347,7 +347,7 @@ def fitting(batch_size: int, num_rows: int) -> int:
     return min(batch_size, 8 << max(math.ceil(num_rows / 8) - 1, 0).bit_length())
 
 
-@undisturbed
+@with_default_config
 def _collect(result: Params, count: int) -> Params:
     return jax.tree.map(
         lambda x: np.asarray(x).reshape(-1, *x.shape[2:])[:count], result
@@ -361,7 +361,7 @@ def map_all(
     return np.concatenate(list(map_rows(function, params, rows, batch_size=batch_size)))
 
 
-def share_rows(
+def map_rows_distributed(
     function: Callable, params: Params, rows: Rows, *, batch_size: int
 ) -> Iterator[Params]:
     """`map_rows`, split over the processes; each gets all results. All processes.
@@ -386,7 +386,7 @@ def share_rows(
             part = map_all(function, params, rows[index], batch_size=batch_size)
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
             failure = error
-        if not agree(failure is None):
+        if not all_agree(failure is None):
             raise failure or MemoryError("of another process")
-        whole = of_all(part)
+        whole = all_gather(part)
         yield whole.reshape(-1, *whole.shape[2:])[: num_rows - start]

@@ -27,7 +27,7 @@ class Preempted(SystemExit):
 
     def __init__(self, saved: str, *, together: bool = False):
         """`together`: all processes stop here."""
-        super().__init__(_notice.status)
+        super().__init__(_handler.status)
         self.saved, self.together = saved, together
 
     def __str__(self) -> str:
@@ -36,28 +36,28 @@ class Preempted(SystemExit):
 
 def line(saved: str) -> str:
     """What a stopped program says."""
-    if _notice.status:
+    if _handler.status:
         return "stopped by SIGTERM: the same command starts anew"
     return f"stopped by SIGTERM: {saved}; the same command goes on from there"
 
 
-class _Notice:
+class _Handler:
     """One for the process, as its signals are."""
 
     def __init__(self):
         self.came = False  # known at once, though the main thread be busy
-        self.asked = False
+        self.requested = False
         self.deferred = False
         self.status = 0  # of the program, when it stops
 
     def __call__(self, *_) -> None:
-        if not self.asked:
-            self.asked = True
+        if not self.requested:
+            self.requested = True
             if not self.deferred:
                 raise Preempted("nothing was unsaved")
 
 
-_notice = _Notice()
+_handler = _Handler()
 
 
 def watch(*, goes_on: bool = True) -> None:
@@ -65,12 +65,12 @@ def watch(*, goes_on: bool = True) -> None:
 
     `goes_on`: the same command goes on where it was.
     """
-    _notice.status = 0 if goes_on else STOPPED
-    _notice.came = _notice.asked = _notice.deferred = False
+    _handler.status = 0 if goes_on else STOPPED
+    _handler.came = _handler.requested = _handler.deferred = False
     reading, writing = socket.socketpair()  # Windows has no pipes that don't block
     writing.setblocking(False)
     signal.set_wakeup_fd(writing.detach(), warn_on_full_buffer=False)
-    signal.signal(signal.SIGTERM, _notice)
+    signal.signal(signal.SIGTERM, _handler)
     threading.Thread(target=_end_in_time, args=(reading,), daemon=True).start()
 
 
@@ -78,30 +78,30 @@ def _end_in_time(reading: socket.socket) -> None:
     """Ends the process though its main thread is busy: this one never is."""
     while reading.recv(1)[0] != signal.SIGTERM:
         pass
-    _notice.came = True
+    _handler.came = True
     time.sleep(GRACE_SECONDS)
     saved = f"busy for {GRACE_SECONDS:.0f} s, what was saved before stays"
     print(line(saved), file=sys.stderr, flush=True)
-    os._exit(_notice.status)
+    os._exit(_handler.status)
 
 
-def asked() -> bool:
+def requested() -> bool:
     """Whether SIGTERM has come."""
-    return _notice.came or _notice.asked
+    return _handler.came or _handler.requested
 
 
 def status() -> int:
     """The exit status of this program, when SIGTERM stops it."""
-    return _notice.status
+    return _handler.status
 
 
 @contextmanager
 def deferred() -> Generator[None, None, None]:
-    """Inside, the program stops only where it looks at `asked`; else at the end."""
-    _notice.deferred = True
+    """Inside, the program stops only where it looks at `requested`; else at the end."""
+    _handler.deferred = True
     try:
         yield
     finally:
-        _notice.deferred = False
-    if _notice.asked:
+        _handler.deferred = False
+    if _handler.requested:
         raise Preempted("nothing was unsaved")

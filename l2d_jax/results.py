@@ -24,9 +24,9 @@ from l2d_jax.data.protocols import take
 from l2d_jax.data.ragged import ModelSpace, comparable
 from l2d_jax.files import FilePath, same_file, to_path, write_text
 from l2d_jax.lock import locked
-from l2d_jax.logbook import read_losses, read_seconds
+from l2d_jax.metric_writer import read_losses, read_seconds
 from l2d_jax.metrics import evaluate
-from l2d_jax.metrics.about import SCORES
+from l2d_jax.metrics.catalog import SCORES
 from l2d_jax.metrics.sets import rows_of
 from l2d_jax.metrics.table import table
 from l2d_jax.missing import filled
@@ -65,7 +65,7 @@ def generate(model: Cascade, workdir: FilePath) -> FilePath:
         done = read_settings(path) == sample_settings(model, n=n, seed=seed)
     except InputError:  # missing or unreadable: made again
         pass
-    if not parallel.agree(done):
+    if not parallel.all_agree(done):
         if parallel.is_first():
             if beside is not None:
                 check_not_own(model, beside)

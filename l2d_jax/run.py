@@ -34,7 +34,7 @@ from l2d_jax.configs import SECTIONS, resolve
 from l2d_jax.data import load_splits, read_array, split
 from l2d_jax.files import FilePath, same_file, to_path, write_text
 from l2d_jax.lock import locked
-from l2d_jax.logbook import Logbook, Silent
+from l2d_jax.metric_writer import MetricWriter, NullWriter
 from l2d_jax.metrics.sets import MIN_SAMPLES
 from l2d_jax.progress import say, silence
 from l2d_jax.results import generate, report, score
@@ -261,11 +261,11 @@ def train_stage(
         first = stage.start(params)
         stage = stage._replace(init=lambda key: first)
 
-    def open_logbook(first_step):
+    def open_writer(first_step):
         write_config(config, choice, workdir)  # the checkpoints were accepted
         if not parallel.is_first():
-            return Silent()
-        return Logbook(
+            return NullWriter()
+        return MetricWriter(
             workdir,
             name,
             first_step=first_step,
@@ -284,7 +284,7 @@ def train_stage(
                 **calls,
                 checkpoint_every=config.training.checkpoint_every,
                 checkpoints=checkpoints,
-                open_logbook=open_logbook,
+                open_writer=open_writer,
             )
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
             if not memory.is_out_of_memory(error):
@@ -335,7 +335,7 @@ def with_chosen_latent(task: Task, workdir: FilePath) -> tuple[Task, Choice]:
         known = read_json(path, "it is made")
     except InputError:  # chosen, or chosen again
         known = {}
-    if parallel.agree(known.get("asked") == asked):
+    if parallel.all_agree(known.get("asked") == asked):
         config = task.config.copy_and_resolve_references()
         config.encoder.update(known["chosen"])
         return replace(task, config=config), known
@@ -376,7 +376,7 @@ def finished(
                 f"the model in {directory} was made with another config or data: "
                 f"{differing}. Put it back, or take another --workdir"
             )
-    if not parallel.agree(saved.get("stages") == json.loads(json.dumps(facts))):
+    if not parallel.all_agree(saved.get("stages") == json.loads(json.dumps(facts))):
         return None
     try:
         return load(workdir)

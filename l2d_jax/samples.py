@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float
 
 from l2d_jax.chunks import slices
-from l2d_jax.clock import Clock
 from l2d_jax.files import FilePath, is_remote, to_path, whole_file
+from l2d_jax.time_index import TimeIndex
 from l2d_jax.types import (
     ANY_DECIMALS,
     Examples,
@@ -222,12 +222,12 @@ def write_series(path: Path, arrays: Iterator[np.ndarray], n: int) -> None:
 
 def write_csv(path: Path, batches: Iterator[Examples], plan: Plan) -> None:
     """A row per step, ended by the end of the series."""
-    form, clock = plan.form, Clock(plan.form)
+    form, index = plan.form, TimeIndex(plan.form)
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, delimiter=form.separator, lineterminator="\n")
         writer.writerow(plan.columns)
         for first, batch in numbered(batches, plan):
-            times = clock.texts(batch.series.shape[1])
+            times = index.texts(batch.series.shape[1])
             texts = {}
             for c, (name, dtype) in enumerate(plan.dtypes.items()):
                 texts[name] = to_texts(batch.series[..., c], dtype, form.decimal)
@@ -267,11 +267,11 @@ def write_parquet(path: Path, batches: Iterator[Examples], plan: Plan) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    clock = Clock(plan.form)
+    index = TimeIndex(plan.form)
     types = {name: pa.from_numpy_dtype(dtype) for name, dtype in plan.dtypes.items()}
     types[plan.id_column] = pa.int64()
-    types[plan.time_column] = pa.array(clock.cells(2)).type
-    if clock.typed and (zone := clock.zone):
+    types[plan.time_column] = pa.array(index.cells(2)).type
+    if index.typed and (zone := index.zone):
         types[plan.time_column] = pa.timestamp("us", tz=zone)
     schema = pa.schema([(name, types[name]) for name in plan.columns])
     with pq.ParquetWriter(path, schema) as writer:
@@ -281,7 +281,7 @@ def write_parquet(path: Path, batches: Iterator[Examples], plan: Plan) -> None:
             ids = first + np.arange(count, dtype=np.int64)
             cells = {
                 plan.id_column: np.repeat(ids, batch.lengths),
-                plan.time_column: np.tile(clock.cells(length), (count, 1))[within],
+                plan.time_column: np.tile(index.cells(length), (count, 1))[within],
             }
             for c, (name, dtype) in enumerate(plan.dtypes.items()):
                 values = batch.series[..., c][within].astype(dtype)

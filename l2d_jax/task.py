@@ -10,16 +10,16 @@ from ml_collections import ConfigDict
 
 from l2d_jax.cascade import Cascade, Layout, with_decimals
 from l2d_jax.data import ModelSpace, Normalizer
-from l2d_jax.data.levels import Levels, cuts_of_shares, few_values
-from l2d_jax.data.order import (
+from l2d_jax.data.channel_order import (
     NONE,
     Pairs,
-    in_order,
+    enforce_order,
     not_by_chance,
     ordered_channels,
 )
-from l2d_jax.data.quantiles import Quantiles, mapped, one_for_each, quantiles
-from l2d_jax.data.repeats import Share, held_below, repeat_shares
+from l2d_jax.data.discrete_values import Levels, few_values, fit_cuts
+from l2d_jax.data.held_values import Share, held_below, repeat_shares
+from l2d_jax.data.quantiles import Quantiles, map_quantiles, one_for_each, quantiles
 from l2d_jax.files import absolute
 from l2d_jax.progress import say
 from l2d_jax.sizes import with_equal_size, with_sizes, with_steps
@@ -106,16 +106,16 @@ def with_values_of(model: Cascade, task: Task) -> Cascade:
         if matches:
             made, real = matching_quantiles(generated, task)
             kept |= {"generated_quantiles": made, "quantiles": real}
-            generated = np.asarray(mapped(generated, generated=made, real=real))
+            generated = np.asarray(map_quantiles(generated, generated=made, real=real))
         kept["held_below"] = held_below(
             generated,
             shares,
             after=lambda held: with_decimals(
-                np.asarray(in_order(held, ordered)), model.layout.form
+                np.asarray(enforce_order(held, ordered)), model.layout.form
             ),
         )
         kept["levels"] = levels
-        kept["cuts"] = cuts_of_shares(generated, levels, task.splits.train)
+        kept["cuts"] = fit_cuts(generated, levels, task.splits.train)
     return replace(model, normalizer=replace(model.normalizer, **kept))
 
 
@@ -242,7 +242,7 @@ def unlike(
         if not len(values) or not np.isnan(levels[c, 0]):
             continue
         reach = float(normalizer.low[c]), float(normalizer.high[c])
-        words = [outliers(values, reach) or a_mark(values), uneven(values)]
+        words = [outliers(values, reach) or sentinel(values), uneven(values)]
         notes += [f"{name}: {text}" for text in words if text]
         steps = np.diff(series, axis=1)
         rises, falls = (steps > 0).sum(), (steps < 0).sum()
@@ -266,7 +266,7 @@ def outliers(values: Float[np.ndarray, " n"], reach: tuple[float, float]) -> str
     )
 
 
-def a_mark(values: Float[np.ndarray, " n"]) -> str:
+def sentinel(values: Float[np.ndarray, " n"]) -> str:
     """Says so where the lowest or highest is further off than the others span: -999."""
     found, counts = np.unique(values, return_counts=True)
     shares = counts / len(values)

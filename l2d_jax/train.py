@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from l2d_jax import memory, parallel, preemption
 from l2d_jax.checkpoints import Checkpoints
 from l2d_jax.data.sampler import chunk_indices
-from l2d_jax.logbook import Logbook
+from l2d_jax.metric_writer import MetricWriter
 from l2d_jax.stages import Stage, Updater
 from l2d_jax.types import Example, InputError, Metrics, Params, RandomKey, Step
 
@@ -117,7 +117,7 @@ def ema_decay(step: Step, decay: float) -> jax.Array:
     return jnp.minimum(decay, (1.0 + step) / (10.0 + step))
 
 
-@parallel.undisturbed
+@parallel.with_default_config
 def init_state(stage: Stage, c: ConfigDict, *, seed: int) -> TrainState:
     """The state before the first step, by one program: many small ones take longer."""
 
@@ -138,13 +138,15 @@ def make_updater(stage: Stage, c: ConfigDict) -> Updater:
 
     def mean_loss(params, key, batch):
         count = jax.tree.leaves(batch)[0].shape[0]
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, parallel.positions(count))
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(
+            key, parallel.global_indices(count)
+        )
         losses, metrics = jax.vmap(stage.loss, (None, 0, 0))(params, keys, batch)
         return losses.mean(), jax.tree.map(jnp.mean, metrics)
 
     def update(params, opt_state, key, batch):
         grad = jax.value_and_grad(mean_loss, has_aux=True)
-        (loss, metrics), grads = parallel.mean(grad(params, key, batch))
+        (loss, metrics), grads = parallel.pmean(grad(params, key, batch))
         updates, opt_state = tx.update(grads, opt_state, params, value=loss)
         norm = jnp.asarray(optax.tree.norm(grads))
         metrics = {**metrics, "loss": loss, "gradient_norm": norm}
@@ -213,7 +215,7 @@ def batches(
         num_examples=jax.tree.leaves(examples)[0].shape[0],
         batch_size=batch_size,
     )
-    return take(examples, index[:, parallel.local_part(batch_size)])
+    return take(examples, index[:, parallel.local_slice(batch_size)])
 
 
 def steps_of_a_call(examples: Example, batch_size: int, most: int) -> int:
@@ -237,7 +239,7 @@ def fit(
     steps_per_call: int,
     checkpoint_every: int,
     checkpoints: Checkpoints,
-    open_logbook: Callable[[int], Logbook],
+    open_writer: Callable[[int], MetricWriter],
 ) -> Params:
     """Trains `stage` to its last step and returns the averaged (EMA) parameters.
 
@@ -254,13 +256,13 @@ def fit(
         their batches are large.
       checkpoint_every: steps between checkpoints, rounded up to whole calls.
       checkpoints: where they lie.
-      open_logbook: from the first step to the book of metrics.
+      open_writer: from the first step to the writer of metrics.
 
     Raises:
       TrainingDiverged: naming the stage, the step and the last good checkpoint.
       Preempted: after saving, if SIGTERM came.
     """
-    state = parallel.place(init_state(stage, c, seed=seed))
+    state = parallel.replicate(init_state(stage, c, seed=seed))
     state = checkpoints.restore(state) or state
     first_step = int(state.step)
     if first_step >= c.num_steps:
@@ -269,29 +271,29 @@ def fit(
     every = math.ceil(checkpoint_every / steps_per_call) * steps_per_call
     steps_per_call = steps_of_a_call(examples, c.batch_size, steps_per_call)
 
-    with open_logbook(first_step) as logbook, preemption.deferred():
+    with open_writer(first_step) as writer, preemption.deferred():
 
         def record(start, metrics):
             values = jax.tree.map(np.asarray, metrics)
             check_finite(stage.name, start, values, checkpoints)
-            logbook.write(start, values)
+            writer.write(start, values)
 
         running = None  # the chunk that the devices are working on
-        asked = parallel.anywhere(preemption.asked)
+        request = parallel.any_process(preemption.requested)
         for start in range(first_step, c.num_steps, steps_per_call):
             stop = min(start + steps_per_call, c.num_steps)
             batch = batches(examples, start, stop, batch_size=c.batch_size, seed=seed)
             state, metrics = program(state, batch)
-            asked, asked_before = parallel.anywhere(preemption.asked), asked
+            request, previous = parallel.any_process(preemption.requested), request
             if running is not None:
                 record(*running)
             running = (start, metrics)
-            leaving = asked_before()
+            leaving = previous()
             due = stop // every > start // every
             if due or stop == c.num_steps or leaving:
                 record(*running)  # before saving: no bad state is ever kept
                 running = None
-                logbook.flush()
+                writer.flush()
                 checkpoints.save(stop, state)
             if leaving:
                 raise preemption.Preempted(
@@ -304,7 +306,7 @@ def fit(
 
 def fit_briefly(stage: Stage, examples: Example, c: ConfigDict, *, seed: int) -> Params:
     """Averaged parameters after `c.num_steps`: no checkpoints, no log."""
-    state = parallel.place(init_state(stage, c, seed=seed))
+    state = parallel.replicate(init_state(stage, c, seed=seed))
     program = make_program(stage, c, seed=seed)
     steps = steps_of_a_call(examples, c.batch_size, BRIEF_CALL)
     for start in range(0, c.num_steps, steps):
@@ -343,11 +345,13 @@ def smaller_batch(
     batch_size = c.batch_size // 2 // parts * parts
     while batch_size:
         try:
-            state = parallel.place(init_state(stage, c, seed=seed))
+            state = parallel.replicate(init_state(stage, c, seed=seed))
             steps = steps_of_a_call(examples, batch_size, steps_per_call)
             steps = min(steps, c.num_steps)
             batch = batches(examples, 0, steps, batch_size=batch_size, seed=seed)
-            program = make_program(stage, c, seed=seed, devices=parallel.own_devices())
+            program = make_program(
+                stage, c, seed=seed, devices=parallel.local_devices()
+            )
             jax.tree.map(np.asarray, program(state, batch)[1])
             return batch_size
         except Exception as error:

@@ -71,12 +71,12 @@ def check_shared(workdir: FilePath) -> None:
     """Raises `InputError` where processes see different folders. All processes."""
     if parallel.num_processes() == 1:
         return
-    token = int(parallel.of_all(time.time_ns() // 1_000_000 % 2**31)[0])
+    token = int(parallel.all_gather(time.time_ns() // 1_000_000 % 2**31)[0])
     mark = workdir / f".all_see_{token}"
     if parallel.is_first():
         mark.write_text("")
-    parallel.wait("mark made")
-    seen = parallel.of_all(mark.exists())
+    parallel.barrier("mark made")
+    seen = parallel.all_gather(mark.exists())
     if parallel.is_first():
         mark.unlink()
     if not seen.all():

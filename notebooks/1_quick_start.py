@@ -60,7 +60,7 @@ import pandas as pd
 import l2d_jax
 from l2d_jax import configs
 from l2d_jax.data import load_splits, read_file
-from l2d_jax.logbook import read_losses
+from l2d_jax.metric_writer import read_losses
 from l2d_jax.plots.drawing import GENERATED, REAL
 from l2d_jax.results import real_sets, sample_to_file
 

@@ -59,7 +59,7 @@ import l2d_jax
 from l2d_jax import configs
 from l2d_jax.data import load_splits
 from l2d_jax.data.ragged import comparable
-from l2d_jax.metrics.about import about, verdict
+from l2d_jax.metrics.catalog import score_info, verdict
 from l2d_jax.metrics.table import table
 from l2d_jax.plots.drawing import GENERATED, REAL
 
@@ -185,7 +185,7 @@ print(table(scores))
 ratios = {
     name: (
         scores[name]["at_floor_size"]["mean"] / scores[name]["floor"]["mean"],
-        verdict(scores[name], about(name).best),
+        verdict(scores[name], score_info(name).best),
     )
     for name in chosen
     if scores[name].get("floor", {}).get("mean", 0) > 0

@@ -68,7 +68,7 @@ import numpy as np
 import l2d_jax
 from l2d_jax import configs, parallel, stages, train
 from l2d_jax.data.sampler import chunk_indices
-from l2d_jax.logbook import Logbook, read_losses
+from l2d_jax.metric_writer import MetricWriter, read_losses
 from l2d_jax.plots.drawing import GENERATED, REAL
 
 plt.rcParams.update({"figure.dpi": 110, "axes.spines.top": False})
@@ -96,7 +96,7 @@ c, examples = config.data_stage, stage.prepare({}, series)
 def losses_of(devices, steps=40):
     """Of each step, trained on these devices."""
     program = train.make_program(stage, c, seed=0, devices=devices)
-    state = parallel.place(train.init_state(stage, c, seed=0), devices)
+    state = parallel.replicate(train.init_state(stage, c, seed=0), devices)
     index = chunk_indices(0, 0, steps, num_examples=512, batch_size=c.batch_size)
     return np.asarray(program(state, train.take(examples, index))[1]["loss"])
 
@@ -126,7 +126,7 @@ steps, speeds = 10, []
 for size in sizes:
     c.batch_size = size
     program = train.make_program(stage, c, seed=0)
-    state = parallel.place(train.init_state(stage, c, seed=0))
+    state = parallel.replicate(train.init_state(stage, c, seed=0))
     index = chunk_indices(0, 0, steps, num_examples=512, batch_size=min(size, 512))
     batches = train.take(examples, np.resize(index, (steps, size)))
     for _ in range(2):  # the first call compiles
@@ -165,7 +165,7 @@ class Stopped(Exception):
 
 
 def stop_at(step, write):
-    """A logbook that fails: as a machine does that is taken away."""
+    """A metric writer that fails: as a machine does that is taken away."""
 
     def failing(self, first_step, metrics):
         write(self, first_step, metrics)
@@ -175,14 +175,14 @@ def stop_at(step, write):
     return failing
 
 
-write = Logbook.write
-Logbook.write = stop_at(30, write)
+write = MetricWriter.write
+MetricWriter.write = stop_at(30, write)
 try:
     l2d_jax.fit(series, workdir="runs/stopped", config=config)
 except Stopped:
     print("stopped after step 40")
 finally:
-    Logbook.write = write
+    MetricWriter.write = write
 again = l2d_jax.fit(series, workdir="runs/stopped", config=config)
 same = jax.tree.map(np.array_equal, whole.params, again.params)
 print("the same weights, bit by bit:", all(jax.tree.leaves(same)))

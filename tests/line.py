@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from l2d_jax import cluster, memory, parallel, preemption, train
 from l2d_jax.checkpoints import Checkpoints
-from l2d_jax.logbook import Logbook, Silent
+from l2d_jax.metric_writer import MetricWriter, NullWriter
 from l2d_jax.stages import Stage
 
 ROWS = np.random.default_rng(0).normal(2.0, 1.0, (40, 3)).astype(np.float32)
@@ -50,10 +50,10 @@ def fit(folder: Path, num_steps: int = 12, every: int = 4) -> np.ndarray:
     """The averaged weights."""
     c = ConfigDict(SETTINGS | {"num_steps": num_steps})
 
-    def open_logbook(first_step):
+    def open_writer(first_step):
         if not parallel.is_first():
-            return Silent()
-        return Logbook(
+            return NullWriter()
+        return MetricWriter(
             folder, "line", first_step=first_step, num_steps=num_steps, batch=8
         )
 
@@ -66,7 +66,7 @@ def fit(folder: Path, num_steps: int = 12, every: int = 4) -> np.ndarray:
             steps_per_call=2,
             checkpoint_every=every,
             checkpoints=checkpoints,
-            open_logbook=open_logbook,
+            open_writer=open_writer,
         )
     return np.asarray(params["w"])
 
@@ -78,7 +78,7 @@ def noisy(key, index):
 def draw(rows: int) -> np.ndarray:
     """A function of each row's number, drawn on all devices of all processes."""
     index = np.arange(rows, dtype=np.int32)
-    parts = parallel.share_rows(noisy, jax.random.key(1), index, batch_size=8)
+    parts = parallel.map_rows_distributed(noisy, jax.random.key(1), index, batch_size=8)
     return np.concatenate(list(parts))
 
 
@@ -93,7 +93,7 @@ def draw_with_little_memory(rows: int) -> np.ndarray:
         return map_all(function, params, rows, batch_size=batch_size)
 
     def work(first, size):
-        return parallel.share_rows(
+        return parallel.map_rows_distributed(
             noisy, jax.random.key(1), index[first:], batch_size=size
         )
 
@@ -124,13 +124,13 @@ def main(folder, coordinator, processes, rank, num_steps="12", every="4"):
         file.write(f"{rank}\n")
     w = fit(folder, int(num_steps), int(every))
     found = {
-        "w": parallel.of_all(w),
-        "drawn": parallel.of_all(draw(37)),
-        "drawn with little memory": parallel.of_all(draw_with_little_memory(37)),
-        "fitting": parallel.of_all(fitting()),
+        "w": parallel.all_gather(w),
+        "drawn": parallel.all_gather(draw(37)),
+        "drawn with little memory": parallel.all_gather(draw_with_little_memory(37)),
+        "fitting": parallel.all_gather(fitting()),
         "agreed": [
-            parallel.agree(True),
-            parallel.agree(parallel.is_first()),
+            parallel.all_agree(True),
+            parallel.all_agree(parallel.is_first()),
         ],
         "devices": parallel.num_devices(),
     }

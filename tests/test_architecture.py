@@ -42,7 +42,7 @@ ORDER = (
     "cascade",
     "deploy",
     "checkpoints",
-    "logbook",
+    "metric_writer",
     "train",
     "adaptive",
     "configs",
@@ -72,8 +72,8 @@ BESIDE = {
     },
     "plots": {"types", "layers", "models", "metrics"},
     "report": {"types", "files", "plots", "metrics"},
-    "clock": {"types"},
-    "samples": {"types", "files", "chunks", "clock"},
+    "time_index": {"types"},
+    "samples": {"types", "files", "chunks", "time_index"},
 }
 # and the parts in the order that may import them.
 USERS = {

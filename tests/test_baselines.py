@@ -223,7 +223,7 @@ def test_the_rate_that_is_logged_is_that_of_the_step():
     stage = Stage(
         "flat", lambda key: {"w": jnp.zeros(3)}, lambda _, x: x, loss, lambda p, _: p
     )
-    state = parallel.place(train.init_state(stage, c, seed=0))
+    state = parallel.replicate(train.init_state(stage, c, seed=0))
     program, moved, logged = train.make_program(stage, c, seed=0), [], []
     for _ in range(5):
         before = np.array(state.params["w"])

@@ -7,7 +7,7 @@ import pytest
 
 from l2d_jax.data.public import synthetic
 from l2d_jax.metrics import classes, evaluate
-from l2d_jax.metrics.about import SCORES, verdict
+from l2d_jax.metrics.catalog import SCORES, verdict
 from l2d_jax.metrics.classes import (
     Labelled,
     Repeat,

@@ -10,7 +10,7 @@ import pytest
 from made import autoregressive
 
 from l2d_jax.metrics import evaluate
-from l2d_jax.metrics.about import CERTAINTY
+from l2d_jax.metrics.catalog import CERTAINTY
 from l2d_jax.metrics.context_fid import context_fid, encode, percentile, train_encoders
 from l2d_jax.metrics.frechet import frechet_distance
 

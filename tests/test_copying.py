@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from l2d_jax.metrics import copying, evaluate
-from l2d_jax.metrics.about import SCORES, verdict
+from l2d_jax.metrics.catalog import SCORES, verdict
 from l2d_jax.metrics.copying import MAX_COMPARED, drift, privacy_scores, stand_ins
 
 DIM = 6

@@ -13,8 +13,8 @@ from untrained import make_model as make
 
 import l2d_jax
 from l2d_jax import deploy, layers
-from l2d_jax.data.levels import snap
-from l2d_jax.data.repeats import hold
+from l2d_jax.data.discrete_values import snap
+from l2d_jax.data.held_values import hold
 from l2d_jax.types import Form, InputError
 
 NAN = np.nan
@@ -141,7 +141,7 @@ def test_of_one_series_as_of_many():
     x[0, 5:] = NAN
     limits = np.float32([0.5, 0.0, 1.0])
     levels = np.array([[-1, 0, 2], [NAN] * 3, [0.5, NAN, NAN]], np.float32)
-    found = jax.vmap(lambda one: deploy.held(one, limits))(x)
+    found = jax.vmap(lambda one: deploy.hold_one(one, limits))(x)
     np.testing.assert_allclose(found, hold(x, limits), rtol=1e-6)
     cuts = np.array([[-0.9, NAN, NAN], [NAN] * 3, [NAN] * 3], np.float32)
     found = jax.vmap(lambda one: snap(one, levels, cuts))(x)

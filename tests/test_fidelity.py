@@ -6,7 +6,7 @@ import pytest
 from made import autoregressive, column, gaussians
 
 from l2d_jax.metrics import evaluate
-from l2d_jax.metrics.about import SHARED, verdict
+from l2d_jax.metrics.catalog import SHARED, verdict
 from l2d_jax.metrics.fidelity import (
     alpha_precision,
     authentic,

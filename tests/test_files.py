@@ -29,7 +29,7 @@ from l2d_jax.files import (
     whole_file,
     write_text,
 )
-from l2d_jax.logbook import Logbook, read_losses, rows
+from l2d_jax.metric_writer import MetricWriter, read_losses, rows
 from l2d_jax.samples import read_npz, write_samples
 from l2d_jax.types import Examples, InputError
 from l2d_jax.workdir import make_workdir
@@ -180,8 +180,8 @@ def test_a_file_that_grows_is_copied(objects):
 
 @in_bucket
 def test_a_run_has_its_bucket_alone(objects, monkeypatch, caplog):
-    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.05)
-    monkeypatch.setattr(lock, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(lock, "TIMEOUT_SECONDS", 1.0)
     folder = to_path("gs://mine/alone")
     says = f"in use by the run on host {socket.gethostname()}, pid {os.getpid()}"
     with lock.locked(folder):
@@ -229,10 +229,10 @@ def test_samples_and_metrics_in_a_bucket(objects):
     assert settings == {"seed": 1}
     row = {"loss": np.array([1.0, 3.0])}
     for first in (0, 2):  # the second one goes on where the first was
-        with Logbook(
+        with MetricWriter(
             workdir, "line", first_step=first, num_steps=4, batch=2
-        ) as logbook:
-            logbook.write(first, row)
+        ) as writer:
+            writer.write(first, row)
     steps, losses = read_losses(workdir / "metrics.jsonl")["line"]
     assert steps.tolist() == [2, 4] and losses.tolist() == [2.0, 2.0]
     assert sum("events.out.tfevents" in name for name in objects) == 2

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from l2d_jax.metrics import METRICS, evaluate
-from l2d_jax.metrics.about import SCORES
+from l2d_jax.metrics.catalog import SCORES
 from l2d_jax.metrics.floors import choose, summary, with_floor, with_floors
 
 

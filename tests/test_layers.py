@@ -17,9 +17,9 @@ from l2d_jax.layers import (
     along_time,
     attend,
     dropout,
-    product,
+    matmul,
     shift,
-    turned,
+    transposed,
 )
 
 
@@ -89,7 +89,7 @@ def test_a_float32_product_has_the_derivatives_of_a_product(shape):
     kernel, d_kernel = (jax.random.normal(key, (5, 7)) for key in keys[2:])
 
     def ours(x, kernel):
-        return product(x, kernel, jnp.float32)
+        return matmul(x, kernel, jnp.float32)
 
     y, dy = jax.jvp(ours, (x, kernel), (dx, d_kernel))
     close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
@@ -123,7 +123,7 @@ def test_a_bfloat16_product_rounds_factors_only(k, n):
     kernel = jax.random.normal(keys[2], (k, n))
 
     def total(x, kernel):
-        y = jax.vmap(lambda x: product(x, kernel, jnp.bfloat16))(x)
+        y = jax.vmap(lambda x: matmul(x, kernel, jnp.bfloat16))(x)
         assert y.dtype == jnp.float32
         return (y * g).sum(), y
 
@@ -144,7 +144,7 @@ def test_a_bfloat16_product_of_a_batch_of_kernels():
         jax.random.normal(keys[0], (4, 5)),
         jax.random.normal(keys[1], (4, 5, 3)),
     )
-    y = jax.vmap(lambda x, kernel: product(x, kernel, jnp.bfloat16))(x, kernel)
+    y = jax.vmap(lambda x, kernel: matmul(x, kernel, jnp.bfloat16))(x, kernel)
     np.testing.assert_allclose(y, jnp.einsum("bk,bkn->bn", x, kernel), atol=0.1)
 
 
@@ -154,17 +154,17 @@ def test_a_bfloat16_product_in_a_loop_of_each_example():
     kernel = jax.random.normal(jax.random.key(1), (3, 3)) / 2
 
     def loop(x):
-        body = lambda x, _: (product(x, kernel, jnp.bfloat16), None)  # noqa: E731
+        body = lambda x, _: (matmul(x, kernel, jnp.bfloat16), None)  # noqa: E731
         return jax.lax.scan(body, x, None, length=2)[0]
 
     y = jax.jit(jax.vmap(loop))(x)
     np.testing.assert_allclose(y, x @ kernel @ kernel, atol=0.05)
 
 
-def test_turned_is_the_transpose():
+def test_transposed_is_the_transpose():
     x = jnp.arange(15.0).reshape(3, 5)
-    np.testing.assert_array_equal(turned(x), x.T)
-    np.testing.assert_array_equal(turned(x[:, :1]), x[:, :1].T)
+    np.testing.assert_array_equal(transposed(x), x.T)
+    np.testing.assert_array_equal(transposed(x[:, :1]), x[:, :1].T)
 
 
 def test_a_product_along_time_of_a_batch():
@@ -319,11 +319,11 @@ def test_self_attention_rounds_factors_only(dtype):
     params = layer.init(jax.random.key(1), x)
     (p,) = params["params"].values()
     query, key, value = (
-        product(x, p[name]["kernel"].reshape(8, 8), dtype).reshape(5, 2, 4)
+        matmul(x, p[name]["kernel"].reshape(8, 8), dtype).reshape(5, 2, 4)
         for name in ("query", "key", "value")
     )
     seen = attend(query, key, value).reshape(5, 8)
-    expected = product(seen, p["out"]["kernel"].reshape(8, 8), dtype)
+    expected = matmul(seen, p["out"]["kernel"].reshape(8, 8), dtype)
     found = layer.apply(params, x)
     assert found.dtype == jnp.float32
     np.testing.assert_allclose(found, expected, atol=1e-6)

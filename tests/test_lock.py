@@ -31,8 +31,8 @@ def test_a_workdir_is_one_runs_alone(tmp_path):
 @pytest.fixture
 def quick_locks(monkeypatch):
     """A holder counts 20 times a second, and is dead after .4 s without."""
-    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.05)
-    monkeypatch.setattr(lock, "PATIENCE_SECONDS", 0.4)
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(lock, "TIMEOUT_SECONDS", 0.4)
 
 
 LEFT = {"host": socket.gethostname(), "pid": 1, "since": "yesterday", "run": "a"}
@@ -87,18 +87,18 @@ def test_a_dead_run_on_another_host(tmp_path, caplog, quick_locks):
     (tmp_path / LOCK).write_text(json.dumps(LEFT | {"host": "elsewhere", "count": 3}))
     start = time.monotonic()
     with locked(tmp_path):
-        assert time.monotonic() - start >= lock.PATIENCE_SECONDS
+        assert time.monotonic() - start >= lock.TIMEOUT_SECONDS
         assert "on host elsewhere, pid 1, since yesterday was cut off" in caplog.text
     assert not (tmp_path / LOCK).exists()
 
 
 def test_a_live_run_on_another_host(tmp_path, quick_locks, monkeypatch):
     """a run on another host that counts on -> the second is refused, with its name"""
-    monkeypatch.setattr(lock, "PATIENCE_SECONDS", 60)  # it needn't wait for the end
+    monkeypatch.setattr(lock, "TIMEOUT_SECONDS", 60)  # it needn't wait for the end
     path, ended = tmp_path / LOCK, threading.Event()
     elsewhere = LEFT | {"host": "elsewhere"}
     path.write_text(json.dumps(elsewhere))
-    beat = threading.Thread(target=lock.count, args=(path, elsewhere, ended))
+    beat = threading.Thread(target=lock.heartbeat, args=(path, elsewhere, ended))
     beat.start()
     try:
         says = "in use by the run on host elsewhere, pid 1, since yesterday"
@@ -112,10 +112,10 @@ def test_a_live_run_on_another_host(tmp_path, quick_locks, monkeypatch):
 
 def test_a_lock_is_never_empty(tmp_path, monkeypatch):
     """locks read while their holder counts as fast as it can -> name it, each time"""
-    monkeypatch.setattr(lock, "BEAT_SECONDS", 0)
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0)
     path, ended = tmp_path / LOCK, threading.Event()
     lock.write(path, LEFT, 0)
-    beat = threading.Thread(target=lock.count, args=(path, LEFT, ended))
+    beat = threading.Thread(target=lock.heartbeat, args=(path, LEFT, ended))
     beat.start()
     try:
         seen = set()

@@ -14,7 +14,7 @@ import pytest
 
 import l2d_jax
 from l2d_jax.checkpoints import load_model
-from l2d_jax.logbook import rows
+from l2d_jax.metric_writer import rows
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -114,15 +114,15 @@ def test_the_mean_over_devices_is_the_mean_over_the_batch(num_devices):
 
     def update(state, batches):
         def one(state, batch):
-            weights = parallel.positions(batch.shape[0]).astype(jnp.float32)
-            mean = parallel.mean(jnp.mean(weights * batch))
+            weights = parallel.global_indices(batch.shape[0]).astype(jnp.float32)
+            mean = parallel.pmean(jnp.mean(weights * batch))
             return state + mean, mean
 
         return jax.lax.scan(one, state, batches)
 
     program = parallel.train_program(update, devices)
     batches = np.arange(3 * 16, dtype=np.float32).reshape(3, 16)
-    state, means = program(parallel.place(jnp.float32(1.0), devices), batches)
+    state, means = program(parallel.replicate(jnp.float32(1.0), devices), batches)
     expected = (batches * np.arange(16)).mean(axis=1)
     np.testing.assert_allclose(means, expected, rtol=1e-6)
     assert state == pytest.approx(1.0 + expected.sum(), rel=1e-6)
@@ -136,9 +136,9 @@ def test_batch_that_devices_can_not_share_is_refused():
 
 
 def test_processes_read_disjoint_parts_of_each_batch():
-    parts = [range(12)[parallel.local_part(12, p, 3)] for p in range(3)]
+    parts = [range(12)[parallel.local_slice(12, p, 3)] for p in range(3)]
     assert [*map(list, parts)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
-    assert parallel.local_part(12) == slice(0, 12)
+    assert parallel.local_slice(12) == slice(0, 12)
 
 
 def test_float64_is_left_out_with_jax_0_7_too(monkeypatch):
@@ -149,7 +149,7 @@ def test_float64_is_left_out_with_jax_0_7_too(monkeypatch):
     monkeypatch.setattr(jax.experimental, "enable_x64", enable_x64, raising=False)
     with enable_x64(True):
         assert jnp.zeros(1).dtype == np.float64
-        assert parallel.undisturbed(jnp.zeros)(1).dtype == np.float32
+        assert parallel.with_default_config(jnp.zeros)(1).dtype == np.float32
 
 
 @pytest.mark.parametrize("num_devices", [1, 8])

@@ -14,7 +14,7 @@ from processes import finish, launch, line_py, main_py, together
 from test_processes import SMALL
 
 from l2d_jax import preemption
-from l2d_jax.logbook import rows
+from l2d_jax.metric_writer import rows
 
 STEPS = 20_000  # more than can be done while a test looks away
 
@@ -52,7 +52,7 @@ def steps(folder, stage="line"):
 def test_what_was_stopped_goes_on_to_the_same_weights(call, tmp_path, monkeypatch):
     whole = line.fit(tmp_path / "whole")
     left = iter([False] * (call - 1) + [True])
-    monkeypatch.setattr(preemption, "asked", lambda: next(left, True))
+    monkeypatch.setattr(preemption, "requested", lambda: next(left, True))
     with pytest.raises(preemption.Preempted) as notice:
         line.fit(tmp_path / "cut", 12, 1_000)
     assert notice.value.code == 0 and notice.value.together

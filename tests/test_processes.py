@@ -12,7 +12,7 @@ from processes import finish, launch, line_py, main_py, together
 
 from l2d_jax import cluster
 from l2d_jax.checkpoints import load_model
-from l2d_jax.logbook import rows
+from l2d_jax.metric_writer import rows
 from l2d_jax.samples import read_npz
 from l2d_jax.types import InputError
 

@@ -10,7 +10,7 @@ import l2d_jax
 from l2d_jax import configs
 from l2d_jax.configs import resolve
 from l2d_jax.data import Normalizer, from_list, from_model_space
-from l2d_jax.data.quantiles import SHARES, mapped, quantiles
+from l2d_jax.data.quantiles import SHARES, map_quantiles, quantiles
 from l2d_jax.task import matching_quantiles, prepare
 from l2d_jax.types import Examples, Splits
 
@@ -36,7 +36,7 @@ def test_a_value_becomes_the_one_with_as_many_below(xp):
     real = np.stack([SHARES**2, SHARES]).astype(np.float32)
     x = np.array([[-0.5, 0, 0.3, 0.505, 1, 2], [0, 1, 2, 3, NAN, NAN]], np.float32)
     series = np.stack([x, x], axis=-1)
-    found = np.asarray(mapped(xp.asarray(series), generated=made, real=real))
+    found = np.asarray(map_quantiles(xp.asarray(series), generated=made, real=real))
     down, up = (end**2 - end for end in SHARES[[0, -1]])
     expected = [-0.5 + down, down, 0.3**2, 0.505**2, 1 + up, 2 + up]
     np.testing.assert_allclose(found[0, :, 0], expected, atol=5e-5)
@@ -54,7 +54,7 @@ def test_values_that_many_have(xp):
     made = rng.normal(size=(400, 20, 1)).clip(-9, 0.5).astype(np.float32)
     splits = Splits(Examples(real, np.full(400, 20)), None, ("rain",))
     source, target = matching_quantiles(made, prepare(resolve(tiny()), splits))
-    found = np.asarray(mapped(xp.asarray(made), generated=source, real=target))
+    found = np.asarray(map_quantiles(xp.asarray(made), generated=source, real=target))
     assert (found == 0).mean() == pytest.approx(0.6, abs=0.01)
     for share in (0.61, 0.63, 0.66):
         expected = np.quantile(real, share)
@@ -72,7 +72,7 @@ def test_long_tails_stay_as_they_are():
     made[7, 7], real[8, 8] = -300, 900
     full = np.full(2_000, 20)
     made, real = (quantiles(Examples(x, full)) for x in (made, real))
-    found = mapped(fresh, generated=made, real=real)
+    found = map_quantiles(fresh, generated=made, real=real)
     for share in (0.002, 0.005, 0.02, 0.2, 0.8, 0.98, 0.995, 0.998):
         expected = np.quantile(fresh, share)
         np.testing.assert_allclose(np.quantile(found, share), expected, rtol=0.15)
@@ -125,7 +125,7 @@ def test_samples_have_the_values_of_the_series_as_often(tmp_path):
     y = free.sample(key, 1_000)
     assert np.abs(np.quantile(y[..., 0], 0.5) - np.quantile(series[..., 0], 0.5)) > 0.1
     low, high = (one(series, axis=(0, 1), keepdims=True) for one in (np.min, np.max))
-    matched = np.clip(mapped(y, generated=made, real=real), low, high)[..., 0]
+    matched = np.clip(map_quantiles(y, generated=made, real=real), low, high)[..., 0]
     np.testing.assert_allclose(matched, x[..., 0], atol=1e-4)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from reports import paired, score
 
-from l2d_jax.metrics.about import FAMILIES, SCORES, verdict
+from l2d_jax.metrics.catalog import FAMILIES, SCORES, verdict
 from l2d_jax.metrics.floors import summary
 from l2d_jax.metrics.table import table
 from l2d_jax.report.scores import reading, scores_body

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from reports import Page, below, captions, paired, score, write
 
-from l2d_jax.metrics.about import FAMILIES, SCORES
+from l2d_jax.metrics.catalog import FAMILIES, SCORES
 from l2d_jax.plots import drawing
 from l2d_jax.plots.numbers import pick
 from l2d_jax.report import NUM_NEIGHBOURS, SECTIONS, SEED, class_numbers

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from l2d_jax.metrics import representations
-from l2d_jax.metrics.about import verdict
+from l2d_jax.metrics.catalog import verdict
 from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.metrics.random_convolutions import fit_kernels, transform
 from l2d_jax.metrics.representations import (

@@ -3,7 +3,7 @@
 import re
 
 from l2d_jax.metrics import GROUPS, METRICS
-from l2d_jax.metrics.about import SCORES
+from l2d_jax.metrics.catalog import SCORES
 from l2d_jax.metrics.table import table
 
 

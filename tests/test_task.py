@@ -7,7 +7,7 @@ from made import tiny
 from l2d_jax import run, task
 from l2d_jax.configs import resolve
 from l2d_jax.data import Normalizer
-from l2d_jax.data.levels import few_values
+from l2d_jax.data.discrete_values import few_values
 from l2d_jax.types import Examples, InputError, Splits
 
 

@@ -89,7 +89,7 @@ def one_step(stage, c):
     x = np.random.default_rng(0).uniform(size=(1, 24, *SHAPE)).astype(np.float32)
     state = train.init_state(stage, c, seed=0)
     before = jax.tree.map(np.array, state)
-    after = train.make_program(stage, c, seed=0)(parallel.place(state), x)[0]
+    after = train.make_program(stage, c, seed=0)(parallel.replicate(state), x)[0]
     changed = {
         network
         for network, old in before.params.items()
@@ -152,7 +152,7 @@ def test_each_turn_of_the_joint_phase_has_its_batch():
         after, _, _ = updater.update(params, updater.init(params), key, batch[0])
         return after, after["generator"]
 
-    found, _ = parallel.train_program(step)(parallel.place(start), x)
+    found, _ = parallel.train_program(step)(parallel.replicate(start), x)
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(24))
     values = x[0].mean(axis=(1, 2)) + jax.vmap(jax.random.uniform)(keys)
     zero, one, two = (values[i::3].mean() for i in range(3))
@@ -236,7 +236,7 @@ def test_time_gan_gradient_on_eight_devices_is_that_of_the_whole_batch():
         return grads["a"], loss
 
     program = parallel.train_program(update)
-    found, loss = program(parallel.place(jnp.float32(0.3)), x)
+    found, loss = program(parallel.replicate(jnp.float32(0.3)), x)
     expected_loss = 10 * np.sqrt(np.square(x - 0.3).mean())
     np.testing.assert_allclose(loss, expected_loss, rtol=1e-5)
     expected = 10 * np.mean(0.3 - x) / np.sqrt(np.square(x - 0.3).mean())

@@ -11,7 +11,7 @@ from l2d_jax import parallel, preemption, train
 from l2d_jax.checkpoints import Checkpoints
 from l2d_jax.configs import SECTIONS, base, resolve
 from l2d_jax.data.sampler import chunk_indices
-from l2d_jax.logbook import Logbook, read_losses
+from l2d_jax.metric_writer import MetricWriter, read_losses
 from l2d_jax.stages import STAGES, Stage
 from l2d_jax.variants import ALL_STAGES
 
@@ -57,7 +57,7 @@ def fit(workdir, stage=None, c=None, rows=ROWS, steps_per_call=2, every=4, seed=
             steps_per_call=steps_per_call,
             checkpoint_every=every,
             checkpoints=checkpoints,
-            open_logbook=lambda first: Logbook(
+            open_writer=lambda first: MetricWriter(
                 workdir, "line", first_step=first, num_steps=c.num_steps, batch=8
             ),
         )
@@ -151,7 +151,7 @@ def test_a_state_is_made_by_one_program(caplog):
 def test_what_is_logged_is_what_is_done():
     """Rates of warm-up and cosine; the norm of the gradient before it is clipped."""
     c = settings()
-    state = parallel.place(train.init_state(line_stage(), c, seed=0))
+    state = parallel.replicate(train.init_state(line_stage(), c, seed=0))
     program = train.make_program(line_stage(), c, seed=0)
     batch = ROWS[chunk_indices(0, 0, 12, num_examples=20, batch_size=8)]
     _, metrics = program(state, batch)
@@ -169,7 +169,7 @@ def test_what_is_logged_is_what_is_done():
 
 def test_a_chunk_is_logged_while_the_next_one_runs(tmp_path, monkeypatch):
     """Of four calls of the program each but the last is followed by another first."""
-    seen, make, write = [], train.make_program, Logbook.write
+    seen, make, write = [], train.make_program, MetricWriter.write
 
     def noted_program(*given, **more):
         program = make(*given, **more)
@@ -185,7 +185,7 @@ def test_a_chunk_is_logged_while_the_next_one_runs(tmp_path, monkeypatch):
         write(self, first_step, metrics)
 
     monkeypatch.setattr(train, "make_program", noted_program)
-    monkeypatch.setattr(Logbook, "write", noted_write)
+    monkeypatch.setattr(MetricWriter, "write", noted_write)
     fit(tmp_path, steps_per_call=3, every=100)
     assert seen == ["called", "called", 0, "called", 3, "called", 6, 9]
 
@@ -238,7 +238,7 @@ def test_sigterm_waits_for_the_last_checkpoint(tmp_path, monkeypatch):
     deferred, wait = [], Checkpoints.wait
 
     def noted(self):
-        deferred.append(preemption._notice.deferred)
+        deferred.append(preemption._handler.deferred)
         wait(self)
 
     monkeypatch.setattr(Checkpoints, "wait", noted)
@@ -280,7 +280,7 @@ def test_one_device_trains_as_eight(name):
     }[name]
     results = []
     for devices in (jax.local_devices()[:1], jax.local_devices()):
-        state = parallel.place(train.init_state(stage, c, seed=0), devices)
+        state = parallel.replicate(train.init_state(stage, c, seed=0), devices)
         program = train.make_program(stage, c, seed=0, devices=devices)
         state, metrics = program(state, batches)
         results.append((state.params, metrics["loss"]))
@@ -302,7 +302,7 @@ def test_each_example_has_its_own_noise():
         lambda params, key, x: (jax.random.uniform(key) + 0 * params["w"][0], {})
     )
     c = settings()
-    state = parallel.place(train.init_state(seen, c, seed=0))
+    state = parallel.replicate(train.init_state(seen, c, seed=0))
     program = train.make_program(seen, c, seed=0)
     _, metrics = program(state, np.zeros((5, 8, 3), np.float32))
     expected = [
@@ -389,7 +389,7 @@ def test_a_process_reads_its_part_of_each_batch_only(tmp_path, monkeypatch):
             self.seen.append(index)
             return ROWS[index]
 
-    monkeypatch.setattr(parallel, "local_part", lambda batch_size: slice(8, 16))
+    monkeypatch.setattr(parallel, "local_slice", lambda batch_size: slice(8, 16))
     c = settings()
     c.batch_size = 16
     fit(tmp_path, c=c, rows=Recorder())

@@ -36,7 +36,7 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax import parallel
-from l2d_jax.layers import product
+from l2d_jax.layers import matmul
 from l2d_jax.missing import fill_missing
 from l2d_jax.stages import Stage, Updater, value_range
 from l2d_jax.types import (
@@ -93,8 +93,8 @@ class GRU(nn.Module):
         new = self.param("new", init, (inputs + width, width))
         new_bias = self.param("new_bias", nn.initializers.zeros, (width,))
         # What depends on x alone is computed for all steps at once.
-        x_gates = product(x, gates[:inputs], x.dtype) + gates_bias[None]
-        x_new = product(x, new[:inputs], x.dtype) + new_bias[None]
+        x_gates = matmul(x, gates[:inputs], x.dtype) + gates_bias[None]
+        x_new = matmul(x, new[:inputs], x.dtype) + new_bias[None]
 
         def step(h, row):
             for_gates, for_new = row
@@ -254,8 +254,8 @@ def gradient(
 
     own, pull_back = jax.vjp(means, {name: params[name] for name in turn.networks})
     value_and_slopes = jax.value_and_grad(turn.loss, has_aux=True)
-    (loss, metrics), slopes = value_and_slopes(parallel.mean(own))
-    return loss, metrics, parallel.mean(pull_back(slopes)[0])
+    (loss, metrics), slopes = value_and_slopes(parallel.pmean(own))
+    return loss, metrics, parallel.pmean(pull_back(slopes)[0])
 
 
 def make_updater(
@@ -278,7 +278,7 @@ def make_updater(
 
     def update(params, state, key, batch):
         keys = jax.vmap(jax.random.fold_in, (None, 0))(
-            key, parallel.positions(batch.shape[0])
+            key, parallel.global_indices(batch.shape[0])
         )
         found: dict[str, Scalar] = {}
         square_norm = jnp.float32(0.0)

@@ -46,7 +46,7 @@ def one_for_each(*, generated: Quantiles, real: Quantiles) -> Quantiles:
     return result.astype(np.float32)
 
 
-def mapped(
+def map_quantiles(
     series: Float[AnyArray, "*N L C"], *, generated: Quantiles, real: Quantiles
 ) -> Float[AnyArray, "*N L C"]:
     """Each value between two quantiles of generated ones comes to lie between the real.
@@ -55,7 +55,7 @@ def mapped(
 
     >>> x = np.array([[[0.0], [0.5], [1.0], [3.0]]])  # a series of four steps
     >>> made, real = np.array([[0.0, 1.0]]), np.array([[10.0, 14.0]])
-    >>> mapped(x, generated=made, real=real).ravel().tolist()
+    >>> map_quantiles(x, generated=made, real=real).ravel().tolist()
     [10.0, 12.0, 14.0, 16.0]
     """
     if np.isnan(generated).all():

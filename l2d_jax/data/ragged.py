@@ -15,11 +15,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from l2d_jax.chunks import crc32, slices
-from l2d_jax.data.levels import snap
+from l2d_jax.data.channel_order import enforce_order
+from l2d_jax.data.discrete_values import snap
+from l2d_jax.data.held_values import hold
 from l2d_jax.data.normalizer import Normalizer
-from l2d_jax.data.order import in_order
-from l2d_jax.data.quantiles import mapped
-from l2d_jax.data.repeats import hold
+from l2d_jax.data.quantiles import map_quantiles
 from l2d_jax.types import (
     Examples,
     InputError,
@@ -171,7 +171,7 @@ def from_model_space(
     host = on_host(normalizer)
     series = np.asarray(host.denormalize(values))
     made, real = host.channel_quantiles
-    series = np.asarray(mapped(series, generated=made, real=real))
+    series = np.asarray(map_quantiles(series, generated=made, real=real))
     if clip:
         series = np.clip(series, host.low, host.high)
     lengths = np.full(num_series, length)
@@ -180,7 +180,7 @@ def from_model_space(
         series[~inside(lengths, length)] = np.nan
     series = hold(series, host.channel_limits)
     series = snap(series, host.channel_levels, host.channel_cuts)
-    return np.asarray(in_order(series, host.ordered_pairs)), lengths
+    return np.asarray(enforce_order(series, host.ordered_pairs)), lengths
 
 
 def likeliest_lengths(

@@ -1,7 +1,7 @@
 """Scores of generated series against real ones. A metric is a function and one line.
 
 Series are scaled to [0, 1] by the range of the real ones. What a score is called, says
-and is at best stands in `about.SCORES`.
+and is at best stands in `catalog.SCORES`.
 """
 
 import time
@@ -157,7 +157,7 @@ def evaluate(
     seed: int = 0,
     announce: Callable[[str], None] = lambda _: None,
 ) -> dict[str, dict[str, Any]]:
-    """Scores of `generated`, from any generator, by the names in `about.SCORES`.
+    """Scores of `generated`, from any generator, by the names in `catalog.SCORES`.
 
     Args:
       real: what the generator was trained on, in data units: an array [N, L, C], or a

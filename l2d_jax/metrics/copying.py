@@ -36,7 +36,7 @@ Points = Float[np.ndarray, "_ d"]
 def privacy_scores(
     train: Points, held_out: Points | None, generated: Points, *, seed: int = 0
 ) -> dict[str, dict[str, Any]]:
-    """The privacy scores, by the names in `about.SCORES`.
+    """The privacy scores, by the names in `catalog.SCORES`.
 
     Their "floor" is what held-out points score, or the stand-ins, or what a generator
     that copies nothing has. The first one, "exact_copies", carries the "warning" of

@@ -24,17 +24,17 @@ MAX_BYTES = 2**30  # on disk; what was not used for longest is deleted first
 
 
 def in_full_float32(function: Callable) -> Callable:
-    """`parallel.undisturbed`, with products in float32 too, on all devices.
+    """`parallel.with_default_config`, with products in float32 too, on all devices.
 
     Of float32 factors GPUs make TF32, and TPUs bfloat16: ten and seven binary digits.
     Scores would then be others than on a CPU.
     """
-    undisturbed = parallel.undisturbed(function)
+    wrapped = parallel.with_default_config(function)
 
     @wraps(function)
     def call(*args, **options):
         with jax.default_matmul_precision("highest"):
-            return undisturbed(*args, **options)
+            return wrapped(*args, **options)
 
     return call
 

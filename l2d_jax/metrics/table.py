@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from l2d_jax.metrics.about import (
+from l2d_jax.metrics.catalog import (
     HEADINGS,
-    about,
     interval_of,
+    score_info,
     verdict,
     why_undefined,
 )
@@ -18,7 +18,7 @@ def table(scores: Mapping[str, Mapping[str, Any]]) -> str:
     """A line a score, by family, with its verdict; then notes and warnings."""
     rows: list[tuple[str, ...]] = [HEADER]
     for family, heading in HEADINGS.items():
-        names = [name for name in scores if about(name).family == family]
+        names = [name for name in scores if score_info(name).family == family]
         rows += [(heading, *[""] * 5)] if names else []
         rows += [row(name, scores[name]) for name in names]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -37,7 +37,7 @@ def table(scores: Mapping[str, Mapping[str, Any]]) -> str:
 
 def row(name: str, score: Mapping[str, Any]) -> tuple[str, ...]:
     """One score."""
-    words = about(name)
+    words = score_info(name)
     title = f"  {words.title}"
     if score["mean"] is None:
         return (title, "-", "", "", "", f"undefined: {why_undefined(score)}")

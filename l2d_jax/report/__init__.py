@@ -128,7 +128,7 @@ def write_report(
         indices `train_rows`. test: real series that it wasn't trained on. In the units
         and form of `real`.
     labels: class index of each real series. classes: the names of the classes.
-    scores: by name, as `l2d_jax.metrics.about` says. What has no "mean" is ignored.
+    scores: by name, as `l2d_jax.metrics.catalog` says. What has no "mean" is ignored.
     facts: what was run, in this order. "data set" and "variant" also make the title,
         "command" is shown above the others.
     losses: by stage, (training step [n], loss [n]).

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
-from l2d_jax.metrics.about import (
+from l2d_jax.metrics.catalog import (
     HEADINGS,
     SCORES,
-    About,
-    about,
+    ScoreInfo,
     interval_of,
+    score_info,
     verdict,
     why_undefined,
 )
@@ -134,13 +134,13 @@ def scores_body(scores: Mapping[str, Any]) -> str:
     if not ordered:
         return "<p>No score was measured.</p>"
     families = {
-        family: {n: s for n, s in ordered.items() if about(n).family == family}
+        family: {n: s for n, s in ordered.items() if score_info(n).family == family}
         for family in HEADINGS
     }
     families = {family: rows for family, rows in families.items() if rows}
     defined = [name for name, score in ordered.items() if _is_defined(score)]
     first = next(iter([*defined, *ordered]))
-    headline = f"{about(first).title}: {reading(first, ordered[first])}"
+    headline = f"{score_info(first).title}: {reading(first, ordered[first])}"
     body = f'<p class="reading">{escape(headline)}</p>'
     if len(ordered) > 1:
         body += _overview(families)
@@ -180,7 +180,7 @@ def _what_follows(scores: Mapping[str, Any]) -> str:
     searched = _is_defined(copies)
     copied = searched and COPIES in _warning(copies)
     worse = [
-        about(name).title
+        score_info(name).title
         for name, score in scores.items()
         if _finding(name, score) == FINDINGS["worse"]
     ]
@@ -211,7 +211,7 @@ def _family(family: str, scores: Mapping[str, Any], *, is_open: bool) -> str:
 
 
 def _row(name: str, score: Mapping[str, Any]) -> str:
-    finding, words = _finding(name, score), about(name)
+    finding, words = _finding(name, score), score_info(name)
     chip = f'<b class="chip {finding.style}">{finding.chip}</b>'
     text = f"<p>{escape(reading(name, score))}</p>"
     if warning := _warning(score):
@@ -225,7 +225,7 @@ def _row(name: str, score: Mapping[str, Any]) -> str:
     return f'<tr><th scope="row">{title} {chip}{text}</th>{cells}</tr>'
 
 
-def _cell(score: Any, words: About) -> str:
+def _cell(score: Any, words: ScoreInfo) -> str:
     if not _is_defined(score):
         return "–"
     text = value(score["mean"], is_share=words.is_share)
@@ -257,7 +257,7 @@ def reading(name: str, score: Mapping[str, Any]) -> str:
     """What a score is, how it compares with real series, and whether that is chance."""
     if not _is_defined(score):
         return f"Undefined, because {why_undefined(score)}."
-    words = about(name)
+    words = score_info(name)
     is_share = words.is_share
     text = f"{value(score['mean'], is_share=is_share)} {words.says}"
     floor, at_floor_size = score.get("floor"), score.get("at_floor_size")
@@ -289,8 +289,8 @@ def _finding(name: str, score: Mapping[str, Any]) -> Finding:
         return FINDINGS["undefined"]
     if not _is_defined(score.get("floor")):
         return FINDINGS["no floor"]
-    found = verdict(score, about(name).best)
-    if found == "unknown" and about(name).family == "privacy":
+    found = verdict(score, score_info(name).best)
+    if found == "unknown" and score_info(name).family == "privacy":
         return FINDINGS["together"]
     halves = score.get("at_floor_size")
     if found == "unknown" and halves and not _is_defined(halves):

@@ -141,7 +141,7 @@ def to_collection(table: Table, roles: Roles, body: Body) -> Collection:
     if body.times is not None:
         times = body.times if order is None else body.times[order]
         check_order(table, roles, times, order, bounds)
-        form, more = with_clock(form, roles, times, bounds)
+        form, more = with_time_index(form, roles, times, bounds)
         notes += more
     values = body.values if order is None else body.values[order]
     labels = None
@@ -218,7 +218,7 @@ def second_time(roles: Roles) -> str:
     return next((name for name in others if name.lower() in TIME_NAMES), "")
 
 
-def with_clock(
+def with_time_index(
     form: Form,
     roles: Roles,
     times: np.ndarray,

@@ -89,7 +89,7 @@ def not_by_chance(pairs: Pairs, some: Examples) -> Int[np.ndarray, "Q 2"]:
     return np.argwhere(below) if below.any() else NONE
 
 
-def in_order(
+def enforce_order(
     series: Float[AnyArray, "*N L C"], pairs: Pairs
 ) -> Float[AnyArray, "*N L C"]:
     """Values of a pair that are the wrong way round are swapped.

@@ -9,7 +9,7 @@ from jaxtyping import Int
 from l2d_jax.types import BUSINESS_DAY, STAMP, Form
 
 
-class Clock(NamedTuple):
+class TimeIndex(NamedTuple):
     """The time column of a sample, the same for all; without one, 0, 1, ..."""
 
     form: Form

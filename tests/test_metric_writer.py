@@ -8,8 +8,14 @@ import numpy as np
 import pytest
 from tensorboardX.record_writer import RecordWriter
 
-from l2d_jax import logbook
-from l2d_jax.logbook import Logbook, drop_from, read_losses, read_seconds, rows
+from l2d_jax import metric_writer
+from l2d_jax.metric_writer import (
+    MetricWriter,
+    drop_from,
+    read_losses,
+    read_seconds,
+    rows,
+)
 
 ROW = {"stage": "encoder", "step": 5, "loss": 0.5, "seconds": 1.0}
 LINE = json.dumps(ROW).encode()
@@ -34,10 +40,12 @@ def test_time_left_leaves_out_what_compiling_took(tmp_path, monkeypatch, capsys)
     """The first chunk takes 60 s, others 20 s: three of them are left, then two."""
     times = iter([0.0, 60.0, 80.0, 100.0])
     clock = SimpleNamespace(monotonic=lambda: next(times), time=lambda: 0.0)
-    monkeypatch.setattr(logbook, "time", clock)
-    with Logbook(tmp_path, "data", first_step=50, num_steps=100, batch=4) as book:
+    monkeypatch.setattr(metric_writer, "time", clock)
+    with MetricWriter(
+        tmp_path, "data", first_step=50, num_steps=100, batch=4
+    ) as writer:
         for step in (50, 60, 70):
-            book.write(step, {"loss": np.ones(10)})
+            writer.write(step, {"loss": np.ones(10)})
     assert capsys.readouterr().err.splitlines() == [
         "data: step 60 of 100, loss 1",
         "data: step 70 of 100, loss 1, 2 series/s, 01:00 left",
@@ -51,7 +59,7 @@ def test_a_full_disk_ends_training_where_tensorboard_writes(tmp_path, monkeypatc
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with Logbook(tmp_path, "data", first_step=0, num_steps=10, batch=8) as book:
+    with MetricWriter(tmp_path, "data", first_step=0, num_steps=10, batch=8) as writer:
         monkeypatch.setattr(RecordWriter, "write", full)
         with pytest.raises(OSError, match="No space left"):
-            book.write(0, {"loss": np.ones(5)})
+            writer.write(0, {"loss": np.ones(5)})

@@ -48,7 +48,7 @@ OTHER = "other"  # of a score without words here
 HEADINGS = {**FAMILIES, OTHER: "Other scores"}
 
 
-class About(NamedTuple):
+class ScoreInfo(NamedTuple):
     """One score in words."""
 
     family: str  # a key of FAMILIES
@@ -63,55 +63,55 @@ class About(NamedTuple):
         return self.says.startswith("of ")
 
 
-SCORES: dict[str, About] = {
-    "context_fid": About(
+SCORES: dict[str, ScoreInfo] = {
+    "context_fid": ScoreInfo(
         "published",
         "Context-FID",
         "low",
         "is the distance between real and generated series as TS2Vec, a network "
         "trained on the real ones, sees them",
     ),
-    "discriminative_score": About(
+    "discriminative_score": ScoreInfo(
         "published",
         "Discriminative score",
         "low",
         "is how far above chance a small GRU recognises which series are real and "
         "which generated (0 to .5)",
     ),
-    "discriminative_score_repaired": About(
+    "discriminative_score_repaired": ScoreInfo(
         "published",
         "Discriminative score, repaired",
         "low",
         "is the same for a GRU of 16 units or more",
     ),
-    "predictive_score": About(
+    "predictive_score": ScoreInfo(
         "published",
         "Predictive score",
         "real",
         "is the error on real series of a GRU that learned from generated ones to "
         "predict the last channel",
     ),
-    "predictive_score_repaired": About(
+    "predictive_score_repaired": ScoreInfo(
         "published",
         "Predictive score, repaired",
         "real",
         "is the same for a GRU of 16 units or more that predicts all channels",
     ),
-    "random_convolution_fid": About(
+    "random_convolution_fid": ScoreInfo(
         "representation",
         "Random-convolution FID",
         "low",
         "is the distance between real and generated series as random convolutions see "
         "them",
     ),
-    "pca_fid": About(
+    "pca_fid": ScoreInfo(
         "representation",
         "PCA-FID",
         "low",
         "is the distance between real and generated series by their principal "
         "components",
     ),
-    "two_sample_accuracy": About(
+    "two_sample_accuracy": ScoreInfo(
         "representation",
         "Two-sample accuracy",
         "low",
@@ -119,117 +119,117 @@ SCORES: dict[str, About] = {
         "classifier of random-convolution features (chance: 50\u00a0%)",
         ideal=0.5,
     ),
-    "marginal_distribution_difference": About(
+    "marginal_distribution_difference": ScoreInfo(
         "distribution",
         "Marginal distribution difference",
         "low",
         "is the distance between the histograms of values, step by step",
     ),
-    "value_distribution_distance": About(
+    "value_distribution_distance": ScoreInfo(
         "distribution",
         "Value distribution distance",
         "low",
         "of the range is how far values have to be moved, on average, for both to have "
         "the same ones",
     ),
-    "autocorrelation_difference": About(
+    "autocorrelation_difference": ScoreInfo(
         "distribution",
         "Autocorrelation difference",
         "low",
         "is the distance between the autocorrelation functions",
     ),
-    "spectral_distance": About(
+    "spectral_distance": ScoreInfo(
         "distribution",
         "Spectral distance",
         "low",
         "nats is the distance between the mean log power spectra: roughness and rhythm",
     ),
-    "correlational_score": About(
+    "correlational_score": ScoreInfo(
         "distribution",
         "Cross-correlation score",
         "low",
         "is the distance between the correlations of the channels",
     ),
-    "skewness_difference": About(
+    "skewness_difference": ScoreInfo(
         "distribution",
         "Skewness difference",
         "low",
         "is the difference in how lopsided values are",
     ),
-    "kurtosis_difference": About(
+    "kurtosis_difference": ScoreInfo(
         "distribution",
         "Kurtosis difference",
         "low",
         "is the difference in how heavy the tails of the values are",
     ),
-    "sliced_wasserstein": About(
+    "sliced_wasserstein": ScoreInfo(
         "distribution",
         "Sliced Wasserstein, time",
         "low",
         "is the mean distance between random projections of the series",
     ),
-    "sliced_wasserstein_frequency": About(
+    "sliced_wasserstein_frequency": ScoreInfo(
         "distribution",
         "Sliced Wasserstein, frequency",
         "low",
         "is the mean distance between random projections of their Fourier transforms",
     ),
-    "mmd_series": About(
+    "mmd_series": ScoreInfo(
         "distribution",
         "MMD, series",
         "low",
         "is the squared maximum mean discrepancy of whole series",
     ),
-    "mmd_increments": About(
+    "mmd_increments": ScoreInfo(
         "distribution",
         "MMD, increments",
         "low",
         "is the squared maximum mean discrepancy of step-to-step changes",
     ),
-    "precision": About(
+    "precision": ScoreInfo(
         "fidelity",
         "Precision",
         "high",
         "of the generated series lie where real ones do",
     ),
-    "recall": About(
+    "recall": ScoreInfo(
         "fidelity",
         "Recall",
         "high",
         "of the real series lie where generated ones do",
     ),
-    "density": About(
+    "density": ScoreInfo(
         "fidelity",
         "Density",
         "real",
         "is how crowded with real series the places of generated ones are (ideal: 1)",
     ),
-    "coverage": About(
+    "coverage": ScoreInfo(
         "fidelity",
         "Coverage",
         "high",
         "of the real series have a generated one in their neighbourhood",
     ),
-    "alpha_precision": About(
+    "alpha_precision": ScoreInfo(
         "fidelity",
         "Alpha-precision",
         "high",
         "is how well generated series keep to where real ones are typical (1: fully)",
     ),
-    "beta_recall": About(
+    "beta_recall": ScoreInfo(
         "fidelity",
         "Beta-recall",
         "high",
         "is how well generated series cover real ones, typical and rare (1: fully)",
     ),
-    "authenticity": About(
+    "authenticity": ScoreInfo(
         "fidelity",
         "Authenticity",
         "real",
         "of the generated series are no copy: their nearest real series has a still "
         "nearer real one",
     ),
-    "class_histogram_distance": About(
+    "class_histogram_distance": ScoreInfo(
         "classes",
         "Class histogram distance",
         "low",
@@ -237,38 +237,38 @@ SCORES: dict[str, About] = {
         "as frequent as in the real ones (a classifier assigns them, unless generated "
         "series come with their own)",
     ),
-    "dropped_classes": About(
+    "dropped_classes": ScoreInfo(
         "classes",
         "Dropped classes",
         "low",
         "of the classes have (nearly) no generated series",
     ),
-    "train_synthetic_test_real": About(
+    "train_synthetic_test_real": ScoreInfo(
         "classes",
         "Train on synthetic, test on real",
         "high",
         "of real series are classified correctly by a classifier that learned from "
         "generated ones (floor: by one that learned from real ones)",
     ),
-    "exact_copies": About(
+    "exact_copies": ScoreInfo(
         "privacy",
         "Exact copies",
         "real",
         "of the generated series are a training series",
     ),
-    "closest_record": About(
+    "closest_record": ScoreInfo(
         "privacy",
         "Distance to the closest record",
         "real",
         "is the median distance to the nearest training series",
     ),
-    "distance_ratio": About(
+    "distance_ratio": ScoreInfo(
         "privacy",
         "Nearest-neighbour ratio",
         "real",
         "is the median distance to the nearest training series over that to the second",
     ),
-    "closer_to_train": About(
+    "closer_to_train": ScoreInfo(
         "privacy",
         "Closer to training",
         "low",
@@ -276,7 +276,7 @@ SCORES: dict[str, About] = {
         "(ideal: 50\u00a0%)",
         ideal=0.5,
     ),
-    "membership_inference": About(
+    "membership_inference": ScoreInfo(
         "privacy",
         "Membership inference, AUC",
         "low",
@@ -284,7 +284,7 @@ SCORES: dict[str, About] = {
         "the generated ones (ideal: .5)",
         ideal=0.5,
     ),
-    "privacy_loss": About(
+    "privacy_loss": ScoreInfo(
         "privacy",
         "Privacy loss",
         "real",
@@ -294,10 +294,10 @@ SCORES: dict[str, About] = {
 }
 
 
-def about(name: str) -> About:
+def score_info(name: str) -> ScoreInfo:
     """What is known of a score; its name alone if it isn't in `SCORES`."""
     title = name.replace("_", " ").capitalize()
-    return SCORES.get(name, About(OTHER, title, "real", "was measured"))
+    return SCORES.get(name, ScoreInfo(OTHER, title, "real", "was measured"))
 
 
 def verdict(score: Mapping[str, Any], best: str) -> Verdict:
@@ -321,7 +321,7 @@ def verdict(score: Mapping[str, Any], best: str) -> Verdict:
 
     Args:
       score: as said above.
-      best: of `About`. "real" has no better and no worse, only "higher" and "lower".
+      best: of `ScoreInfo`. "real" has no better or worse, only "higher" and "lower".
 
     Returns:
       "unknown" without three values of each, as many of both.
@@ -354,7 +354,9 @@ def verdict(score: Mapping[str, Any], best: str) -> Verdict:
     return _difference(mean, reach, best)
 
 
-def interval_of(score: Mapping[str, Any], words: About) -> tuple[float, float] | None:
+def interval_of(
+    score: Mapping[str, Any], words: ScoreInfo
+) -> tuple[float, float] | None:
     """Both ends of the "interval", those of a share no further than from 0 to 1."""
     ends = score.get("interval")
     if not ends or None in ends:

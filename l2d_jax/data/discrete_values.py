@@ -39,7 +39,7 @@ def few_values(examples: Examples, most: int) -> Levels:
     return result.astype(np.float32)
 
 
-def cuts_of_shares(generated: SeriesBatch, levels: Levels, examples: Examples) -> Cuts:
+def fit_cuts(generated: SeriesBatch, levels: Levels, examples: Examples) -> Cuts:
     """Cuts by which each of the few values is as frequent as in training.
 
     In series that are made as `generated` were, before they take few values.

@@ -11,9 +11,14 @@ import l2d_jax
 from l2d_jax import configs, run
 from l2d_jax.configs import base
 from l2d_jax.data import Normalizer, from_list, from_model_space
-from l2d_jax.data.levels import cuts_of_shares, few_values, snap
-from l2d_jax.data.order import NONE, in_order, not_by_chance, ordered_channels
-from l2d_jax.data.repeats import held_below, hold, repeat_shares
+from l2d_jax.data.channel_order import (
+    NONE,
+    enforce_order,
+    not_by_chance,
+    ordered_channels,
+)
+from l2d_jax.data.discrete_values import few_values, fit_cuts, snap
+from l2d_jax.data.held_values import held_below, hold, repeat_shares
 from l2d_jax.task import kinds_of_values
 from l2d_jax.types import Examples, Form
 
@@ -149,7 +154,7 @@ def test_few_values_are_as_frequent_as_in_training(monkeypatch):
     generated = rng.gamma(2.0, size=(500, 20, 2)).astype(np.float32)
     generated[:100, 10:] = NAN
     monkeypatch.setattr("l2d_jax.chunks.VALUES", 400)
-    cuts = cuts_of_shares(generated, levels, examples)
+    cuts = fit_cuts(generated, levels, examples)
     assert np.isnan(cuts[1]).all() and np.isnan(cuts[0, 2])
     found = snap(generated, levels, cuts)[..., 0]
     trained = series[:, :15, 0]
@@ -254,11 +259,11 @@ def test_values_that_are_out_of_order_are_swapped():
         [1, 2, 3, 5, 5, 2],
         [4, 5, 9, 0, 0, NAN],
     ]
-    found = in_order(np.array([x], np.float32), pairs)
+    found = enforce_order(np.array([x], np.float32), pairs)
     np.testing.assert_array_equal(found, np.float32([expected]))
     assert found.dtype == np.float32
     rows = np.float32([x])
-    assert in_order(rows, NONE) is rows
+    assert enforce_order(rows, NONE) is rows
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -274,10 +279,10 @@ def test_any_order_holds_after_one_round_of_swaps(seed):
         below |= {(i, j) for i, j in through if i != j}
     pairs = np.array(sorted(below))
     series = rng.normal(size=(30, 4, 8))
-    found = in_order(series, pairs)
+    found = enforce_order(series, pairs)
     for i, j in below:
         assert (found[..., i] <= found[..., j]).all()
-    np.testing.assert_array_equal(in_order(found, pairs), found)
+    np.testing.assert_array_equal(enforce_order(found, pairs), found)
     alone = [c for c in channels if c not in pairs]
     np.testing.assert_array_equal(found[..., alone], series[..., alone])
     one_each = [np.sort(np.delete(x, 5, axis=2), axis=2) for x in (series, found)]
@@ -383,7 +388,7 @@ def test_samples_keep_the_order_of_channels(tmp_path, capsys):
     assert (y[..., 0] != y[..., 3]).any() and (y[..., 0] > y[..., 1]).any()
     np.testing.assert_array_equal(x[..., 0], x[..., 3])
     assert (x[..., 0] <= x[..., 1]).all() and (x[..., 2] > x[..., 1]).any()
-    np.testing.assert_array_equal(in_order(y, model.normalizer.ordered), x)
+    np.testing.assert_array_equal(enforce_order(y, model.normalizer.ordered), x)
 
 
 def test_samples_repeat_the_value_before_as_often_as_the_series_do(tmp_path):

@@ -21,7 +21,7 @@ SECONDS_BETWEEN_LINES = 10.0
 FIELDS = {"stage", "step", "loss", "seconds"}  # that each line has
 
 
-class Logbook:
+class MetricWriter:
     """Metrics of one stage, chunk by chunk of steps."""
 
     def __init__(
@@ -56,7 +56,7 @@ class Logbook:
         self._last_line = self._last_chunk = time.monotonic()
         self._after_first: tuple[int, float] | None = None  # step and time
 
-    def __enter__(self) -> "Logbook":
+    def __enter__(self) -> "MetricWriter":
         return self
 
     def __exit__(self, *_) -> None:
@@ -104,7 +104,7 @@ class Logbook:
         self._after_first = self._after_first or (step, now)
 
 
-class Silent(Logbook):
+class NullWriter(MetricWriter):
     """Of the processes that don't write one."""
 
     def __init__(self):
