@@ -48,6 +48,16 @@ SMALL_ROWS = (  # 2,000 series, two encoders
     Row("Mixture, 24 x 1", 2000, "scores_mixture.json"),
     Row("Sines, 24 x 5", 2000, "scores_sines.json"),
 )
+MATCHED_ROWS = ROWS[:4] + ROWS[6:7]  # scored without `match_quantiles` as well
+MATCHED = (
+    "context_fid",
+    "random_convolution_fid",
+    "discriminative_score",
+    "spectral_distance",
+    "kurtosis_difference",
+    "density",
+    "recall",
+)
 OTHERS = (
     "random_convolution_fid",
     "discriminative_score",
@@ -104,6 +114,18 @@ def small_row(row: Row, scores: Scores) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def matched_row(row: Row, scores: Scores) -> str:
+    """Of the same training: without `match_quantiles` and with it, of all series."""
+    before = read(row._replace(file=row.file.replace(".json", "_unmatched.json")))
+    cells = (
+        f"{number(before[name]['mean'])}, {number(scores[name]['mean'])}"
+        if scores.get(name, {}).get("mean") is not None
+        else ""
+        for name in MATCHED
+    )
+    return "| " + " | ".join((row.title.split(",")[0], *cells)) + " |"
+
+
 def cell(score: Score | None, best: str) -> str:
     """Empty where it is undefined or wasn't computed."""
     found = (score or {}).get("at_floor_size") or {}
@@ -120,6 +142,7 @@ def main() -> None:
         (ROWS, context_fid_row),
         (ROWS, other_scores_row),
         (SMALL_ROWS, small_row),
+        (MATCHED_ROWS, matched_row),
     ):
         print("\n".join(make(row, read(row)) for row in rows), end="\n\n")
 

@@ -111,6 +111,7 @@ def test_a_sentence_that_is_cut_is_found(text, cut):
         ("README.md", ROWS, full_scores.context_fid_row),
         ("docs/results.md", ROWS, full_scores.other_scores_row),
         ("docs/results.md", SMALL_ROWS, full_scores.small_row),
+        ("docs/results.md", full_scores.MATCHED_ROWS, full_scores.matched_row),
     ],
 )
 def test_scores_in_the_documents_are_those_of_the_json_files(page, rows, make):
