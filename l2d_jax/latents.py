@@ -82,7 +82,7 @@ def latent_moments(r: Float[np.ndarray, "N d"], *, whiten: bool) -> Params:
     divided by its own deviation each, they vary in some directions by less than the
     noise of most diffusion steps. Without `whiten` the scale is that, a diagonal.
     """
-    covariance = np.atleast_2d(np.cov(r.astype(np.float64), rowvar=False, bias=True))
+    covariance = np.atleast_2d(np.cov(r, rowvar=False, bias=True))
     if not whiten:
         covariance = np.diag(np.diag(covariance))
     variances, directions = np.linalg.eigh(covariance)

@@ -42,8 +42,8 @@ class Plan(NamedTuple):
 
     @property
     def time_column(self) -> str:
-        """The user's, "" if their table has none; elsewhere the step is counted."""
-        return self.form.time_column or ("" if self.form.columns else self.free("t"))
+        """The user's; where there is no table of theirs, the step is counted."""
+        return self.form.time_column or self.free("t")
 
     @property
     def columns(self) -> tuple[str, ...]:

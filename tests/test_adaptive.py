@@ -58,14 +58,17 @@ def test_of_those_that_chance_may_order_the_papers_is_best():
     assert best([few, far]) == few
     rates = [few._replace(mask_rate=rate) for rate in (0.75, 0.25, 0.5)]
     assert best(rates).mask_rate == 0.5
-    sixteen, four = few._replace(latent_dim=16), few._replace(prior=0.19)
-    assert best([sixteen, four]) == four  # as far from 8: the smaller sum
+    sixteen = few._replace(latent_dim=16, prior=0.19)
+    assert best([few, sixteen]) == sixteen  # as far from 8: the smaller sum
+    few, near = few._replace(error=0.0), near._replace(prior=0.2, error=0.0)
+    assert best([few, near]) == near
 
 
 def test_a_candidate_that_gave_no_numbers_is_never_best():
     bad = Candidate(8, 0.5, rebuilding=float("nan"), prior=0.1, error=float("nan"))
     good = Candidate(32, 0.5, rebuilding=0.5, prior=0.5, error=0.1)
     assert best([bad, good]) == best([good, bad]) == good
+    assert best([bad]) is bad
 
 
 def with_steps(monkeypatch, **steps):
@@ -155,7 +158,7 @@ def test_dimension_first_then_rate(monkeypatch, given, asked, chosen):
     monkeypatch.setattr(adaptive, "measure", measure)
     config = small_config()
     config.encoder.update(latent_dim=given[0], mask_rate=given[1])
-    found, tried = with_latent(config, curves(20, 2))
+    found, tried = with_latent(config, curves(8, 2))
     rates = [] if given[1] else [(chosen[0], 0.25), (chosen[0], 0.75)]
     assert seen == [*asked, *rates] == [one[:2] for one in tried]
     assert (found.encoder.latent_dim, found.encoder.mask_rate) == chosen

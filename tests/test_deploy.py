@@ -139,6 +139,7 @@ def test_inside_a_program_of_strict_types(variant):
 def test_of_one_series_as_of_many():
     x = np.random.default_rng(0).normal(size=(50, 9, 3)).astype(np.float32)
     x[0, 5:] = NAN
+    x[1, :, 0] = 0.5 * np.arange(9)  # as far apart as the limit
     limits = np.float32([0.5, 0.0, 1.0])
     levels = np.array([[-1, 0, 2], [NAN] * 3, [0.5, NAN, NAN]], np.float32)
     found = jax.vmap(lambda one: deploy.hold_one(one, limits))(x)

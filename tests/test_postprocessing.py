@@ -26,11 +26,14 @@ NAN = np.nan
 
 
 def test_share_of_steps_that_repeat_the_value_before():
-    """Of two series, one with a gap, one with an early end: 2 of 5 pairs, 3 of 4."""
-    first = np.array([[1.0, 1, 0], [1, 1, 1], [2, 1, 2], [2, NAN, 3]])
-    second = np.array([[3.0, 5, 0], [4, 5, 1], [5, 6, 2]])
-    shares = repeat_shares(from_list([first, second]))
-    np.testing.assert_allclose(shares, [2 / 5, 3 / 4, 0])
+    """Of two series, one with a gap, one with an early end: 2 of 5 pairs, 2 of 3.
+
+    The third never repeats, the fourth has no two values in a row.
+    """
+    first = [[1.0, 1, 0, 4], [1, 1, 1, NAN], [2, NAN, 2, 4], [2, 1, 3, NAN]]
+    second = [[3.0, 5, 0, NAN], [4, 5, 1, 4], [5, 6, 2, NAN], [5, 6, 2, 4]]
+    examples = Examples(np.array([first, second]), np.array([4, 3]))
+    np.testing.assert_allclose(repeat_shares(examples), [2 / 5, 2 / 3, 0, 0])
 
 
 def test_the_smallest_differences_are_as_many_as_there_are_repeats():
@@ -86,6 +89,8 @@ def test_held_values_by_hand():
     one = hold(series, np.array([0.0, 20.0], np.float32))
     np.testing.assert_array_equal(one[:, :, 0], series[:, :, 0])
     np.testing.assert_array_equal(one[:, :, 1], found[:, :, 1])
+    same = np.full((1, 999, 1), 0.1, np.float32)  # whose sum in float32 is 7e-6 off
+    np.testing.assert_array_equal(hold(same, np.float32([1])), same)
 
 
 def test_generated_series_stand_still_up_to_their_end():
@@ -110,6 +115,8 @@ def test_channels_of_few_values(monkeypatch):
     series[8][4, 1] = 7.0  # in the last piece only
     for i, x in enumerate(series):
         x[:, 2] = np.arange(20) + 20 * i
+        if i:  # in the first piece only
+            x[x[:, 1] == -1, 1] = 3.0
     examples = from_list([*series, np.full((5, 3), 0.5)])
     monkeypatch.setattr("l2d_jax.chunks.VALUES", 120)
     expected = [[-1, 0.5, 3, NAN], [-1, 0.5, 3, 7], [NAN] * 4]
@@ -123,7 +130,10 @@ def test_channels_of_few_values(monkeypatch):
 def test_values_that_hardly_occur_twice_are_not_all_there_are():
     series = np.tile(np.arange(5.0), 20)[:, None]
     assert few_values(from_list([series]), 32).tolist() == [[0, 1, 2, 3, 4]]
-    assert np.isnan(few_values(from_list([series[:-1]]), 32)).all()
+    series[99] = NAN
+    assert np.isnan(few_values(from_list([series]), 32)).all()
+    series[:] = NAN
+    assert few_values(from_list([series]), 32).shape == (1, 1)
 
 
 def test_the_nearest_of_few_values():
@@ -148,6 +158,7 @@ def test_few_values_are_as_frequent_as_in_training(monkeypatch):
     series = rng.choice([-1.0, 0, 10], (90, 20, 2), p=[0.7, 0.1, 0.2])
     series[..., 1] = rng.normal(size=(90, 20))
     series[:30, 0, 0] = NAN
+    series[:10, :, 0] = -1.0  # a piece without the others
     series[:, 15:] = 10.0
     examples = Examples(series.astype(np.float32), np.full(90, 15))
     levels = np.array([[-1, 0, 10], [NAN] * 3], np.float32)
@@ -191,13 +202,14 @@ def test_channels_of_which_one_is_never_above_another(monkeypatch):
     series[..., 3] += 5.0
     series[..., 4:6] = 0.5 * series[..., :1]
     series[8, 19, 4] = series[8, 19, 0] + 0.01
-    series[8, 18, 5] = NAN
+    series[:4, :, 5] = NAN  # 100 steps are left
     series[..., 6] = np.where(np.arange(180).reshape(9, 20) < 99, series[..., 0], NAN)
     behind_an_end = np.full((1, 20, 7), np.arange(7.0, 0, -1))
     lengths = np.append(np.full(9, 20), 0)
     examples = Examples(np.concatenate([series, behind_an_end]), lengths)
     normalizer = Normalizer.fit(examples)
     monkeypatch.setattr("l2d_jax.chunks.VALUES", 280)
+    monkeypatch.setattr("l2d_jax.data.channel_order.LOOKED_AT_FIRST", (3, 9))
     kinds = [0] * 7
     found = ordered_channels(examples, normalizer, kinds).tolist()
     below = {0: [1, 2], 4: [1, 2], 5: [0, 1, 2, 4]}
@@ -231,6 +243,20 @@ def test_channels_that_are_in_order_by_chance_or_by_their_units():
     assert found.tolist() == [[0, 1], [0, 4], [1, 4]]  # as 0 <= 1 <= 4
     assert not_by_chance(pairs[[1, 4]], examples) is NONE
     assert not_by_chance(NONE, examples) is NONE
+    none = Examples(np.full_like(series, NAN), examples.lengths)
+    assert not_by_chance(pairs, none) is NONE
+    equal = np.array([[0, 1], [1, 0]])
+    twice = Examples(series[..., [0, 0]], examples.lengths)
+    assert not_by_chance(equal, twice).tolist() == equal.tolist()
+
+
+@pytest.mark.parametrize(("ones", "kept"), [(4, False), (5, True)])
+def test_equal_values_are_in_order_by_chance(ones, kept):
+    """Of 20 zeros and ones, and 20 of which 4 are 0: 1 beside 0 by .04 and .05."""
+    both = np.arange(20)[:, None] >= np.array([[20 - ones, 4]])
+    pairs = np.array([[0, 1]])
+    found = not_by_chance(pairs, from_list([both.astype(float)]))
+    assert (found is not NONE) == kept
 
 
 def test_only_channels_whose_values_can_be_swapped():
@@ -242,6 +268,9 @@ def test_only_channels_whose_values_can_be_swapped():
     assert alike == {(1, 0), (4, 3)}
     kinds = kinds_of_values(levels, None)
     assert kinds[3] == kinds[4] == kinds[5] != kinds[0]
+    whole = Form(".npy", (*["float64"] * 5, "int64"))
+    kinds = kinds_of_values(levels, whole)
+    assert kinds[3] == kinds[4] != kinds[5]
 
 
 def test_values_that_are_out_of_order_are_swapped():

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+from fnmatch import filter as matching
+from types import SimpleNamespace
 
 import jax
 import line
@@ -99,6 +101,38 @@ def test_arguments_that_go_together():
         cluster.initialize(coordinator="localhost:1", num_processes=2)
 
 
+@pytest.mark.parametrize(
+    ("given", "error", "says"),
+    [
+        ({}, "coordinator_address should be defined.", None),  # as in Colab
+        ({}, "timed out", "at the process that the environment names .*timed out"),
+        (
+            {"coordinator": "h:1", "num_processes": 2, "process_id": 1},
+            "coordinator_address should be defined.",
+            "can't join the other processes at h:1 ",
+        ),
+    ],
+)
+def test_how_processes_are_joined(given, error, says, monkeypatch):
+    """By the arguments alone if there are any; SIGTERM stays ours."""
+
+    def initialize(cluster_detection_method, **_):
+        assert cluster_detection_method == ("deactivate" if given else None)
+        assert not jax.config.jax_enable_preemption_service
+        raise ValueError(error)
+
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
+    monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", "n1:1234")
+    monkeypatch.setenv("XLA_FLAGS", "")
+    jax.config.update("jax_enable_preemption_service", True)
+    if says is None:
+        cluster.start(**given)
+    else:
+        with pytest.raises(InputError, match=says):
+            cluster.start(**given)
+    assert not jax.config.jax_enable_preemption_service
+
+
 def test_cpus_wait_for_a_first_process_that_scores_for_hours(monkeypatch):
     """XLA's own half an hour isn't enough. What the user sets comes last: it counts."""
     asked = []
@@ -138,6 +172,26 @@ def test_environments_that_ask_for_several_processes(variables, asked, monkeypat
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert cluster.is_distributed() == asked
+
+
+@pytest.mark.parametrize("device", ["/dev/accel0", "/dev/vfio/0", "/dev/vfio/vfio"])
+@pytest.mark.parametrize("platforms", [None, "tpu", "cpu"])
+def test_a_tpu_may_be_one_of_several(device, platforms, monkeypatch):
+    """A card of either kind of driver, unless JAX is to run on CPU."""
+
+    def path(folder):
+        return SimpleNamespace(glob=lambda end: matching([device], f"{folder}/{end}"))
+
+    monkeypatch.setattr(cluster, "Path", path)
+    monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda name: name)
+    for name in ("JAX_COORDINATOR_ADDRESS", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    if platforms is None:
+        monkeypatch.delenv("JAX_PLATFORMS")
+    else:
+        monkeypatch.setenv("JAX_PLATFORMS", platforms)
+    asked = device != "/dev/vfio/vfio" and platforms != "cpu"
+    assert cluster.environment_asks() == asked
 
 
 # --- main.py --------------------------------------------------------------------------

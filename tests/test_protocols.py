@@ -149,6 +149,7 @@ def test_a_fifth_of_the_series_is_held_out_where_no_split_is_official():
     splits = split(labelled(50), settings(protocol="held_out"))
     trained, tested = steps_of_first(splits.train), steps_of_first(splits.test)
     assert len(tested) == 10 and sorted(trained + tested) == [*range(50)]
+    assert trained == sorted(trained) and tested == sorted(tested)
     assert tested != [*range(40, 50)], "not the last ones"
     again = split(labelled(50), settings(protocol="held_out"))
     assert steps_of_first(again.test) == tested
@@ -237,6 +238,8 @@ def test_windows_in_a_long_gap_are_left_out():
     known = (~np.isnan(splits.train.series)).sum(axis=(1, 2))
     assert known.min() == 5
     assert any(note.startswith("19 windows have fewer") for note in splits.notes)
+    twice = split(given._replace(series=2 * given.series), settings(window=10))
+    assert any(note.startswith("38 windows have fewer") for note in twice.notes)
     # Held out are the windows at 170..190; those at 176..184 have fewer than 5.
     given = recording(200, channels=1)
     given.series[0][20:40] = given.series[0][180:190] = NAN
@@ -303,14 +306,25 @@ def test_the_period_is_no_ripple_and_no_multiple():
     t = np.arange(4_800)
     wave = np.sin(2 * np.pi * t / 100) + 0.2 * np.sin(2 * np.pi * t / 5)
     assert 90 <= find_period(wave[:, None]) <= 110
+    climbing = (np.sin(2 * np.pi * t / 16) + 0.01 * t)[:320, None]
+    correlation = autocorrelation(climbing, max_lag=160)
+    assert find_period(climbing) > np.flatnonzero(correlation <= 0)[0] > 64
     loudness = np.where(t // 24 % 2, 0.8, 1.0)  # repeats exactly after 48
     assert find_period((loudness * np.sin(2 * np.pi * t / 24))[:, None]) == 24
 
 
-@pytest.mark.parametrize("period", [4, 256])
-def test_the_shortest_and_the_longest_period(period):
+@pytest.mark.parametrize(
+    ("period", "found"), [(2, 4), (3, 6), (4, 4), (256, 256), (300, 0)]
+)
+def test_the_shortest_and_the_longest_period(period, found):
     t = np.arange(256 * 300)
-    assert find_period(np.sin(2 * np.pi * t / period + 0.5)[:, None]) == period
+    assert find_period(np.sin(2 * np.pi * t / period + 0.5)[:, None]) == found
+
+
+def test_a_period_is_seen_twice():
+    t = np.arange(100)
+    found = [find_period(np.sin(2 * np.pi * t / p)[:, None]) for p in (45, 60)]
+    assert found == [44, 0]
 
 
 @pytest.mark.parametrize(("noise", "period"), [(0.7, 32), (1.4, 0)])
@@ -346,7 +360,8 @@ def test_stride_grows_with_the_number_of_windows(monkeypatch):
     # 1,000,001 windows: series that are too short for one don't count.
     assert choose_stride([1_000_024, *[1] * 10], 24) == 2
     monkeypatch.setattr(sys.modules["l2d_jax.data.windows"], "MAX_WINDOWS", 10)
-    splits = split(recording(100), settings())
+    twice = Collection("both", 2 * recording(100).series, ("a", "b"))
+    splits = split(twice, settings(window=10))
     assert any(re.match(r"stride \d+: --config", note) for note in splits.notes)
     assert len(splits.train.series) <= 10
 
@@ -355,6 +370,10 @@ def test_what_was_chosen_is_said():
     notes = split(recording(), settings()).notes
     assert "window of 10 steps (the recording is short): --config.data.window" in notes
     assert "91 training examples of 10 steps x 2 channels; held out: none" in notes
+    series = [np.ones((steps, 1)) for steps in (3, 3, 4)]
+    for some, steps in ((series, "3 to 4"), (series[:2], "3")):  # padded to 5
+        notes = split(Collection("some", some, ("a",)), settings(length=5)).notes
+        assert f"examples of {steps} steps x 1 channels; held" in notes[-1]
 
 
 # --- on disk --------------------------------------------------------------------------

@@ -111,6 +111,16 @@ def test_places_that_can_not_be_written_are_refused(tmp_path, name, says):
         write(tmp_path / name)
 
 
+def test_a_file_too_large_for_memory_is_not_damaged(tmp_path, monkeypatch):
+    def load(file, allow_pickle):
+        raise MemoryError
+
+    path = write(tmp_path / "x.npz")
+    monkeypatch.setattr(np, "load", load)
+    with pytest.raises(MemoryError):
+        read_npz(path)
+
+
 def test_files_that_are_not_ours_are_refused(tmp_path):
     with pytest.raises(InputError, match="missing: --mode=evaluate makes it"):
         read_npz(tmp_path / "none.npz")
@@ -136,7 +146,9 @@ def write_form(path, form, series=None, lengths=None):
     lengths = np.full(len(series), series.shape[1]) if lengths is None else lengths
     parts = iter([Examples(series[:1], lengths[:1]), Examples(series[1:], lengths[1:])])
     names = ("a", "b")[: series.shape[2]]
+    before = series.copy()
     write_samples(path, parts, n=len(series), channels=names, settings={}, form=form)
+    np.testing.assert_array_equal(series, before)
     return path
 
 
@@ -244,17 +256,31 @@ def test_a_clock_of_numbers_from_below_0(tmp_path):
 def test_columns_of_ones_own_get_names_that_are_free(tmp_path):
     path = tmp_path / "x.csv"
     batch = Examples(np.array([[[7.0, np.nan]]], np.float32), np.array([1]))
-    channels = ("t", "sample_id")
-    write_samples(path, iter([batch]), n=1, channels=channels, settings={})
-    assert path.read_text().splitlines() == ["_sample_id,_t,t,sample_id", "0,0,7,"]
+    for channels, own in (
+        (("t", "sample_id"), "_sample_id,_t"),
+        (("t", "_t"), "sample_id,__t"),
+    ):
+        write_samples(path, iter([batch]), n=1, channels=channels, settings={})
+        lines = [f"{own},{','.join(channels)}", "0,0,7,"]
+        assert path.read_text().splitlines() == lines
+    form = Form(
+        ".csv",
+        ("float32",) * 2,
+        ("sample_id", "a", "b"),
+        time_column="sample_id",
+        time_start="3",
+        time_step="1",
+    )
+    write_form(path, form, batch.series)
+    assert path.read_text().splitlines() == ["_sample_id,sample_id,a,b", "0,3,7,"]
 
 
 def test_large_numbers_have_all_digits_before_the_point(tmp_path):
     form = Form(".csv", ("float64",) * 2)
-    values = np.array([[[109506240.0, 0.1], [-12345678.0, 1e-9]]])
+    values = np.array([[[109506240.0, 0.1234567], [-12345678.0, 1e-9]]])
     path = write_form(tmp_path / "x.csv", form, values)
     cells = [line.split(",")[2:] for line in path.read_text().splitlines()[1:]]
-    assert cells == [["109506240", "0.1"], ["-12345678", "1e-09"]]
+    assert cells == [["109506240", "0.1234567"], ["-12345678", "1e-09"]]
 
 
 def test_decimals_in_double_precision(tmp_path):
@@ -322,10 +348,13 @@ def test_no_file_is_deleted_while_it_is_mapped(tmp_path, monkeypatch):
 
 def test_whole_numbers_of_shorter_series_need_nan(tmp_path):
     form = Form(".npz", ("int64", "int64"))
-    path = write_form(tmp_path / "x.npz", form, WHOLE, np.array([2, 1]))
-    examples, _ = read_npz(path)
-    assert examples.series[0].tolist() == [[0, 300], [2, -300]]
-    assert examples.lengths.tolist() == [2, 1]
+    for lengths in ([2, 1], [1, 2]):
+        path = write_form(tmp_path / "x.npz", form, WHOLE, np.array(lengths))
+        examples, _ = read_npz(path)
+        assert examples.series[0].tolist() == [[0, 300], [2, -300]]
+        assert examples.lengths.tolist() == lengths
+        with np.load(path) as file:
+            assert file["series"].dtype == np.float32
 
 
 @pytest.mark.parametrize("dtype", ["int32", "uint32", "int64", "uint64"])

@@ -229,7 +229,7 @@ def test_a_direction_without_variance_is_not_blown_up(size):
 
 def test_the_mean_of_many_latents_does_not_drift():
     """In float32, row by row, the sum of a million .7 is 2 % off."""
-    r = np.full((1_000_000, 1), 0.7, np.float32)
+    r = np.full((1_000_000, 2), 0.7, np.float32)
     latent = latents.latent_moments(r, whiten=True)
     np.testing.assert_allclose(latent["mean"], 0.7, rtol=1e-6)
 

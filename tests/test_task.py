@@ -7,8 +7,9 @@ from made import tiny
 from l2d_jax import run, task
 from l2d_jax.configs import resolve
 from l2d_jax.data import Normalizer
+from l2d_jax.data.channel_order import NONE
 from l2d_jax.data.discrete_values import few_values
-from l2d_jax.types import Examples, InputError, Splits
+from l2d_jax.types import Examples, InputError, Splits, inside
 
 
 def splits_of(series):
@@ -23,6 +24,43 @@ def notes_on(series):
     normalizer = Normalizer.fit(splits.train, "min_max", splits.channels)
     levels = few_values(splits.train, 32)
     return task.unlike(splits.train, splits.channels, normalizer, levels)
+
+
+def test_what_a_task_holds():
+    """Of 5 or 9 steps: noise, a switch, one that stands still, one above the first."""
+    rng = np.random.default_rng(0)
+    series = rng.normal(size=(40, 9, 4)).astype(np.float32)
+    series[..., 1] = series[..., 1] > 1
+    series[..., 2] += 5.0  # above the first by chance
+    series[:, 1::2, 2] = series[:, :-1:2, 2]  # 4 of 8 steps, of 5 the second and fourth
+    series[..., 3] = series[..., 0] + 0.5 * rng.uniform(size=(40, 9))
+    lengths = 5 + np.arange(40) % 2 * 4
+    series[~inside(lengths, 9)] = np.nan
+    assert not (series[..., 0] > series[..., 2]).any()
+    splits = Splits(Examples(series, lengths), None, ("a", "b", "c", "d"))
+    config = resolve(tiny())
+    found = task.prepare(config, splits)
+    np.testing.assert_allclose(found.held_shares, [0, 0, 0.5, 0])
+    np.testing.assert_array_equal(found.levels[1], [0, 1])
+    assert np.isnan(found.levels[[0, 2, 3]]).all()
+    assert found.ordered.tolist() == [[0, 3]]
+    assert found.layout.shape == found.series.shape[1:] == (9, 5)
+    assert found.layout[3:5] == (5, 40)  # the shortest length, the number of series
+    np.testing.assert_array_equal(found.normalizer.low, np.nanmin(series, axis=(0, 1)))
+    config.sampling.keep_order = False
+    assert task.prepare(config, splits).ordered is NONE
+
+
+def test_some_of_many_series():
+    """Always the same ones, in order, each with its length."""
+    series = np.arange(3_000.0)[:, None, None]
+    examples = Examples(series, np.arange(3_000), np.zeros(3_000, int))
+    some, again, others = (task.few_examples(examples, n) for n in (20, 20, 5_000))
+    index = some.series.ravel()
+    assert len(index) == 20 and (np.diff(index) > 0).all() and index[-1] > 2_000
+    np.testing.assert_array_equal(some.lengths, index)
+    np.testing.assert_array_equal(again.series, some.series)
+    np.testing.assert_array_equal(others.series, series)
 
 
 def test_outliers_are_noted():
@@ -59,11 +97,14 @@ def test_values_next_to_a_mark_or_few_are_none():
     )
     series[rng.uniform(size=series.shape) < 0.2] = 0
     assert notes_on(series) == []
+    assert task.a_mark(np.repeat([0.0, 1.0], [3, 9])) == ""
 
 
 def test_values_of_several_magnitudes_are_noted():
     walks = np.random.default_rng(0).normal(size=(50, 24, 1))
     assert notes_on(walks) == notes_on(np.exp(walks)) == []
+    many_alike = np.where(np.abs(walks) < 1, 0, walks**9)
+    assert task.uneven(many_alike.ravel()) == ""
     (note,) = notes_on(np.exp(3 * walks))
     assert "half of its values lie between 0.1" in note and "logarithm" in note
 
@@ -83,11 +124,16 @@ def test_running_totals_are_noted():
 
 
 def test_which_channels_stand_still():
-    series = np.zeros((4, 5, 3), np.float32)
+    series = np.zeros((4, 5, 4), np.float32)
     series[:, ::2] = 1.0
     series[:, 1:4, 1:] = 7.0  # at 2 of 4 steps
+    series[..., 3] = np.arange(4)[:, None]  # always
     splits = splits_of(series)
-    for least, expected in ((0.5, [0, 0.5, 0.5]), (0.51, [0, 0, 0]), (1.0, [0, 0, 0])):
+    for least, expected in (
+        (0.5, [0, 0.5, 0.5, 1]),
+        (0.51, [0, 0, 0, 1]),
+        (1.0, [0, 0, 0, 0]),
+    ):
         found = task.held_shares(splits.train, least)
         np.testing.assert_array_equal(found, expected)
     (note,) = task.standing(("a", "b", "c"), np.array([0, 0.5, 0]))

@@ -79,7 +79,7 @@ def not_by_chance(pairs: Pairs, some: Examples) -> Int[np.ndarray, "Q 2"]:
     values = [*map(np.sort, known_in_channels(some))]
     channels = len(values)
     below = np.zeros((channels, channels), bool)
-    for i, j in pairs[pairs[:, 0] != pairs[:, 1]]:
+    for i, j in pairs:
         lower = np.searchsorted(values[j], values[i])  # how many of j are below each
         total = len(values[i]) * len(values[j])
         below[i, j] = lower.sum() >= BY_CHANCE * max(total, 1)

@@ -32,7 +32,7 @@ def few_values(examples: Examples, most: int) -> Levels:
                 del found[c]
         if not found:
             break
-    levels = {c: v for c, v in found.items() if counts[c] >= MIN_STEPS * len(v)}
+    levels = {c: v for c, v in found.items() if 0 < MIN_STEPS * len(v) <= counts[c]}
     result = np.full((channels, max(map(len, levels.values()), default=1)), np.nan)
     for c, values in levels.items():
         result[c, : len(values)] = values

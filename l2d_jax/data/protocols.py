@@ -84,9 +84,9 @@ def split(collection: Collection, config: ConfigDict) -> Splits:
 
 def sizes(train: Examples, test: Examples | None) -> str:
     """How many examples there are, of which size."""
-    count, length, channels = train.series.shape
+    count, _, channels = train.series.shape
     low, high = train.lengths.min(), train.lengths.max()
-    steps = f"{low} to {high}" if low < high else f"{length}"
+    steps = f"{low} to {high}" if low < high else f"{low}"
     held_out = "none" if test is None else f"{len(test.series):,}"
     return (
         f"{count:,} training examples of {steps} steps x {channels} channels; "
