@@ -45,7 +45,7 @@ def test_a_value_becomes_the_one_with_as_many_below(xp):
     np.testing.assert_array_equal(found[..., 1], series[..., 1])
     assert found.dtype == np.float32
     free = Normalizer(*np.zeros((4, 2))).channel_quantiles
-    assert mapped(series, generated=free[0], real=free[1]) is series
+    assert map_quantiles(series, generated=free[0], real=free[1]) is series
 
 
 @pytest.mark.parametrize("xp", [np, jnp])

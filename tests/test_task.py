@@ -97,7 +97,7 @@ def test_values_next_to_a_mark_or_few_are_none():
     )
     series[rng.uniform(size=series.shape) < 0.2] = 0
     assert notes_on(series) == []
-    assert task.a_mark(np.repeat([0.0, 1.0], [3, 9])) == ""
+    assert task.sentinel(np.repeat([0.0, 1.0], [3, 9])) == ""
 
 
 def test_values_of_several_magnitudes_are_noted():
