@@ -2,13 +2,12 @@
 
     python main.py --config=configs/energy.py --workdir=runs/energy
 
-Expected: Context-FID .0084 (95 % interval .0079 to .0089; seed 0, five encoders) of all
-series, .0118 at half their number, where real against real has .0067: distinguishable
-from real by Context-FID; discriminative score at that size .010 beside .002. Time: 38
+Expected: Context-FID .0076 (95 % interval .0071 to .0080; seed 0, five encoders) of all
+series, .0108 at half their number, where real against real has .0067: distinguishable
+from real by Context-FID; discriminative score at that size .009 beside .002. Time: 38
 min of training on one of two CPU cores of an AMD EPYC (Zen 5), which other programs
 shared, with --config.training.compute_dtype=bfloat16; samples and all scores 9 more.
-The learning rate, `match_quantiles`, `repeats_from` and `few_values` were chosen by
-these scores.
+The learning rate, `repeats_from` and `few_values` were chosen by these scores.
 
 Noise on the latent r in training is about as large as the prior's own error: the
 latents of overlapping windows lie along curves, generated ones between them. The

@@ -2,10 +2,10 @@
 
     python main.py --config=configs/stock.py --workdir=runs/stock
 
-Expected: Context-FID .0059 (95 % interval .0049 to .0068; seed 0, five encoders), over
-five seeds of sampling .0034 to .0059 (docs/results.md); at half the number of series
-.0073, where real against real has .0060 (-.0012 to .0132); a permutation test finds no
-difference. Discriminative score .017 beside a floor of .017. Time: 16 min of training
+Expected: Context-FID .0036 (95 % interval .0032 to .0041; seed 0, five encoders), over
+five seeds of sampling SEEDS (docs/results.md); at half the number of series
+.0043, where real against real has .0060 (-.0012 to .0132); a permutation test finds no
+difference. Discriminative score .020 beside a floor of .017. Time: 16 min of training
 on one of two cores of an AMD EPYC (Zen 5), that other programs shared, with
 --config.training.compute_dtype=bfloat16: encoder 3, latent 2, data 11; samples, all
 scores and report 10 more.
