@@ -14,7 +14,7 @@ from untrained import SCALE, SHIFT, in_model_space, make_model
 from l2d_jax import cascade, latents, parallel, sampling
 from l2d_jax.cascade import check_key, numbers, reconstructor, sampler, with_decimals
 from l2d_jax.stages import Generator, value_range
-from l2d_jax.types import Form, InputError
+from l2d_jax.types import ANY_DECIMALS, Form, InputError
 from l2d_jax.variants import VARIANTS, with_sampling
 
 
@@ -130,7 +130,8 @@ def test_latents_that_can_not_be(r, says):
 
 def test_latents_that_are_no_numbers():
     model = make_model()
-    r = np.full((2, model.config.encoder.latent_dim), np.nan)
+    r = np.zeros((2, model.config.encoder.latent_dim))
+    r[1, 0] = np.nan
     with pytest.raises(InputError, match="a latent is nan or inf"):
         model.decode(jax.random.key(0), r)
 
@@ -304,12 +305,17 @@ def test_samples_stay_in_the_range_of_the_training_values():
 
 
 def test_rounding_leaves_no_minus_zero():
-    """In a table it would stand as -0, which no file of the user has."""
-    form = Form(".csv", ("float64",), decimals=(1,))
-    x = np.float32([-0.04, -0.06, 0.04])[None, :, None]
-    found = with_decimals(x, form).ravel()
-    np.testing.assert_array_equal(found, np.float32([0, -0.1, 0]))
-    np.testing.assert_array_equal(np.signbit(found), [False, True, False])
+    """In a table it would stand as -0, which no file of the user has.
+
+    The second channel has any decimals.
+    """
+    form = Form(".csv", ("float64",) * 2, decimals=(1, ANY_DECIMALS))
+    x = np.float32([[-0.04, -1e-9], [-0.06, 1e-9], [0.04, 1]])[None]
+    found = with_decimals(x, form)[0]
+    np.testing.assert_array_equal(found[:, 0], np.float32([0, -0.1, 0]))
+    np.testing.assert_array_equal(np.signbit(found[:, 0]), [False, True, False])
+    np.testing.assert_array_equal(found[:, 1], x[0, :, 1])
+    assert x[0, 0, 0] == np.float32(-0.04)  # as it was
 
 
 def test_a_model_is_shown_in_one_line():
@@ -391,6 +397,7 @@ def test_a_model_is_shown_in_one_line():
         (lambda m: m.encode([np.zeros((8, 2))]), r"\[8, 2\].*takes \[N, 7, 2\]"),
         (lambda m: m.encode(np.zeros((8, 2))), r"\[8, 2\]: this model takes \[N, 7"),
         (lambda m: m.encode([np.zeros((9, 2))]), r"series 0.*\[9, 2\].*none longer"),
+        (lambda m: m.encode([np.zeros((7, 3))]), r"series 0.*\[7, 3\]: this model"),
         (lambda m: m.encode([]), "no series: give one"),
         (lambda m: m.encode("mine.csv"), r"shape \[\]: this model takes"),
         (lambda m: m.encode([np.full((7, 2), np.nan)]), "series 0.*no values: leave"),
