@@ -3,7 +3,7 @@
     python main.py --config=configs/stock.py --workdir=runs/stock
 
 Expected: Context-FID .0036 (95 % interval .0032 to .0041; seed 0, five encoders), over
-five seeds of sampling SEEDS (docs/results.md); at half the number of series
+five seeds of sampling .0013 to .0036 (docs/results.md); at half the number of series
 .0043, where real against real has .0060 (-.0012 to .0132); a permutation test finds no
 difference. Discriminative score .020 beside a floor of .017. Time: 16 min of training
 on one of two cores of an AMD EPYC (Zen 5), that other programs shared, with
