@@ -311,13 +311,8 @@ def verdict(score: Mapping[str, Any], best: str) -> Verdict:
 
     Repeats split the same two sets, so that the variance of their mean doesn't fall to
     s^2 / n: it is taken as s^2 (1 / n + `SHARED`), the corrected resampled t-test of
-    Nadeau & Bengio. Of two samples of 300 random walks (100 pairs, 15 of today's 16
-    scores), .9 % of scores seem to differ with 5 repeats, 1.5 % with 20 and with 50;
-    without `SHARED` 3, 20 and 42 %. With heavy-tailed steps (60 pairs) it is 1.3, 1.8
-    and 2.1 %.
-    With heavy tails kurtosis has more, 2, 10 and 12 %, and beta-recall, 2, 7 and 5 %
-    (`benchmarks/false_alarms.py`). So had density, 3, 12 and 13 %, before its "shared"
-    was 1: of 400 pairs .3 % now seem to differ with 5 repeats and none with 20.
+    Nadeau & Bengio. How often verdicts are false: docs/scores.md, which
+    `benchmarks/false_alarms.py` measured.
 
     Args:
       score: as said above.
