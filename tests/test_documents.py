@@ -230,6 +230,26 @@ def test_few_steps_in_the_readme_are_those_of_the_json_file(title, name):
     ]
 
 
+def test_the_time_of_few_steps_in_the_readme_is_that_of_the_json_files():
+    text = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    found = json.loads((RESULTS / "few_steps.json").read_text("utf-8"))
+    seconds = [
+        [one["rows"][f"full|data|dpm_solver++|{n}"]["seconds"] for n in (5, 20, 100)]
+        for one in found["sets"].values()
+    ]
+    assert "a tenth to a fifteenth of the time of 100 steps" in text
+    times = [round(all_steps / few) for few, _, all_steps in seconds]
+    assert (min(times), max(times)) == (10, 15)
+    assert "about a third of that of 20, the default" in text
+    assert all(0.25 < few / default < 0.4 for few, default, _ in seconds)
+    assert "(on an H100 less than a quarter)" in text
+    found = json.loads((RESULTS / "speed_stock_h100.json").read_text("utf-8"))
+    rates = found["sets"]["stock"]["rates"]
+    for dtype in ("float32", "bfloat16"):
+        few, all_steps = (rates[f"{n} steps, {dtype}"]["median"] for n in (5, 100))
+        assert 0.2 < all_steps / few < 0.25
+
+
 @pytest.mark.parametrize(
     ("title", "rate", "relative_to"),
     [
