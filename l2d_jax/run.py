@@ -198,9 +198,12 @@ def train(task: Task, workdir: FilePath) -> Cascade:
     if model := finished(workdir, {"variant": config.variant, **of_data}, facts):
         write_config(config, choice, workdir)
         before, model = model, model_of(task, model.params)
-        if same_samples(before, model):
+        if not same_samples(before, model):
+            model = with_values_of(model, task)
+        elif model.config == before.config:
             return before
-        model = with_values_of(model, task)
+        else:  # it is scored otherwise
+            model = replace(model, normalizer=before.normalizer)
         save(model, workdir, facts)
         return model
     if variant.stages:
@@ -235,7 +238,11 @@ def same_samples(one: Cascade, other: Cascade) -> bool:
     weights don't see: its units, the names of its columns, its times.
     """
     units = ("shift", "scale", "low", "high")
-    return (one.config, one.layout) == (other.config, other.layout) and all(
+    settings, others = (
+        (model.config.sampling, model.config.seed, model.layout)
+        for model in (one, other)
+    )
+    return settings == others and all(
         np.array_equal(getattr(one.normalizer, name), getattr(other.normalizer, name))
         for name in units
     )

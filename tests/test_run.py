@@ -195,6 +195,20 @@ def test_a_finished_model_is_not_replaced_by_another(variant, series, says, fini
     assert {p: p.read_bytes() for p in finished.rglob("*") if p.is_file()} == before
 
 
+def test_other_scores_alone_leave_the_model_as_it_is(workdir, monkeypatch):
+    """Nothing is sampled to find how samples are made like the data once more."""
+    monkeypatch.setattr(run, "with_values_of", None)
+    before, config = l2d_jax.load(workdir), tiny()
+    config.evaluation.num_repeats = 7
+    run.fit(waves(), workdir=workdir, config=config)
+    after = l2d_jax.load(workdir)
+    assert after.config.evaluation.num_repeats == 7
+    jax.tree.map(np.testing.assert_array_equal, before.normalizer, after.normalizer)
+    config.sampling.clip = False
+    with pytest.raises(TypeError, match="not callable"):
+        run.fit(waves(), workdir=workdir, config=config)
+
+
 @pytest.mark.parametrize("variant", ["full", "gaussian"])
 def test_a_finished_workdir_takes_the_units_and_columns_of_today(tmp_path, variant):
     """Which the weights don't see: channels times 8, other names, later days."""
