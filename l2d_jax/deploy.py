@@ -15,9 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from l2d_jax import parallel
 from l2d_jax.cascade import Cascade, clips, sampler
-from l2d_jax.data.channel_order import enforce_order
-from l2d_jax.data.discrete_values import snap
-from l2d_jax.data.quantiles import map_quantiles
+from l2d_jax.data.ragged import apply_constraints
 from l2d_jax.errors import check_choice
 from l2d_jax.files import FilePath, to_path, whole_file
 from l2d_jax.types import ANY_DECIMALS, InputError, RandomKey, Series
@@ -80,19 +78,14 @@ def one_in_data_units(
     def one(key: RandomKey, index: Int[Array, ""]) -> tuple[Series, Int[Array, ""]]:
         z = program({"params": params, "key": key}, index)
         x = normalizer.denormalize(z[:, : len(layout.channels)])
-        made, real = normalizer.channel_quantiles
-        x = jnp.asarray(map_quantiles(x, generated=made, real=real))
-        if clips(model.config):
-            x = jnp.clip(x, normalizer.low[None], normalizer.high[None])
         length = jnp.int32(layout.length)
         if layout.ragged:  # as data.ragged.likeliest_lengths
             first_sums = jnp.cumsum(z[:, -1])[layout.min_length - 1 :]
             length = jnp.int32(layout.min_length) + jnp.argmax(first_sums)
             inside = jnp.arange(layout.length) < length
             x = jnp.where(inside[:, None], x, jnp.nan)
-        x = hold_one(x, normalizer.channel_limits)
-        x = snap(x, normalizer.channel_levels, normalizer.channel_cuts)
-        x = jnp.asarray(enforce_order(x, normalizer.ordered_pairs))
+        clip = clips(model.config)
+        x = jnp.asarray(apply_constraints(x, normalizer, clip=clip, hold=hold_one))
         for c, places in enumerate(layout.form.places if layout.form else ()):
             if places < ANY_DECIMALS:
                 x = x.at[:, c].set(jnp.round(x[:, c], places))

@@ -7,7 +7,7 @@ down of its validity.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -18,7 +18,7 @@ from l2d_jax.chunks import crc32, slices
 from l2d_jax.data.channel_order import enforce_order
 from l2d_jax.data.discrete_values import snap
 from l2d_jax.data.held_values import hold
-from l2d_jax.data.normalizer import Normalizer
+from l2d_jax.data.normalizer import AnyArray, Normalizer
 from l2d_jax.data.quantiles import map_quantiles
 from l2d_jax.types import (
     Examples,
@@ -170,17 +170,39 @@ def from_model_space(
     values = z[:, :, :-1] if ragged else z
     host = on_host(normalizer)
     series = np.asarray(host.denormalize(values))
-    made, real = host.channel_quantiles
-    series = np.asarray(map_quantiles(series, generated=made, real=real))
-    if clip:
-        series = np.clip(series, host.low, host.high)
     lengths = np.full(num_series, length)
     if ragged:
         lengths = likeliest_lengths(z[:, :, -1], min_length=min_length)
         series[~inside(lengths, length)] = np.nan
-    series = hold(series, host.channel_limits)
-    series = snap(series, host.channel_levels, host.channel_cuts)
-    return np.asarray(enforce_order(series, host.ordered_pairs)), lengths
+    return np.asarray(apply_constraints(series, host, clip=clip, hold=hold)), lengths
+
+
+def apply_constraints(
+    series: Float[AnyArray, "*N L C"],
+    normalizer: Normalizer,
+    *,
+    clip: bool,
+    hold: Callable[..., AnyArray],
+) -> Float[AnyArray, "*N L C"]:
+    """What holds in the training data, as the normaliser knows it, made to hold.
+
+    Args:
+      series: in data units; NaN stays.
+      normalizer: on the host.
+      clip: to the range of the training values, which rounding can leave.
+      hold: `held_values.hold`, or the same for arrays of JAX.
+    """
+    made, real = normalizer.channel_quantiles
+    series = map_quantiles(series, generated=made, real=real)
+    if clip:
+        ends = (
+            end.reshape((1,) * (series.ndim - 1) + end.shape)
+            for end in (normalizer.low, normalizer.high)
+        )
+        series = series.clip(*ends)
+    series = hold(series, normalizer.channel_limits)
+    series = snap(series, normalizer.channel_levels, normalizer.channel_cuts)
+    return enforce_order(series, normalizer.ordered_pairs)
 
 
 def likeliest_lengths(
