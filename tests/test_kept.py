@@ -8,7 +8,6 @@ from subprocess import CompletedProcess
 
 import ablations
 import corruptions
-import ema_lengths
 import false_alarms
 import few_steps
 import kept
@@ -186,10 +185,6 @@ def test_the_other_benchmarks_refuse_too(tmp_path):
     (tmp_path / "memory.json").write_text('{"metrics": {}, "shape": [24, 28]}')
     with pytest.raises(SystemExit, match=r"shape \[24, 28\], now \[5, 2\]"):
         metrics_memory.main([f"--out={tmp_path / 'memory.json'}", "--shape=5,2"])
-    (tmp_path / "sines").mkdir()
-    (tmp_path / "sines" / "ema_lengths.json").write_text('{"rows": {}, "series": 2000}')
-    with pytest.raises(SystemExit, match="series 2000, now 30"):
-        ema_lengths.main([f"--out={tmp_path}", "--set=sines", "--num_series=30"])
     (tmp_path / "latent_stage.json").write_text('{"sets": {}, "latent steps": 4000}')
     with pytest.raises(SystemExit, match="latent steps 4000, now 3"):
         latent_stage.main([f"--out={tmp_path}", "--latent_steps=3"])
@@ -217,7 +212,6 @@ def test_sets_by_name(tmp_path):
         (ablations, "--set=stock --rows=base", "stock/ablations.json"),
         (corruptions, "--sets=stock", "corruptions.json"),
         (latent_stage, "--sets=stock", "latent_stage.json"),
-        (ema_lengths, "--set=stock", "stock/ema_lengths.json"),
     ],
 )
 def test_of_two_processes_the_second_is_refused(tmp_path, program, options, file):
@@ -243,7 +237,6 @@ def test_a_model_that_another_process_trains_is_left_to_it(tmp_path, monkeypatch
         (latent_stage, "--sets=stocks", "bundled configs: "),
         (latent_stage, "--rows=w", "--rows='w': use one of x_0, v"),
         (ablations, "--set=stock,sines", "--set=stock,sines: name one"),
-        (ema_lengths, "--set=stocks", "bundled configs: "),
         (false_alarms, "--set=stocks", "bundled configs: "),
         (false_alarms, "--set=walks --published", "name a data set"),
         (corruptions, "--sets=mixture,stocks", "bundled configs: "),
@@ -326,14 +319,6 @@ def test_where_no_row_is_left_no_encoder_is_trained(tmp_path, monkeypatch):
     (tmp_path / "latent_stage.json").write_text(json.dumps(found))
     monkeypatch.setattr(latent_stage, "representations", lambda _: 1 / 0)
     latent_stage.main([f"--out={tmp_path}", "--sets=stock", "--latent_steps=3"])
-    rows = dict.fromkeys(ema_lengths.names_of_rows(configs.load("stock").get_config()))
-    (tmp_path / "stock").mkdir()
-    path = tmp_path / "stock" / "ema_lengths.json"
-    path.write_text(json.dumps({"rows": rows}))
-    monkeypatch.setattr(ema_lengths, "train", lambda *_: 1 / 0)
-    monkeypatch.setattr(ema_lengths, "load_splits", tiny_splits)
-    ema_lengths.main([f"--out={tmp_path}", "--num_series=30"])
-    assert json.loads(path.read_text()) == {"rows": rows}
 
 
 def test_why_a_process_that_is_measured_failed_is_shown(tmp_path, monkeypatch, capfd):
