@@ -1,6 +1,4 @@
-"""FourierDiffusion and FourierFlow: the reference, known scores, exact likelihoods."""
-
-from functools import partial
+"""FourierDiffusion and FourierFlow: the reference, known scores, likelihoods."""
 
 import flax.linen as nn
 import jax
@@ -198,17 +196,12 @@ def test_fourier_diffusion_loss_is_0_for_the_true_score():
 
 
 @pytest.mark.parametrize("shape", [(6, 2), (5, 1), (2, 1)])
-def test_the_flow_has_an_inverse_and_an_exact_likelihood(shape):
+def test_the_flow_has_an_inverse_and_the_determinant_of_its_jacobian(shape):
     model = fourier_flow.Flow(num_flows=3, hidden=7)
-    key_params, key_x, key_std = jax.random.split(jax.random.key(0), 3)
+    key_params, key_x = jax.random.split(jax.random.key(0))
     x = 2 + jax.random.normal(key_x, shape)
-    params = {
-        "fourier_flow": jax.jit(model.init)(key_params, x),
-        "mean": jnp.full(shape, 0.5),
-        "std": jax.random.uniform(key_std, shape, minval=0.5, maxval=2.0),
-    }
-    weights = jax.tree.map(lambda w: 3 * w, params["fourier_flow"])  # far from 0
-    params["fourier_flow"] = weights
+    weights = jax.jit(model.init)(key_params, x)
+    weights = jax.tree.map(lambda w: 3 * w, weights)  # far from 0
     apply = jax.jit(model.apply, static_argnames="inverse")
     z, log_det = apply(weights, x)
     back, log_det_back = apply(weights, z, inverse=True)
@@ -216,16 +209,11 @@ def test_the_flow_has_an_inverse_and_an_exact_likelihood(shape):
     np.testing.assert_allclose(log_det_back, -log_det, atol=1e-5)
 
     def to_z(flat):
-        spectrum = fourier_diffusion.to_spectrum(flat.reshape(shape))
-        standard = (spectrum - params["mean"]) / params["std"]
-        return model.apply(weights, standard)[0].reshape(-1)
+        return model.apply(weights, flat.reshape(shape))[0].reshape(-1)
 
     jacobian = np.asarray(jax.jit(jax.jacobian(to_z))(x.reshape(-1)), np.float64)
-    z = np.asarray(to_z(x.reshape(-1)), np.float64)
-    density = -0.5 * (z**2).sum() - 0.5 * z.size * np.log(2 * np.pi)
-    expected = density + np.linalg.slogdet(jacobian)[1]
-    found = jax.jit(partial(fourier_flow.log_likelihood, model))(params, x)
-    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    expected = np.linalg.slogdet(jacobian)[1]
+    np.testing.assert_allclose(log_det, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_flow_of_two_steps_is_saved_and_loaded(tmp_path):
@@ -256,13 +244,11 @@ def test_the_flow_is_trained_by_its_likelihood_and_drawn_from_backwards():
     model, weights = fourier_flow.network(config), params["fourier_flow"]
     standard = fourier_diffusion.to_spectrum(jnp.asarray(x[0]))
     standard = (standard - params["mean"]) / params["std"]
-    # From x to the standardised spectrum: G times a rotation, over the deviations.
-    log_det = 2 * np.log(fourier_diffusion.noise_scale(8)).sum()
-    log_det -= np.log(params["std"]).sum()
-    likelihood = jax.jit(partial(fourier_flow.log_likelihood, model))
-    expected = log_det - float(likelihood(params, jnp.asarray(x[0])))
+    z, log_det = jax.jit(model.apply)(weights, standard)
+    density = -0.5 * np.square(z).sum() - 0.5 * z.size * np.log(2 * np.pi)
+    expected = -density - float(log_det)
     loss = jax.jit(stage.loss)(weights, key, standard)[0]
-    assert loss == pytest.approx(expected, rel=1e-3)
+    assert loss == pytest.approx(expected, rel=1e-5)
     decode = jax.jit(fourier_flow.decode(FrozenConfigDict(config), SHAPE))
     drawn = fourier_diffusion.to_spectrum(decode(params, key, None))
     z, _ = jax.jit(model.apply)(weights, (drawn - params["mean"]) / params["std"])

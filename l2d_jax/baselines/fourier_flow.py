@@ -27,9 +27,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 
 from l2d_jax.baselines.fourier_diffusion import (
     from_spectrum,
-    noise_scale,
     standard_spectra,
-    to_spectrum,
 )
 from l2d_jax.layers import torch_uniform
 from l2d_jax.stages import Stage
@@ -97,18 +95,6 @@ def network(config: ConfigDict | FrozenConfigDict) -> Flow:
 def log_prior(z: Spectrum) -> Scalar:
     """log N(z; 0, I)."""
     return -0.5 * jnp.sum(jnp.square(z)) - 0.5 * z.size * jnp.log(2.0 * jnp.pi)
-
-
-def log_likelihood(model: Flow, params: Params, x: Series) -> Scalar:
-    """log p(x) of a series in model space, in nats.
-
-    `params`: the weights, and mean and std of the spectra, as the generator has them.
-    """
-    standard = (to_spectrum(x) - params["mean"]) / params["std"]
-    z, log_det = model.apply(params["fourier_flow"], standard)
-    # The transform is G times an orthogonal one.
-    of_transform = x.shape[1] * jnp.log(noise_scale(len(x))).sum()
-    return log_prior(z) + log_det - jnp.log(params["std"]).sum() + of_transform
 
 
 def stage(config: ConfigDict, shape: tuple[int, int]) -> Stage:
