@@ -99,7 +99,7 @@ def get_config() -> ConfigDict:
     config.sampling.latent_solver = "dpm_solver++"  # of the latent chain
     config.sampling.latent_num_steps = 20  # 0: all K, as the paper with ancestral
     config.sampling.guidance = 1.0  # 1: plain; above: pushed away from "without F(r)"
-    config.sampling.eta = 1.0  # noise of DDIM: 0 none, 1 as ancestral
+    config.sampling.eta = 0.0  # noise of DDIM: 0 none, 1 as ancestral
     config.sampling.start_rounds = 1  # calls that find where the data chain starts
     config.sampling.clip = True  # estimates of x_0, to the range of the training series
     # Values become such that they are as frequent as in training, channel by channel.

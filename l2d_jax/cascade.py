@@ -98,14 +98,13 @@ class Cascade:
           n: how many, 1 or more.
           solver: one of sampling.SOLVERS. By default the config's; where that is
             "ancestral", which takes all K steps, and `num_steps` is below K,
-            dpm_solver++ (diffusion_ts: ddim with eta 0, as published). "ddim" is
-            stochastic unless eta=0.
+            dpm_solver++ (diffusion_ts: ddim, as published).
           num_steps: solver steps of the data chain, 1 to K (0: all). By default the
             config's: given the latent 20, where 5 do too; else all.
           latent_solver, latent_num_steps: the same for the latent chain. By default
             the config's; where its solver is "ancestral" and `num_steps` is below K, 20
             of dpm_solver++.
-          eta: noise of ddim, 0 (none) to 1 (as ancestral). By default the config's, 1.
+          eta: noise of ddim, 0 (none) to 1 (as ancestral). By default the config's, 0.
 
         Raises:
           InputError: n below 1, an unknown solver, steps out of range, a setting of a

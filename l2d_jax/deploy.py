@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from l2d_jax import parallel
 from l2d_jax.cascade import Cascade, clips, sampler
-from l2d_jax.data.ragged import like_the_data
+from l2d_jax.data.ragged import apply_constraints
 from l2d_jax.errors import check_choice
 from l2d_jax.files import FilePath, to_path, whole_file
 from l2d_jax.types import ANY_DECIMALS, InputError, RandomKey, Series
@@ -85,7 +85,7 @@ def one_in_data_units(
             inside = jnp.arange(layout.length) < length
             x = jnp.where(inside[:, None], x, jnp.nan)
         clip = clips(model.config)
-        x = jnp.asarray(like_the_data(x, normalizer, clip=clip, hold=hold_one))
+        x = jnp.asarray(apply_constraints(x, normalizer, clip=clip, hold=hold_one))
         for c, places in enumerate(layout.form.places if layout.form else ()):
             if places < ANY_DECIMALS:
                 x = x.at[:, c].set(jnp.round(x[:, c], places))

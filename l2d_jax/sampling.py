@@ -163,7 +163,7 @@ def sample(
     solver: str = "ancestral",
     num_steps: int | None = None,
     spacing: float = 1.0,
-    eta: float = 1.0,
+    eta: float = 0.0,
     within: tuple[Data, Data] | None = None,
     start_rounds: int = 0,
 ) -> Data:

@@ -128,9 +128,9 @@ def test_fields_that_do_not_go_together_are_refused_before_training(
 @pytest.mark.parametrize(
     "variant, solver, eta, passes",
     [
-        ("full", {}, 1.0, True),  # the default
+        ("full", {}, 0.0, True),  # the default
         ("full", {}, 0.5, False),
-        ("full", {"solver": "ancestral"}, 0.0, False),
+        ("full", {"solver": "ancestral"}, 1.0, False),
         ("full", {"latent_solver": "ddim"}, 0.5, True),
         ("data_only", {"latent_solver": "ddim"}, 0.5, False),
         ("diffusion_ts", {"num_steps": 3}, 0.5, False),  # ddim with its own eta, 0

@@ -174,10 +174,10 @@ def from_model_space(
     if ragged:
         lengths = likeliest_lengths(z[:, :, -1], min_length=min_length)
         series[~inside(lengths, length)] = np.nan
-    return np.asarray(like_the_data(series, host, clip=clip, hold=hold)), lengths
+    return np.asarray(apply_constraints(series, host, clip=clip, hold=hold)), lengths
 
 
-def like_the_data(
+def apply_constraints(
     series: Float[AnyArray, "*N L C"],
     normalizer: Normalizer,
     *,
