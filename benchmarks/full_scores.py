@@ -85,14 +85,13 @@ def context_fid_row(row: Row, scores: Scores) -> str:
     score = scores["context_fid"]
     low, high = map(number, score["interval"])
     below = round(score["percentile"] * (NUM_EXCHANGES + 1) - 0.5)
-    told = "yes" if below == NUM_EXCHANGES else "no"
     cells = (
         row.title,
         f"{row.series:,}",
         f"**{number(score['mean'])}** ({low} to {high})",
         number(score["at_floor_size"]["mean"]),
         number(score["floor"]["mean"]),
-        f"{told} ({below} of {NUM_EXCHANGES})",
+        f"{below} of {NUM_EXCHANGES}",
     )
     return "| " + " | ".join(cells) + " |"
 

@@ -3,12 +3,12 @@ steps.
 
     python main.py --config=configs/character_trajectories.py --workdir=runs/letters
 
-Expected: Context-FID .0163 (95 % interval .0148 to .0177; seed 0, five encoders) of all
-series, .0284 at half their number, where real against real has .0211; a permutation
+Expected: Context-FID .0164 (95 % interval .0149 to .0178; seed 0, five encoders) of all
+series, .0276 at half their number, where real against real has .0211; a permutation
 test finds no difference, narrowly (99 of 100 splits are below it); discriminative score
-at that size .024 beside .015; a classifier trained on samples is right for .955 of real
-series, one trained on real series for .989. Time: 22 min of training on one of two
-cores of an AMD EPYC, with --config.training.compute_dtype=bfloat16; scores 14 min.
+at that size .032 beside .015; a classifier trained on samples is right for .953 of real
+series, one trained on real series for .989. Time: 5 min of training on one of two cores
+of an AMD EPYC (Zen 5), with --config.training.compute_dtype=bfloat16; scores 20 min.
 """
 
 from l2d_jax.configs import base
