@@ -107,8 +107,6 @@ def settings_of(variant: str, chain: str, solver: str, steps: int) -> dict[str, 
         "latent_solver": latent[0],
         "latent_num_steps": latent[1],
     }
-    if DDIM in (data[0], latent[0]):
-        settings["eta"] = 0.0
     known = METHODS[variant].settings
     return {name: value for name, value in settings.items() if name in known}
 
