@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 from ml_collections import ConfigDict
+from tqdm import tqdm
 
 from l2d_jax.cascade import Cascade, Layout, with_decimals
 from l2d_jax.data import ModelSpace, Normalizer
@@ -21,14 +22,14 @@ from l2d_jax.data.discrete_values import Levels, few_values, fit_cuts
 from l2d_jax.data.held_values import Share, held_below, repeat_shares
 from l2d_jax.data.quantiles import Quantiles, map_quantiles, one_for_each, quantiles
 from l2d_jax.files import absolute
-from l2d_jax.progress import say
+from l2d_jax.progress import say, say_how_far, shows_bar
 from l2d_jax.sizes import with_equal_size, with_sizes, with_steps
 from l2d_jax.types import Examples, Form, SeriesBatch, Splits, is_ragged
 
 LOOKED_AT = 2_000  # training series, in search of outliers and repeats
 GENERATED = 1_000  # series, to find which of their differences are none, and their cuts
 MATCHED = 20_000  # series at most, to find how frequent values are
-MATCHED_VALUES = 1 << 25  # of all of them together, at most
+MATCHED_VALUES = 1 << 24  # of all of them together, at most
 SHOWN = 4  # values of a channel, in a note
 SELDOM = 0.01  # of the range, or of the steps
 
@@ -98,11 +99,7 @@ def with_values_of(model: Cascade, task: Task) -> Cascade:
     matches = model.config.sampling.match_quantiles
     kept: dict[str, np.ndarray] = {"ordered": ordered}
     if matches or shares.any() or not np.isnan(levels).all():
-        key = jax.random.fold_in(jax.random.key(model.config.seed), 1)
-        free = replace(model, layout=model.layout._replace(form=None))
-        n = num_matched(model.layout) if matches else GENERATED
-        parts = free.sample_batches(key, n)
-        generated = np.concatenate([part.series for part in parts])
+        generated = generate(model, num_matched(model.layout) if matches else GENERATED)
         if matches:
             made, real = matching_quantiles(generated, task)
             kept |= {"generated_quantiles": made, "quantiles": real}
@@ -117,6 +114,19 @@ def with_values_of(model: Cascade, task: Task) -> Cascade:
         kept["levels"] = levels
         kept["cuts"] = fit_cuts(generated, levels, task.splits.train)
     return replace(model, normalizer=replace(model.normalizer, **kept))
+
+
+def generate(model: Cascade, n: int) -> SeriesBatch:
+    """n series, not rounded to the decimals of the data, with a bar."""
+    key = jax.random.fold_in(jax.random.key(model.config.seed), 1)
+    free = replace(model, layout=model.layout._replace(form=None))
+    say_how_far(f"values: {n:,} series, to see how frequent their values are")
+    parts = []
+    with tqdm(total=n, desc="values", unit="series", disable=not shows_bar()) as bar:
+        for part in free.sample_batches(key, n):
+            parts.append(part.series)
+            bar.update(len(part.series))
+    return np.concatenate(parts)
 
 
 def matching_quantiles(

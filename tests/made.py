@@ -50,5 +50,5 @@ def tiny(*arguments):
         stage.num_steps, stage.batch_size = 10, 8
     config.training.steps_per_call = config.training.checkpoint_every = 5
     config.data_stage.num_diffusion_steps = config.latent_stage.num_diffusion_steps = 10
-    config.sampling.update(latent_num_steps=0, batch_size=16, match_quantiles=False)
+    config.sampling.update(latent_num_steps=0, batch_size=16)
     return config

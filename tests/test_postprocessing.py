@@ -368,7 +368,7 @@ def test_samples_keep_to_few_values(tmp_path, capsys):
     series[..., 2] = np.where(series[..., 2] < 0.5, 0.0, 6.25)
     series[:, 3, 2] = np.nan
     config = base.with_argument(configs.own.get_config(), "smoke")
-    config.sampling.update(repeats_from=1.0, match_quantiles=False)
+    config.sampling.repeats_from = 1.0
     model = l2d_jax.fit(series, config=config, workdir=tmp_path)
     said = capsys.readouterr().out
     assert "samples keep to, in 'channel_1' (-1.5, 0.1), 'channel_2' (0, 6.25)" in said
@@ -430,7 +430,6 @@ def test_samples_repeat_the_value_before_as_often_as_the_series_do(tmp_path):
     share = (np.diff(series[:, :, 1], axis=1) == 0).mean()
     assert 0.55 < share < 0.65
     config = base.with_argument(configs.own.get_config(), "smoke")
-    config.sampling.match_quantiles = False
     model = l2d_jax.fit(series, config=config, workdir=tmp_path)
     key = jax.random.key(1)
     x = model.sample(key, 1_000)
