@@ -305,11 +305,11 @@ def test_a_row_of_scores_by_hand():
     found = full_scores.context_fid_row(row, {"context_fid": score})
     assert found == (
         "| A, 2 x 1 | 1,234 | **.0123** (.0100 to .250) | .200 | 1.00 "
-        "| yes (100 of 100) |"
+        "| 100 of 100 |"
     )
     score["percentile"] = 99.5 / 101
     found = full_scores.context_fid_row(row, {"context_fid": score})
-    assert found.endswith("| no (99 of 100) |")
+    assert found.endswith("| 99 of 100 |")
 
 
 def paragraphs(text: str) -> list[str]:
