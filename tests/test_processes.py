@@ -126,10 +126,10 @@ def test_how_processes_are_joined(given, error, says, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "")
     jax.config.update("jax_enable_preemption_service", True)
     if says is None:
-        cluster.start(**given)
+        cluster.initialize(**given)
     else:
         with pytest.raises(InputError, match=says):
-            cluster.start(**given)
+            cluster.initialize(**given)
     assert not jax.config.jax_enable_preemption_service
 
 
@@ -191,7 +191,7 @@ def test_a_tpu_may_be_one_of_several(device, platforms, monkeypatch):
     else:
         monkeypatch.setenv("JAX_PLATFORMS", platforms)
     asked = device != "/dev/vfio/vfio" and platforms != "cpu"
-    assert cluster.environment_asks() == asked
+    assert cluster.is_distributed() == asked
 
 
 # --- main.py --------------------------------------------------------------------------
