@@ -304,8 +304,7 @@ def test_a_row_of_scores_by_hand():
     row = full_scores.Row("A, 2 x 1", 1234, "")
     found = full_scores.context_fid_row(row, {"context_fid": score})
     assert found == (
-        "| A, 2 x 1 | 1,234 | **.0123** (.0100 to .250) | .200 | 1.00 "
-        "| 100 of 100 |"
+        "| A, 2 x 1 | 1,234 | **.0123** (.0100 to .250) | .200 | 1.00 | 100 of 100 |"
     )
     score["percentile"] = 99.5 / 101
     found = full_scores.context_fid_row(row, {"context_fid": score})

@@ -8,10 +8,11 @@ from made import tiny
 
 import l2d_jax
 from l2d_jax import configs
+from l2d_jax.cascade import Layout
 from l2d_jax.configs import resolve
 from l2d_jax.data import Normalizer, from_list, from_model_space
 from l2d_jax.data.quantiles import SHARES, map_quantiles, quantiles
-from l2d_jax.task import matching_quantiles, prepare
+from l2d_jax.task import matching_quantiles, num_matched, prepare
 from l2d_jax.types import Examples, Splits
 
 NAN = np.nan
@@ -144,3 +145,18 @@ def test_those_of_different_lengths(tmp_path):
         np.testing.assert_allclose(
             *(np.quantile(one, share, axis=0) for one in (found, expected)), atol=0.03
         )
+
+
+@pytest.mark.parametrize(
+    ("num_series", "length", "channels", "expected"),
+    [
+        (640, 29, 12, 2_560),  # four times as many
+        (10, 24, 1, 1_000),
+        (17_397, 24, 7, 20_000),
+        (20_000, 1_000, 4, 2**24 // 4_000),  # values are limited too
+        (20_000, 10**6, 4, 1_000),
+    ],
+)
+def test_how_many_series_values_are_matched_by(num_series, length, channels, expected):
+    layout = Layout(length, ("a",) * channels, False, 1, num_series)
+    assert num_matched(layout) == expected
