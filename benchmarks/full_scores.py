@@ -48,6 +48,8 @@ SMALL_ROWS = (  # 2,000 series, two encoders
     Row("Mixture, 24 x 1", 2000, "scores_mixture.json"),
     Row("Sines, 24 x 5", 2000, "scores_sines.json"),
 )
+TRAINED_AGAIN = (ROWS[1], ROWS[3])
+SEEDS = (1, 2)  # of these trainings, beside that of seed 0
 MATCHED_ROWS = ROWS[:4] + ROWS[6:7]  # scored without `match_quantiles` as well
 MATCHED = (
     "context_fid",
@@ -58,6 +60,7 @@ MATCHED = (
     "density",
     "recall",
 )
+OF_TRAININGS = ("random_convolution_fid", "discriminative_score", "recall")
 OTHERS = (
     "random_convolution_fid",
     "discriminative_score",
@@ -84,16 +87,20 @@ def context_fid_row(row: Row, scores: Scores) -> str:
     """Context-FID, at the floor's size, the floor, and the permutation test."""
     score = scores["context_fid"]
     low, high = map(number, score["interval"])
-    below = round(score["percentile"] * (NUM_EXCHANGES + 1) - 0.5)
     cells = (
         row.title,
         f"{row.series:,}",
         f"**{number(score['mean'])}** ({low} to {high})",
         number(score["at_floor_size"]["mean"]),
         number(score["floor"]["mean"]),
-        f"{below} of {NUM_EXCHANGES}",
+        f"{exchanges_below(score)} of {NUM_EXCHANGES}",
     )
     return "| " + " | ".join(cells) + " |"
+
+
+def exchanges_below(score: Score) -> int:
+    """How many of the permutation test's splits score below the true one."""
+    return round(score["percentile"] * (NUM_EXCHANGES + 1) - 0.5)
 
 
 def other_scores_row(row: Row, scores: Scores) -> str:
@@ -111,6 +118,25 @@ def small_row(row: Row, scores: Scores) -> str:
     )
     cells = (row.title, of_each, number(score["at_floor_size"]["mean"]), of_floor)
     return "| " + " | ".join(cells) + " |"
+
+
+def training_rows(row: Row, scores: Scores) -> str:
+    """A line for each training, by its seed; they differ in nothing else."""
+    name = row.file.removeprefix("scores_").removesuffix(".json")
+    others = [read(row._replace(file=f"trainings/{name}_{n}.json")) for n in SEEDS]
+    lines = []
+    for seed, found in enumerate([scores, *others]):
+        score = found["context_fid"]
+        cells = (
+            row.title.split(",")[0],
+            str(seed),
+            number(score["mean"]),
+            number(score["at_floor_size"]["mean"]),
+            f"{exchanges_below(score)} of {NUM_EXCHANGES}",
+            *(cell(found.get(name), SCORES[name].best) for name in OF_TRAININGS),
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def matched_row(row: Row, scores: Scores) -> str:
@@ -142,6 +168,7 @@ def main() -> None:
         (ROWS, other_scores_row),
         (SMALL_ROWS, small_row),
         (MATCHED_ROWS, matched_row),
+        (TRAINED_AGAIN, training_rows),
     ):
         print("\n".join(make(row, read(row)) for row in rows), end="\n\n")
 
