@@ -11,8 +11,8 @@ are: what is noticed there is a false alarm.
 
 Each cell is kept in OUT/corruptions.json as soon as it is there; the same command goes
 on after an interruption, and --metrics=a,b adds scores to what is there. Another --size
-or --num_repeats than that of the cells is refused. A cell of all scores takes some five
-minutes on two CPU cores, half of it the repaired forms.
+or --num_repeats than that of the cells is refused. A cell of all scores takes some two
+to four minutes, most of it the repaired forms (benchmarks/results/corruptions.json).
 """
 
 import json

@@ -5,7 +5,8 @@
 
 A cell is a method, a set and a seed; each leaves one json file in --out: scores,
 config, git commit, device, seconds, parameters. Cells that are there are skipped, and
-one that was cut off goes on where it was, in its workdir below --workdirs.
+one that was cut off goes on where it was, in its workdir below --workdirs. Several
+processes may make a table: a cell that another one is making is left to it.
 
 Methods: `all` (the cascade, the baselines, the controls), `variants` (the ablation
 table of the paper and a single stage of equal size), or the arguments of a config, by
@@ -43,7 +44,7 @@ from l2d_jax import configs
 from l2d_jax.baselines import BASELINES
 from l2d_jax.data import load_splits
 from l2d_jax.files import write_text
-from l2d_jax.lock import locked
+from l2d_jax.lock import InUseError, locked
 from l2d_jax.metric_writer import read_seconds
 from l2d_jax.results import generate, parameters, score
 from l2d_jax.run import train
@@ -267,6 +268,8 @@ def run_all(
                         method, name, seed, options=options, workdir=workdir
                     )
                     write_text(path, as_json(found))
+        except InUseError as error:
+            print(f"{cell}: being made by another process: {error}", flush=True)
         except InputError as error:
             failed.append(f"{cell}: {error}")
             print(failed[-1], file=sys.stderr, flush=True)

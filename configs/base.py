@@ -114,7 +114,8 @@ def get_config() -> ConfigDict:
     # A channel that is never above another in training, or always equal to it, isn't
     # when generated, unless by chance or of other values. Not of baselines
     config.sampling.keep_order = True
-    # Series per device and call: memory, not results. 0: 512 on CPU, 4,096 elsewhere
+    # Series per device and call: memory, not results (but where JAX's default keys are
+    # set to rbg). 0: 512 on CPU, 4,096 elsewhere
     config.sampling.batch_size = 0
 
     config.evaluation = ConfigDict()

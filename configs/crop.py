@@ -7,7 +7,6 @@ half of these .0097, where real against real has .0050; with
 --config.evaluation.num_series=2000, .num_repeats=2 and
 --config.training.compute_dtype=bfloat16. Not measured: all series, five encoders.
 Time: 7 min on one of two cores of an AMD EPYC without AMX, with four of the scores.
-Before latents were whitened, Context-FID was .0034 (one training).
 """
 
 from l2d_jax.configs import base

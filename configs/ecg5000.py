@@ -6,7 +6,8 @@ Expected: Context-FID .0016 (95 % interval .0004 to .0027; seed 0, five encoders
 series, .0025 at half their number, where real against real has .0017; a permutation
 test finds no difference. Time: 4 min of training on one of two cores of an AMD EPYC
 (Zen 5), with --config.training.compute_dtype=bfloat16; scores take longer. Another
-training, on an H100 (4 min) and sampled with 100 ancestral steps, has .0017.
+training, on an H100 (4 min) and sampled with 100 ancestral steps, has .0017
+(benchmarks/results/full_trainings).
 """
 
 from l2d_jax.configs import base

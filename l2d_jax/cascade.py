@@ -128,7 +128,8 @@ class Cascade:
         Also `spacing` (of the steps of the data chain: 1 even, 2 quadratic),
         `guidance`, `clip` (estimates of x_0, to the range of the training series),
         `start_rounds` (calls of the network before the data chain, that find what it
-        starts with) and `batch_size`, series per device and call of the program.
+        starts with) and `batch_size`, series per device and call of the program:
+        memory, not results, unless the key is of another `impl` than threefry.
         """
         return replace(self, config=with_sampling(self.config, **settings))
 

@@ -73,15 +73,17 @@ def watch_processes() -> None:
     listener, address = liveness.listen()
     text = np.frombuffer(address.encode().ljust(64), np.uint8)
     first = parallel.all_gather(text)[0].astype(np.uint8).tobytes().decode().strip()
+    where = first.rpartition(":")[0]
     try:
         if parallel.is_first():
-            liveness.watch_others(listener, others=parallel.num_processes() - 1)
+            others = parallel.num_processes() - 1
+            liveness.watch_others(listener, first, others=others)
         else:
             liveness.watch_first(first, rank=parallel.process_id())
     except OSError as error:
         print(
             f"process {parallel.process_id()}: no connection between the processes at "
-            f"{first} ({error}): one that dies is missed after {HEARTBEAT_SECONDS} s",
+            f"{where} ({error}): one that dies is missed after {HEARTBEAT_SECONDS} s",
             file=sys.stderr,
         )
     finally:

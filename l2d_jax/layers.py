@@ -1,7 +1,7 @@
 """Building blocks: for one example each, batched by `vmap` at the border.
 
 No convolution primitive is used: inside `lax.scan` it is some 30 times slower on CPU
-than the same sum of shifted matrix products (see benchmarks/).
+than the same sum of shifted matrix products (`python benchmarks/conv_in_scan.py`).
 """
 
 import math
@@ -52,7 +52,7 @@ def _in_float32(
     """x @ kernel, whose gradient by the kernel is g^T x, turned afterwards.
 
     XLA's CPU backend makes x^T g of it, and turns all of g first, which is larger, if
-    nothing stands between. This way training takes 5 to 25 % less time.
+    nothing stands between.
     """
     return x @ kernel
 
@@ -126,7 +126,7 @@ def along_time(
     """kernel^T x; on CPU a product for each example, also under `vmap`.
 
     XLA would make one of all examples there, and turn every array around for it, which
-    takes twice as long as what it saves. It can't where each has a kernel of its own.
+    takes longer than what it saves. It can't where each has a kernel of its own.
     Which of the two is chosen where the program is compiled: it may be exported.
     """
 
@@ -283,7 +283,7 @@ def attend(
     """softmax(q k^T / sqrt(e)) v for each head: an `attention_fn` of Flax.
 
     Heads come first in its products: under `vmap` on CPU Flax's own, with the heads
-    between, is four times as slow. In float32, whatever it is given.
+    between, is slower. In float32, whatever it is given.
     """
     query, key, value = (
         x.swapaxes(0, 1).astype(jnp.float32) for x in (query, key, value)
@@ -301,7 +301,7 @@ def dropout(
 ) -> Float[Array, "*shape"]:
     """0 with probability `rate`, rounded to 1 / 65,536, else x / (1 - rate).
 
-    By 16 random bits each: `nn.Dropout`, with more, takes five times as long on CPU.
+    By 16 random bits each: `nn.Dropout`, with more, takes longer on CPU.
     """
     words = jax.random.bits(key, ((x.size + 1) // 2,), jnp.uint32)
     halves = jax.lax.bitcast_convert_type(words, jnp.uint16).reshape(-1)

@@ -4,27 +4,39 @@ Each keeps a connection to the first one, over which nothing is said but names a
 good-bye. The connections of a process that dies are closed by its system; those to a
 machine that has vanished are found dead by probes, within half a minute. The first one
 tells the others. All end with an error that names the one they miss.
+
+Who isn't of the run, as a scan of ports, can at worst keep the processes from
+connecting, while they start: they go on without.
 """
 
 import atexit
 import os
+import secrets
 import socket
 import sys
 import threading
+import time
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import NoReturn
 
 from l2d_jax import preemption
 
+WELCOME = b"welcome"
 BYE = b"bye"
-NAME_LENGTH = 256  # bytes, in which a process says its name
+NAME_LENGTH = 256  # bytes, in which a process says the token and its name
 SECONDS_TO_CONNECT = 20.0
+SECONDS_TO_SAY = 5.0  # the token
 
 
 def listen() -> tuple[socket.socket, str]:
-    """What the first process listens on, and its address, as HOST:PORT."""
-    listener = socket.create_server(("", 0))
-    return listener, f"{own_address()}:{listener.getsockname()[1]}"
+    """What the first process listens on, and its address, as HOST:PORT:TOKEN.
+
+    The token is only known to processes of the run.
+    """
+    host = own_address()
+    listener = socket.create_server((host, 0))
+    return listener, f"{host}:{listener.getsockname()[1]}:{secrets.token_hex(8)}"
 
 
 def own_address() -> str:
@@ -43,12 +55,15 @@ def watch_first(address: str, *, rank: int) -> None:
     Raises:
       OSError: the first process can't be reached.
     """
-    host, _, port = address.rpartition(":")
+    host, port, token = address.split(":")
     first = socket.create_connection((host, int(port)), SECONDS_TO_CONNECT)
     first.settimeout(None)
     enable_keepalive(first)
-    mine = f"process {rank} on {socket.gethostname()}"
+    mine = f"{token} process {rank} on {socket.gethostname()}"
     first.sendall(mine.encode().ljust(NAME_LENGTH))
+    if receive(first, len(WELCOME)) != WELCOME:
+        first.close()
+        raise ConnectionError("closed by the other side")
 
     def follow():
         said = receive(first)
@@ -59,39 +74,48 @@ def watch_first(address: str, *, rank: int) -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-def watch_others(listener: socket.socket, *, others: int) -> None:
+def watch_others(listener: socket.socket, address: str, *, others: int) -> None:
     """In the first process: waits for the connections of the others, and looks on.
 
     Raises:
       OSError: one doesn't come in time.
     """
 
-    def follow(connection):
-        connection.settimeout(None)
-        enable_keepalive(connection)
-        said = receive(connection, NAME_LENGTH, socket.MSG_WAITALL)
-        name = said.decode().strip() or "a process that gave no name"
+    def follow(connection, name):
         if receive(connection) != BYE:
             for other in connections:
-                send(other, name.encode())
-            exit_process(name)
+                send(other, name)
+            exit_process(name.decode())
 
-    listener.settimeout(SECONDS_TO_CONNECT)
-    connections: list[socket.socket] = []
+    token = address.rpartition(":")[2].encode()
+    deadline = time.monotonic() + SECONDS_TO_CONNECT
+    connections: dict[socket.socket, bytes] = {}
     atexit.register(say_goodbye, connections)
     try:
         while len(connections) < others:
-            connections.append(listener.accept()[0])
+            if (left := deadline - time.monotonic()) <= 0:
+                raise TimeoutError("timed out")
+            listener.settimeout(left)
+            connection = listener.accept()[0]
+            connection.settimeout(SECONDS_TO_SAY)
+            said, _, name = receive(connection, NAME_LENGTH).strip().partition(b" ")
+            if said != token:  # a stranger
+                connection.close()
+                continue
+            connection.settimeout(None)
+            enable_keepalive(connection)
+            send(connection, WELCOME)
+            connections[connection] = name
     finally:  # those who came are missed, though another didn't come
         listener.close()
-        for connection in connections:
-            threading.Thread(target=follow, args=(connection,), daemon=True).start()
+        for one in connections.items():
+            threading.Thread(target=follow, args=one, daemon=True).start()
 
 
-def receive(connection: socket.socket, length: int = 1024, flags: int = 0) -> bytes:
-    """What is said next; nothing if the connection ends."""
+def receive(connection: socket.socket, length: int = 1024) -> bytes:
+    """What is said next; nothing if the connection ends, or nothing comes in time."""
     try:
-        return connection.recv(length, flags)
+        return connection.recv(length)
     except OSError:
         return b""
 
@@ -102,7 +126,7 @@ def send(connection: socket.socket, said: bytes) -> None:
         connection.sendall(said)
 
 
-def say_goodbye(connections: list[socket.socket]) -> None:
+def say_goodbye(connections: Iterable[socket.socket]) -> None:
     """Says good-bye; but an error that nobody caught is an end before its time."""
     for connection in connections:
         if not hasattr(sys, "last_value"):

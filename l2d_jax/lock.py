@@ -39,6 +39,10 @@ TIMEOUT_SECONDS = 60.0
 LENGTH = 512  # characters of a lock, so that a beat replaces all of the one before
 
 
+class InUseError(InputError):
+    """The workdir is another run's."""
+
+
 @contextmanager
 def locked(workdir: FilePath) -> Generator[None, None, None]:
     """The workdir is this run's alone, until the block ends or the process dies.
@@ -46,7 +50,7 @@ def locked(workdir: FilePath) -> Generator[None, None, None]:
     Of several processes the first one locks.
 
     Raises:
-      InputError: another run has it.
+      InUseError: another run has it.
     """
     if not parallel.is_first():
         yield
@@ -98,7 +102,7 @@ def check_dead(path: FilePath, sure: bool) -> None:
     """Returns where no run holds the lock, if need be after watching it.
 
     Raises:
-      InputError: its holder counts, so it lives.
+      InUseError: its holder counts, so it lives.
     """
     before = read(path)
     holder = as_holder(before)
@@ -205,9 +209,9 @@ def described(holder: Mapping[str, Any]) -> str:
     return "the run on host {host}, pid {pid}, since {since}".format(**holder)
 
 
-def in_use(path: FilePath, holder: Mapping[str, Any]) -> InputError:
+def in_use(path: FilePath, holder: Mapping[str, Any]) -> InUseError:
     """The refusal."""
-    return InputError(
+    return InUseError(
         f"--workdir={path.parent} is in use by {described(holder)}: wait until it has "
         "ended, stop it, or name another folder"
     )

@@ -235,11 +235,16 @@ def same_samples(one: Cascade, other: Cascade) -> bool:
     """Whether two models of the same weights make the same samples.
 
     They don't where the config changed in how it is sampled, or the data in what the
-    weights don't see: its units, the names of its columns, its times.
+    weights don't see: its units, the names of its columns, its times. How many are
+    made, and how many at once, is no part of it.
     """
     units = ("shift", "scale", "low", "high")
     settings, others = (
-        (model.config.sampling, model.config.seed, model.layout)
+        (
+            {**model.config.sampling, "num_samples": 0, "batch_size": 0},
+            model.config.seed,
+            model.layout,
+        )
         for model in (one, other)
     )
     return settings == others and all(

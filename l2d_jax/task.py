@@ -9,7 +9,7 @@ from jaxtyping import Float
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from l2d_jax.cascade import Cascade, Layout, with_decimals
+from l2d_jax.cascade import Cascade, Layout, clips, with_decimals
 from l2d_jax.data import ModelSpace, Normalizer
 from l2d_jax.data.channel_order import (
     NONE,
@@ -20,7 +20,8 @@ from l2d_jax.data.channel_order import (
 )
 from l2d_jax.data.discrete_values import Levels, few_values, fit_cuts
 from l2d_jax.data.held_values import Share, held_below, repeat_shares
-from l2d_jax.data.quantiles import Quantiles, map_quantiles, one_for_each, quantiles
+from l2d_jax.data.quantiles import Quantiles, one_for_each, quantiles
+from l2d_jax.data.ragged import match_values
 from l2d_jax.files import absolute
 from l2d_jax.progress import say, say_how_far, shows_bar
 from l2d_jax.sizes import with_equal_size, with_sizes, with_steps
@@ -103,7 +104,9 @@ def with_values_of(model: Cascade, task: Task) -> Cascade:
         if matches:
             made, real = matching_quantiles(generated, task)
             kept |= {"generated_quantiles": made, "quantiles": real}
-            generated = np.asarray(map_quantiles(generated, generated=made, real=real))
+            matching = replace(model.normalizer, **kept)
+            clip = clips(model.config)
+            generated = np.asarray(match_values(generated, matching, clip=clip))
         kept["held_below"] = held_below(
             generated,
             shares,

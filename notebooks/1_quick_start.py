@@ -37,6 +37,8 @@ if importlib.util.find_spec("l2d_jax") is None:
     with open("held.txt", "w") as file:
         file.write("\n".join(held))
     source = "l2d_jax @ git+https://github.com/OWNER/l2d_jax"
+    if "/owner/" in source.lower():
+        raise SystemExit("in this cell, put the repository's GitHub account for OWNER")
     pip = [
         sys.executable,
         "-m",

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from fake_cloud import GCLOUD
 
-SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 DEVICE_COUNT = "--xla_force_host_platform_device_count"
 
 
@@ -53,30 +52,26 @@ def free_programs():
     gc.collect()
 
 
-def find_folder(variable: str, default: Path, what: str) -> Path:
-    """The folder that `variable` names, else `default`; skips the test if neither."""
-    if named := os.environ.get(variable):
-        folder = Path(named)
-        if not folder.is_dir():
-            pytest.fail(f"{variable}={folder}: no such folder")
-        return folder
-    if not default.is_dir():
-        pytest.skip(f"no {what}: set {variable} to their folder (tried {default})")
-    return default
+def find_folder(variable: str, what: str) -> Path:
+    """The folder that `variable` names; skips the test if it isn't set."""
+    if not (named := os.environ.get(variable)):
+        pytest.skip(f"no {what}: set {variable} to their folder")
+    folder = Path(named)
+    if not folder.is_dir():
+        pytest.fail(f"{variable}={folder}: no such folder")
+    return folder
 
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """Raw data files: $L2D_DATA_DIR, or a folder `shared/data` beside the checkout."""
-    return find_folder("L2D_DATA_DIR", SHARED_DATA, "raw data files")
+    """Raw data files: $L2D_DATA_DIR."""
+    return find_folder("L2D_DATA_DIR", "raw data files")
 
 
 @pytest.fixture(scope="session")
 def reference_dir() -> Path:
-    """Recorded values: $L2D_REFERENCE_DIR, or `reference` beside the data folder."""
-    data = Path(os.environ.get("L2D_DATA_DIR") or SHARED_DATA)
-    default = data.resolve().parent / "reference"
-    return find_folder("L2D_REFERENCE_DIR", default, "recorded reference values")
+    """Recorded values: $L2D_REFERENCE_DIR."""
+    return find_folder("L2D_REFERENCE_DIR", "recorded reference values")
 
 
 @pytest.fixture(scope="session")

@@ -160,6 +160,21 @@ def test_precision_and_recall_of_equals():
     assert np.mean(recalls) == pytest.approx(expected, abs=0.02)
 
 
+@pytest.mark.parametrize(
+    ("d", "precise", "recalled", "own"), [(2, 0.99, 0.97, 0.4), (64, 0.7, 0.4, 0.8)]
+)
+def test_scores_of_equals_depend_on_their_dimensions(d, precise, recalled, own):
+    """As the docstrings say; but for density, coverage and alpha-precision."""
+    real, fresh = gaussians(0, 2000, d), gaussians(1, 2000, d)
+    scores = fidelity(real, fresh)
+    for name in ("precision", "recall"):
+        assert scores[name] == pytest.approx(precise, abs=0.03)
+    assert scores["beta_recall"] == pytest.approx(recalled, abs=0.1)
+    assert authentic(real, fresh).mean() == pytest.approx(own, abs=0.05)
+    for name, expected in (("density", 1), ("coverage", 0.969), ("alpha_precision", 1)):
+        assert scores[name] == pytest.approx(expected, abs=0.05)
+
+
 def test_supports_of_equals():
     real, generated = gaussians(0, 2000, 2), gaussians(1, 2000, 2)
     assert alpha_precision(real, generated) > 0.96

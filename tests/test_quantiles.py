@@ -7,12 +7,14 @@ import pytest
 from made import tiny
 
 import l2d_jax
-from l2d_jax import configs
+from l2d_jax import configs, run
 from l2d_jax.cascade import Layout
 from l2d_jax.configs import resolve
 from l2d_jax.data import Normalizer, from_list, from_model_space
+from l2d_jax.data.held_values import hold
 from l2d_jax.data.quantiles import SHARES, map_quantiles, quantiles
-from l2d_jax.task import matching_quantiles, num_matched, prepare
+from l2d_jax.data.ragged import apply_constraints
+from l2d_jax.task import matching_quantiles, num_matched, prepare, with_values_of
 from l2d_jax.types import Examples, Splits
 
 NAN = np.nan
@@ -160,3 +162,24 @@ def test_those_of_different_lengths(tmp_path):
 def test_how_many_series_values_are_matched_by(num_series, length, channels, expected):
     layout = Layout(length, ("a",) * channels, False, 1, num_series)
     assert num_matched(layout) == expected
+
+
+def test_steps_that_stand_still_are_counted_in_the_range(monkeypatch):
+    """Above what quantiles say, values that differ all become the highest one."""
+    rng = np.random.default_rng(0)
+    real = rng.uniform(size=(200, 20, 1)).astype(np.float32)
+    for t in range(1, 20):
+        same = rng.uniform(size=200) < 0.5
+        real[same, t] = real[same, t - 1]
+    real[0, ::5], real[1, 1::5] = 0, 1
+    config = resolve(tiny())
+    config.sampling.update(match_quantiles=True, repeats_from=0.4)
+    task = prepare(config, Splits(Examples(real, np.full(200, 20)), None, ("a",)))
+    generated = rng.uniform(0.4, 0.6, (3_200, 20, 1)).astype(np.float32)
+    generated[0, ::2], generated[0, 1::2] = 0.65, 0.98
+    monkeypatch.setattr("l2d_jax.task.generate", lambda model, n: generated)
+    model = with_values_of(run.model_of(task, {}), task)
+    x = apply_constraints(generated, model.normalizer, clip=True, hold=hold)
+    [expected], found = task.held_shares, (np.diff(x, axis=1) == 0).mean()
+    assert 0.45 < expected < 0.55
+    assert found == pytest.approx(expected, abs=5e-5)

@@ -195,14 +195,24 @@ def test_a_finished_model_is_not_replaced_by_another(variant, series, says, fini
     assert {p: p.read_bytes() for p in finished.rglob("*") if p.is_file()} == before
 
 
-def test_other_scores_alone_leave_the_model_as_it_is(workdir, monkeypatch):
+@pytest.mark.parametrize(
+    ("section", "field"),
+    [
+        ("evaluation", "num_repeats"),
+        ("sampling", "num_samples"),
+        ("sampling", "batch_size"),
+    ],
+)
+def test_what_samples_do_not_depend_on_leaves_the_model_as_it_is(
+    workdir, monkeypatch, section, field
+):
     """Nothing is sampled to find how samples are made like the data once more."""
     monkeypatch.setattr(run, "with_values_of", None)
     before, config = l2d_jax.load(workdir), tiny()
-    config.evaluation.num_repeats = 7
+    config[section][field] = 17
     run.fit(waves(), workdir=workdir, config=config)
     after = l2d_jax.load(workdir)
-    assert after.config.evaluation.num_repeats == 7
+    assert after.config[section][field] == 17
     jax.tree.map(np.testing.assert_array_equal, before.normalizer, after.normalizer)
     config.sampling.clip = False
     with pytest.raises(TypeError, match="not callable"):

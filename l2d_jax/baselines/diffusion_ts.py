@@ -216,7 +216,7 @@ def strongest_frequencies(x: Tokens) -> Tokens:
         return jnp.zeros_like(x)
     strength = jax.lax.stop_gradient(jnp.abs(inner))  # [F, width]
     weakest = jnp.inf
-    for _ in range(count):  # `top_k` under vmap on CPU is fifty times as slow
+    for _ in range(count):  # `top_k` is slow under vmap on CPU
         weaker = jnp.where(strength < weakest, strength, -jnp.inf)
         weakest = weaker.max(axis=0, keepdims=True)
     kept = jnp.where(strength >= weakest, inner, 0.0)

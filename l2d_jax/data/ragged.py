@@ -192,17 +192,25 @@ def apply_constraints(
       clip: to the range of the training values, which rounding can leave.
       hold: `held_values.hold`, or the same for arrays of JAX.
     """
-    made, real = normalizer.channel_quantiles
-    series = map_quantiles(series, generated=made, real=real)
-    if clip:
-        ends = (
-            end.reshape((1,) * (series.ndim - 1) + end.shape)
-            for end in (normalizer.low, normalizer.high)
-        )
-        series = series.clip(*ends)
+    series = match_values(series, normalizer, clip=clip)
     series = hold(series, normalizer.channel_limits)
     series = snap(series, normalizer.channel_levels, normalizer.channel_cuts)
     return enforce_order(series, normalizer.ordered_pairs)
+
+
+def match_values(
+    series: Float[AnyArray, "*N L C"], normalizer: Normalizer, *, clip: bool
+) -> Float[AnyArray, "*N L C"]:
+    """The first of these: values as frequent as in training, and in their range."""
+    made, real = normalizer.channel_quantiles
+    series = map_quantiles(series, generated=made, real=real)
+    if not clip:
+        return series
+    ends = (
+        end.reshape((1,) * (series.ndim - 1) + end.shape)
+        for end in (normalizer.low, normalizer.high)
+    )
+    return series.clip(*ends)
 
 
 def likeliest_lengths(

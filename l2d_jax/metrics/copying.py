@@ -83,9 +83,8 @@ def drift(train: Points, held_out: Points, seed: int) -> str:
     for sets of one distribution. Its standard deviation is at most .5 / sqrt(n): 2 n
     indicators of variance 1 / 4, which agree for points that are each other's nearest
     at most. `DRIFT_SDS` of these are allowed: in 1 % of cases, sets of one distribution
-    differ by more. With 4 of them, a drift that is hardly seen had perfect generators
-    accused of copies: with 16 to 200 held-out series, in up to 20 to 60 % of cases,
-    depending on its size, and always where all of 16 lie apart. With 2, in up to 7 %.
+    differ by more. With 4 of them, a drift that isn't seen has perfect generators
+    accused of copies; with 2, hardly ever (tests/test_copying.py).
     """
     rng, n = np.random.default_rng(seed), min(len(train), len(held_out), MAX_COMPARED)
     one, other = choose(rng, train, n), choose(rng, held_out, n)

@@ -11,9 +11,9 @@ Points are rows [N, d]: flattened series, or what an encoder makes of them. Sour
 
 Two samples of one distribution don't score 1 on all of them: 2,000 and 2,000 Gaussian
 points have precision and recall .99 in 2 dimensions and .7 in 64, beta-recall .97 and
-.3, authenticity .4 and .8. Only density, coverage and alpha-precision hardly depend on
-d. Hence a score means something only beside that of real points against other real
-points, as many of each.
+less than .5, authenticity .4 and .8 (tests/test_fidelity.py). Only density, coverage
+and alpha-precision hardly depend on d. Hence a score means something only beside that
+of real points against other real points, as many of each.
 """
 
 from typing import Any
@@ -149,9 +149,8 @@ def beta_recall(
       of these.
 
     0 to 1, 1 is ideal. R_1 is the coverage, and so the real distribution scores about
-    1 - 2^-k in few dimensions (.97 for k = 5, .5 for k = 1). In many it scores less,
-    .8 in 8 and .3 in 64 for 2,000 Gaussian points: a few near the mean are the nearest
-    of most.
+    1 - 2^-k in few dimensions (.97 for k = 5, .5 for k = 1). In many it scores less:
+    a few near the mean are the nearest of most.
     """
     centre = generated.mean(axis=0, dtype=np.float64)[None, :]
     outer = lengths(generated - centre)

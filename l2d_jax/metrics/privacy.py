@@ -257,7 +257,8 @@ def copies(scores: dict[str, Any], reference: str = "held-out series do") -> str
     Only "any at all" has no such level: it takes data whose training and held-out rows
     don't repeat themselves for data that never do. If one series of 500 is flat, 2,000
     fresh ones beside 2,000 training and 300 held-out ones are accused in 4 % of cases,
-    if one of 2,000 is, in 20 %.
+    if one of 2,000 is, in 20 %: where one training series is flat, no held-out one, and
+    one or more of the fresh ones.
 
     Distances to the closest record and privacy loss have no part in it: the first are
     low for samples that are merely typical, the second has no known spread.

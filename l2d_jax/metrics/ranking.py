@@ -96,9 +96,9 @@ def conover(scores: Scores, *, adjust: Literal["holm", "none"] = "holm") -> PVal
 
     Both hold where all methods are equal. The scatter of ranks is taken as one for all
     methods, and those that are always last have none: of two equal methods beside
-    others that are clearly worse, one is called better too often. At .05 with "holm":
-    with 1 other in 3, 12 and 20 % of cases on 5, 10 and 30 sets; with 3 others in 35,
-    32 and 36 %; with 8 in 41, 34 and 57 %. So two methods near one another, beside
+    others that are clearly worse, one is called better too often: at .05 with "holm",
+    on 10 sets, in 12, 32 and 34 % of cases with 1, 3 and 8 others
+    (tests/test_ranking.py). So two methods near one another, beside
     clearly worse ones, are better tested by themselves: by the signed-rank test of
     Wilcoxon, which doesn't look at the others (Benavoli et al., "Should We Really Use
     Post-Hoc Tests Based on Mean-Ranks?", 2016).

@@ -194,7 +194,7 @@ class Classifier(NamedTuple):
 def train_classifier(features: Features, labels: Classes) -> Classifier:
     """Ridge regression of 1 for its class and -1 for the others, of standard features.
 
-    Exactly sklearn's RidgeClassifierCV after its StandardScaler, several times faster:
+    Exactly sklearn's RidgeClassifierCV after its StandardScaler, but faster:
     the penalty of `PENALTIES` is taken whose squared error, leaving one out, is least,
     summed over all series and classes. A single class is always told.
     """

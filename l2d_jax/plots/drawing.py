@@ -346,7 +346,7 @@ def _without_ticks(ax, labels: tuple[str, str]) -> None:
 
 
 def _render(figure, alt: str) -> Picture:
-    """Draw on the Agg canvas; 256 colours make a file less than half as large."""
+    """Draw on the Agg canvas; 256 colours make a smaller file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 

@@ -111,7 +111,7 @@ def tsne(
         max_iter=500,
         random_state=seed,
     )
-    with threadpool_limits(1):  # 4 times as fast as two threads on cores that are busy
+    with threadpool_limits(1):  # two wait for each other on cores that are busy
         placed = method.fit_transform(points).astype(np.float64)
     return Map2D(placed[: len(real)], placed[len(real) :], ("", ""))
 
