@@ -112,6 +112,7 @@ def test_a_sentence_that_is_cut_is_found(text, cut):
         ("docs/results.md", ROWS, full_scores.other_scores_row),
         ("docs/results.md", SMALL_ROWS, full_scores.small_row),
         ("docs/results.md", full_scores.MATCHED_ROWS, full_scores.matched_row),
+        ("docs/results.md", ROWS, full_scores.training_rows),
     ],
 )
 def test_scores_in_the_documents_are_those_of_the_json_files(page, rows, make):
@@ -304,7 +305,7 @@ def test_a_row_of_scores_by_hand():
     row = full_scores.Row("A, 2 x 1", 1234, "")
     found = full_scores.context_fid_row(row, {"context_fid": score})
     assert found == (
-        "| A, 2 x 1 | 1,234 | **.0123** (.0100 to .250) | .200 | 1.00 | 100 of 100 |"
+        "| A, 2 x 1 | 1,234 | **.0123** (.0100 to .250) |  | .200 | 1.00 | 100 of 100 |"
     )
     score["percentile"] = 99.5 / 101
     found = full_scores.context_fid_row(row, {"context_fid": score})
