@@ -5,8 +5,9 @@
 Expected: Context-FID .0153 (95 % interval .0142 to .0163; seed 0, five encoders) of all
 series, .0242 at half their number, where real against real has .0179: distinguishable
 from real by a permutation test; a classifier trained on samples is right for .965 of
-real series, one trained on real series for .993. Time: 2 min of training on one core of
-an AMD EPYC (Zen 5), with --config.training.compute_dtype=bfloat16; scores 16 min.
+real series, one trained on real series for .993. Time: 6 min of training on one core of
+an AMD EPYC (Zen 5), with --config.training.compute_dtype=bfloat16; scores 16 min. On an
+H100 4 min of training (benchmarks/results/full_trainings).
 
 Without noise on the latent r in training Context-FID was more than twice as large (with
 other noise levels; benchmarks/results/ablations_face_all.json): 2,250 series leave much
