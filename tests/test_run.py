@@ -199,6 +199,7 @@ def test_other_scores_alone_leave_the_model_as_it_is(workdir, monkeypatch):
     """Nothing is sampled to find how samples are made like the data once more."""
     monkeypatch.setattr(run, "with_values_of", None)
     before, config = l2d_jax.load(workdir), tiny()
+    config.lock()  # as that of the command line is
     config.evaluation.num_repeats = 7
     run.fit(waves(), workdir=workdir, config=config)
     after = l2d_jax.load(workdir)
