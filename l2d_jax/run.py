@@ -228,7 +228,8 @@ def assemble(task: Task, params: Params) -> Cascade:
 
 def model_of(task: Task, params: Params) -> Cascade:
     """These weights, in the units of the task and sampled as its config says."""
-    return Cascade(params, task.normalizer, FrozenConfigDict(task.config), task.layout)
+    config = FrozenConfigDict(task.config.to_dict())  # equal also if it was locked
+    return Cascade(params, task.normalizer, config, task.layout)
 
 
 def same_samples(one: Cascade, other: Cascade) -> bool:

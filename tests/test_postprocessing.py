@@ -250,6 +250,18 @@ def test_channels_that_are_in_order_by_chance_or_by_their_units():
     assert not_by_chance(equal, twice).tolist() == equal.tolist()
 
 
+@pytest.mark.parametrize(("missing", "kept"), [(4, True), (40, False)])
+def test_order_is_not_said_of_where_a_channel_is_missing(missing, kept):
+    """The first is below the second, but in the lowest series not known; mirrored."""
+    series = np.arange(100.0)[:, None, None] + [[[0.0, 0.1], [5.0, 5.1]]]
+    series[:missing] -= 100.0
+    series[:missing, :, 0] = NAN
+    lengths = np.full(100, 2)
+    for sign, pair in ((1, [0, 1]), (-1, [1, 0])):
+        found = not_by_chance(np.array([pair]), Examples(sign * series, lengths))
+        assert found.tolist() == ([pair] if kept else NONE.tolist())
+
+
 @pytest.mark.parametrize(("ones", "kept"), [(4, False), (5, True)])
 def test_equal_values_are_in_order_by_chance(ones, kept):
     """Of 20 zeros and ones, and 20 of which 4 are 0: 1 beside 0 by .04 and .05."""

@@ -209,6 +209,7 @@ def test_what_samples_do_not_depend_on_leaves_the_model_as_it_is(
     """Nothing is sampled to find how samples are made like the data once more."""
     monkeypatch.setattr(run, "with_values_of", None)
     before, config = l2d_jax.load(workdir), tiny()
+    config.lock()  # as that of the command line is
     config[section][field] = 17
     run.fit(waves(), workdir=workdir, config=config)
     after = l2d_jax.load(workdir)

@@ -26,6 +26,7 @@ Pairs = Int[np.ndarray, "P 2"]
 NONE = np.zeros((1, 2), int)  # the first channel, which isn't above itself
 MIN_STEPS = 100  # with both values, or there are too few to say that it always holds
 BY_CHANCE = 0.05  # share of steps, see `not_by_chance`
+BEYOND = 0.05  # share of values, see there
 LOOKED_AT_FIRST = (8, 64, 512)  # steps, which leave few pairs for the others
 
 
@@ -71,7 +72,9 @@ def not_by_chance(pairs: Pairs, some: Examples) -> Int[np.ndarray, "Q 2"]:
 
     If each value of i stood beside any of j, i would be above j at `BY_CHANCE` of the
     steps or more: a temperature below 30 and a humidity above 25 are in order by their
-    units. What follows: i <= j and j <= k make i <= k.
+    units. Nor may more than `BEYOND` of j be below all of i, or of i above all of j:
+    the other is missing there, and swaps would give each the values of the other. What
+    follows: i <= j and j <= k make i <= k.
 
     Args:
       some: of the series in which the pairs are in order.
@@ -81,8 +84,12 @@ def not_by_chance(pairs: Pairs, some: Examples) -> Int[np.ndarray, "Q 2"]:
     below = np.zeros((channels, channels), bool)
     for i, j in pairs:
         lower = np.searchsorted(values[j], values[i])  # how many of j are below each
-        total = len(values[i]) * len(values[j])
-        below[i, j] = lower.sum() >= BY_CHANCE * max(total, 1)
+        num_i, num_j = len(values[i]), len(values[j])
+        below[i, j] = (
+            lower.sum() >= BY_CHANCE * max(num_i * num_j, 1)
+            and lower.min(initial=num_j) <= BEYOND * num_j
+            and (lower == num_j).sum() <= BEYOND * num_i
+        )
     for k in range(channels):
         below |= below[:, k, None] & below[None, k]
     np.fill_diagonal(below, False)
