@@ -5,7 +5,7 @@
 Expected: Context-FID .0007 (95 % interval .0006 to .0009; seed 0, five encoders) of all
 series, .0009 at half their number, where real against real has .0005; random
 convolutions .135 beside .005; a classifier trained on samples is right for .75 of real
-series, one trained on real series for .84. Time: 10 min of training on one of two cores
+series, one trained on real series for .84. Time: 9 min of training on one of two cores
 of an AMD EPYC (Zen 5), with --config.training.compute_dtype=bfloat16; 8 for samples and
 what their values are matched by, 20 for scores.
 
