@@ -290,6 +290,8 @@ def check_sampling(config: ConfigDict) -> None:
             check_choice(s[solver], sampling.SOLVERS, solver)
         if steps in settings and s[steps]:  # 0: all steps
             sampling.timesteps(longest, s[steps], field=steps)
+    if not np.isfinite(s.guidance):
+        raise InputError(f"guidance={s.guidance}: use a number, 1 for none")
     has_guidance = "guidance" in settings and s.guidance != 1.0
     if has_guidance and not config.data_stage.condition_dropout:
         raise InputError(

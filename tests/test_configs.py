@@ -1,5 +1,6 @@
 """What a config may say, and what is refused before anything is trained."""
 
+import math
 import re
 
 import pytest
@@ -71,6 +72,7 @@ def test_metrics_may_be_joined_by_commas():
         ("sampling.latent_num_steps", 11, "latent_num_steps=11: the chain.*1 to 10"),
         ("sampling.spacing", 0.5, r"spacing=0.5: use 1 \(even\) to 5"),
         ("sampling.spacing", 5.5, r"spacing=5.5: use 1 \(even\) to 5"),
+        ("sampling.guidance", math.nan, "guidance=nan: use a number, 1 for none"),
         ("training.compute_dtype", "int8", "compute_dtype='int8': use one of float32"),
         ("evaluation.metrics", ("fid",), "evaluation.metrics='fid': use one of"),
         ("sampling.solver", "euler", "solver='euler': use one of ancestral"),
