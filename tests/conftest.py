@@ -52,14 +52,16 @@ def free_programs():
     gc.collect()
 
 
-def find_folder(variable: str, what: str) -> Path:
-    """The folder that `variable` names; skips the test if it isn't set."""
-    if not (named := os.environ.get(variable)):
+def find_folder(variable: str, what: str, default: Path | None = None) -> Path:
+    """The folder that `variable` names, else `default`; skips the test if neither."""
+    if named := os.environ.get(variable):
+        folder = Path(named)
+        if not folder.is_dir():
+            pytest.fail(f"{variable}={folder}: no such folder")
+        return folder
+    if default is None or not default.is_dir():
         pytest.skip(f"no {what}: set {variable} to their folder")
-    folder = Path(named)
-    if not folder.is_dir():
-        pytest.fail(f"{variable}={folder}: no such folder")
-    return folder
+    return default
 
 
 @pytest.fixture(scope="session")
@@ -70,8 +72,10 @@ def data_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def reference_dir() -> Path:
-    """Recorded values: $L2D_REFERENCE_DIR."""
-    return find_folder("L2D_REFERENCE_DIR", "recorded reference values")
+    """Recorded values: $L2D_REFERENCE_DIR, or `reference` beside the raw data."""
+    data = os.environ.get("L2D_DATA_DIR")
+    beside = Path(data).resolve().parent / "reference" if data else None
+    return find_folder("L2D_REFERENCE_DIR", "recorded reference values", beside)
 
 
 @pytest.fixture(scope="session")
