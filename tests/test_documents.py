@@ -188,6 +188,7 @@ def test_pages_of_benchmarks_are_those_of_their_json_files(name, make):
         ("Sines", "sines", "full"),
         ("Riverflow", "riverflow", "full"),
         ("AR(1)", "ar1", "full"),
+        ("Electric Devices", "electric_devices", "full"),
     ],
 )
 def test_few_steps_in_the_documents_are_those_of_the_json_file(title, name, variant):
