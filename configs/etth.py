@@ -7,7 +7,7 @@ series, .0064 at half their number, where real against real has .0049; a permuta
 test finds no difference; discriminative score at that size .011 beside .009, predictive
 score .124 beside .124. Two more trainings have .0054 and .0042. Time: 10 min of
 training on one core of an AMD EPYC (Zen 5), with
---config.training.compute_dtype=bfloat16; samples and all scores some 10 more.
+--config.training.compute_dtype=bfloat16; samples and all scores 5 more.
 
 Noise on the latent r in training was chosen by the random-convolution FID to the series
 trained on.

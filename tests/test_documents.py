@@ -313,6 +313,32 @@ def test_a_row_of_scores_by_hand():
     assert found.endswith("| 99 of 100 |")
 
 
+def test_rows_of_trainings_by_hand(monkeypatch, tmp_path):
+    """Each beside its own seed, seed 0 first."""
+    monkeypatch.setattr(full_scores, "RESULTS", tmp_path)
+    (tmp_path / "trainings").mkdir()
+
+    def scores(mean, below):
+        size, percentile = {"mean": 2 * mean}, (below + 0.5) / 101
+        return {
+            "context_fid": {
+                "mean": mean,
+                "at_floor_size": size,
+                "percentile": percentile,
+            }
+        }
+
+    for seed in (1, 2):
+        text = json.dumps(scores(0.01 + 0.01 * seed, 50 + seed))
+        (tmp_path / "trainings" / f"a_{seed}.json").write_text(text)
+    row = full_scores.Row("A, 2 x 1", 1234, "scores_a.json")
+    assert full_scores.training_rows(row, scores(0.01, 50)) == (
+        "| A | 0 | .0100 | .0200 | 50 of 100 |  |  |  |\n"
+        "| A | 1 | .0200 | .0400 | 51 of 100 |  |  |  |\n"
+        "| A | 2 | .0300 | .0600 | 52 of 100 |  |  |  |"
+    )
+
+
 def paragraphs(text: str) -> list[str]:
     """Prose alone: no code, tables, lists, headings or pictures."""
     text = re.sub(r"^ *```.*?^ *```", "", text, flags=re.M | re.S)
