@@ -2,8 +2,9 @@
 
     python benchmarks/full_scores.py
 
-The first table is that of README.md, the others those of docs/results.md: a test looks
-for each of their rows there. All are read from benchmarks/results.
+The first table is that of README.md, the last that of the ablations (training length),
+the others those of docs/results.md: a test looks for each of their rows there. All are
+read from benchmarks/results.
 """
 
 import argparse
@@ -57,6 +58,31 @@ MATCHED = (
     "spectral_distance",
     "kurtosis_difference",
     "density",
+    "recall",
+)
+LENGTH_ROWS = (  # steps of the data stage, and how often these go through the series
+    Row("ECG5000, 3,000 (38)", 5000, "scores_ecg5000.json"),
+    Row("ECG5000, 12,000 (154)", 5000, "training_length/ecg5000_12000.json"),
+    Row(
+        "Character Trajectories, 3,000 (67)",
+        2858,
+        "scores_character_trajectories.json",
+    ),
+    Row(
+        "Character Trajectories, 12,000 (269)",
+        2858,
+        "training_length/character_trajectories_12000.json",
+    ),
+    Row("Stock, 10,000 (350)", 3662, "scores_stock.json"),
+    Row("Stock, 40,000 (1,398)", 3662, "training_length/stock_40000.json"),
+    Row("Energy, 20,000 (130)", 19_712, "scores_energy.json"),
+    Row("Energy, 60,000 (390)", 19_712, "training_length/energy_60000.json"),
+)
+OF_LENGTHS = (
+    "random_convolution_fid",
+    "spectral_distance",
+    "discriminative_score",
+    "precision",
     "recall",
 )
 OF_TRAININGS = ("random_convolution_fid", "discriminative_score", "recall")
@@ -144,6 +170,20 @@ def training_rows(row: Row, scores: Scores) -> str:
     return "\n".join(lines)
 
 
+def length_row(row: Row, scores: Scores) -> str:
+    """Of all series; the distance to the closest record beside that among real ones."""
+    score, closest = scores["context_fid"], scores["closest_record"]
+    means = (scores.get(name, {}).get("mean") for name in OF_LENGTHS)
+    cells = (
+        *row.title.split(", ", 1),
+        number(score["mean"]),
+        f"{exchanges_below(score)} of {NUM_EXCHANGES}",
+        *("" if mean is None else number(mean) for mean in means),
+        f"{number(closest['mean'])} / {number(closest['floor']['mean'])}",
+    )
+    return "| " + " | ".join(cells) + " |"
+
+
 def matched_row(row: Row, scores: Scores) -> str:
     """Of the same training: without `match_quantiles` and with it, of all series."""
     before = read(row._replace(file=row.file.replace(".json", "_unmatched.json")))
@@ -174,6 +214,7 @@ def main() -> None:
         (SMALL_ROWS, small_row),
         (MATCHED_ROWS, matched_row),
         (ROWS, training_rows),
+        (LENGTH_ROWS, length_row),
     ):
         print("\n".join(make(row, read(row)) for row in rows), end="\n\n")
 

@@ -113,6 +113,11 @@ def test_a_sentence_that_is_cut_is_found(text, cut):
         ("docs/results.md", SMALL_ROWS, full_scores.small_row),
         ("docs/results.md", full_scores.MATCHED_ROWS, full_scores.matched_row),
         ("docs/results.md", ROWS, full_scores.training_rows),
+        (
+            "benchmarks/results/ablations.md",
+            full_scores.LENGTH_ROWS,
+            full_scores.length_row,
+        ),
     ],
 )
 def test_scores_in_the_documents_are_those_of_the_json_files(page, rows, make):
@@ -336,6 +341,20 @@ def test_rows_of_trainings_by_hand(monkeypatch, tmp_path):
         "| A | 0 | .0100 | .0200 | 50 of 100 |  |  |  |\n"
         "| A | 1 | .0200 | .0400 | 51 of 100 |  |  |  |\n"
         "| A | 2 | .0300 | .0600 | 52 of 100 |  |  |  |"
+    )
+
+
+def test_a_row_of_training_lengths_by_hand():
+    scores = {
+        "context_fid": {"mean": 0.01, "percentile": 51.5 / 101},
+        "random_convolution_fid": {"mean": 0.02},
+        "discriminative_score": {"mean": None},
+        "recall": {"mean": 0.9},
+        "closest_record": {"mean": 0.3, "floor": {"mean": 0.4}},
+    }
+    row = full_scores.Row("A, 400 (1,398)", 1234, "")
+    assert full_scores.length_row(row, scores) == (
+        "| A | 400 (1,398) | .0100 | 51 of 100 | .0200 |  |  |  | .900 | .300 / .400 |"
     )
 
 
