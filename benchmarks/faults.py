@@ -4,7 +4,7 @@
 
 Runs FILES of tests/, with real processes and real signals, and writes their outcome to
 --out, runs/faults/faults.md. Half an hour of a core or so; --only picks tests, whose
-outcome joins that of the others in --out.
+outcome joins that of the others in --out. It takes the packages of the tests.
 """
 
 import argparse
@@ -14,7 +14,11 @@ import platform
 import time
 from pathlib import Path
 
-import pytest
+try:
+    import beartype  # noqa: F401 (the settings of pytest name it)
+    import pytest
+except ImportError as error:
+    raise SystemExit(f"{error.name} is missing: pip install -e '.[test]'") from None
 
 from l2d_jax.files import write_text
 from l2d_jax.progress import showable

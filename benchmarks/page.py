@@ -1,6 +1,6 @@
 """The page of the paper's tables, from the cells that `benchmarks/paper.py` left.
 
-    python benchmarks/page.py benchmarks/results/paper --sets=stock --methods=all
+    python benchmarks/page.py R --sets=stock --methods=all
 
 Writes FOLDER/tables.md: a table a set with the scores, how much of its full training
 each method had, and its cost; what of --sets, --methods and --seeds was not run, by

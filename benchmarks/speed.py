@@ -268,7 +268,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     except re.error as error:
         parser.error(f"--only={args.only}: no regular expression ({error})")
     if not args.no_torch and importlib.util.find_spec("torch") is None:
-        parser.error("PyTorch is missing: pip install -e '.[bench]', or --no-torch")
+        parser.error(
+            "PyTorch is missing: pip install -e '.[bench]' 'pandas<3', or --no-torch"
+        )
     versions = ["jax", "flax"] + ["torch"] * (not args.no_torch)
     report = {
         "device": parallel.describe_devices(),

@@ -8,7 +8,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jupytext
+try:
+    import jupytext
+except ImportError:
+    raise SystemExit("jupytext is missing: pip install -e '.[notebooks]'") from None
 
 
 def notebook(source: Path) -> dict[str, Any]:

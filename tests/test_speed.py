@@ -49,7 +49,7 @@ def test_memory_of_a_process_is_not_that_of_the_one_that_started_it():
     [
         ("--sets=stocks", "'stocks', use stock, energy, character_trajectories"),
         ("--only=a(", r"--only=a\(: no regular expression \(missing \)"),
-        ("--quick", "PyTorch is missing: pip install -e '.\\[bench\\]', or --no-torch"),
+        ("--quick", "PyTorch is missing: pip install -e '.\\[bench\\]' 'pandas<3', or"),
         ("--quick --no-torch --only=torch", "--only=torch: none of matmul, float32"),
     ],
 )

@@ -427,7 +427,8 @@ def no_channel(
         )
     return (
         f"has no numeric column for a channel (columns: {listed(columns)}): name the "
-        "columns in its first line, a number in each cell below, separated by commas"
+        "columns in its first line, a number in each cell below, separated by commas, "
+        "semicolons, tabs or |, not by spaces"
     )
 
 
