@@ -96,6 +96,7 @@ def test_what_would_be_ignored_is_refused(arguments, says, error_of):
     assert says in error_of(*arguments)
 
 
+@pytest.mark.extra
 def test_so_are_the_samples_of_a_run_in_a_bucket(error_of):
     pytest.importorskip("gcsfs", reason="gs:// needs gcsfs: pip install '.[gcs]'")
     where = "gs://a/w"

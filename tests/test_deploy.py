@@ -19,6 +19,7 @@ from l2d_jax.types import Form, InputError
 
 NAN = np.nan
 N = 6
+pytestmark = pytest.mark.extra
 
 
 def make_model(*given, **settings):

@@ -81,6 +81,7 @@ def test_names_that_examples_use_are_public():
         assert last in getattr(module, "__all__", vars(module)), name
 
 
+@pytest.mark.extra
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # in one line
 def test_the_examples_of_readme_and_own_data_run(tmp_path, monkeypatch, capsys):
     """On a model whose training is spared, and with one score."""

@@ -144,6 +144,7 @@ def test_places(tmp_path, monkeypatch):
     assert mirror.fetch("a.txt") == tmp_path / "a.txt"
 
 
+@pytest.mark.extra
 @in_bucket
 def test_a_text_in_a_bucket(objects):
     path = to_path("gs://mine/text/a.json")
@@ -156,6 +157,7 @@ def test_a_text_in_a_bucket(objects):
     assert path.read_text() == "two"
 
 
+@pytest.mark.extra
 @in_bucket
 def test_files_of_other_processes_are_seen_at_once(objects):
     folder = to_path("gs://mine/seen")
@@ -165,6 +167,7 @@ def test_files_of_other_processes_are_seen_at_once(objects):
     assert (folder / "b").exists()
 
 
+@pytest.mark.extra
 @in_bucket
 def test_a_file_that_grows_is_copied(objects):
     objects["grown/log"] = (b"first\n", 1)
@@ -178,6 +181,7 @@ def test_a_file_that_grows_is_copied(objects):
     assert not mirror.folder.exists()
 
 
+@pytest.mark.extra
 @in_bucket
 def test_a_run_has_its_bucket_alone(objects, monkeypatch, caplog):
     monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.05)
@@ -194,6 +198,7 @@ def test_a_run_has_its_bucket_alone(objects, monkeypatch, caplog):
         assert "was cut off: this run goes on from there" in caplog.text
 
 
+@pytest.mark.extra
 @in_bucket
 def test_checkpoints_in_a_bucket(objects):
     folder = to_path("gs://mine/run/checkpoints")
@@ -213,6 +218,7 @@ def test_checkpoints_in_a_bucket(objects):
         l2d_jax.load("gs://mine/none")
 
 
+@pytest.mark.extra
 @in_bucket
 def test_samples_and_metrics_in_a_bucket(objects):
     workdir = make_workdir("gs://mine/run")
@@ -240,6 +246,7 @@ def test_samples_and_metrics_in_a_bucket(objects):
 
 
 @pytest.mark.slow
+@pytest.mark.extra
 @in_bucket
 def test_all_of_main_py_in_a_bucket(objects, tmp_path):
     training = [

@@ -26,6 +26,7 @@ def launch(name, *arguments, status=0):
 WHERE = ["--project=p1", "--zone=us-west4-a"]
 
 
+@pytest.mark.extra
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_shellcheck_finds_nothing(script):
     beside = Path(sys.executable).with_name("shellcheck")

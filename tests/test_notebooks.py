@@ -14,6 +14,7 @@ jupytext = pytest.importorskip("jupytext", reason="the extra `notebooks` is miss
 nbclient = pytest.importorskip("nbclient", reason="the extra `notebooks` is missing")
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+pytestmark = pytest.mark.extra
 NAMES = ("1_quick_start", "2_how_it_works", "3_evaluation", "4_tpu_and_gpu")
 PICTURES = dict(zip(NAMES, (5, 9, 4, 4), strict=True))  # at least
 

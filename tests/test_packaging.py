@@ -122,6 +122,14 @@ def test_installation_advice_names_real_extras(metadata):
     assert extras <= metadata["extras_require"].keys()
 
 
+def test_tests_that_skip_without_a_package_are_marked_extra():
+    """`.ci/run` runs these where the packages are; elsewhere they skip."""
+    for path in sorted(ROOT.glob("tests/test_*.py")):
+        text = path.read_text("utf-8")
+        if re.search(r"pytest\.importorskip\(|skip\(.*pip install", text):
+            assert "@pytest.mark.extra" in text or "pytestmark =" in text, path.name
+
+
 def test_citation_names_this_version_and_the_paper(metadata):
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
     assert citation["version"] == metadata["version"]

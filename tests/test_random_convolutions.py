@@ -205,6 +205,7 @@ def test_filled_by_hand():
 # --- a library ------------------------------------------------------------------------
 
 
+@pytest.mark.extra
 @pytest.mark.parametrize(
     ("length", "num_channels", "num_features"),
     [(9, 1, 84), (24, 6, 1008), (50, 3, 840), (130, 12, 1008)],

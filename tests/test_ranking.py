@@ -94,6 +94,7 @@ def test_conover_by_hand():
     assert adjusted[0, 1] == adjusted[1, 2] == pytest.approx(2 * p_near)
 
 
+@pytest.mark.extra
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("adjust", ["holm", "none"])
 @pytest.mark.parametrize("shape", [(2, 3), (6, 6), (11, 4)])
