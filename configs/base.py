@@ -33,7 +33,8 @@ def get_config() -> ConfigDict:
     config.data = ConfigDict()
     config.data.name = "stock"  # python -m l2d_jax.data --list, or file
     config.data.path = ""  # the user's file, for name = "file"
-    config.data.protocol = "published"  # all for training; held_out: a part for tests
+    # published: all for training; held_out, random_fifth: a part kept for the scores
+    config.data.protocol = "published"
     config.data.channels = ""  # which, and in which order, joined by commas; "": all
     config.data.time_column = ""  # of a user's table; "": recognised; none: has none
     config.data.id_column = ""  # that tells its series apart; "": recognised

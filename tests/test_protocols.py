@@ -153,6 +153,9 @@ def test_a_fifth_of_the_series_is_held_out_where_no_split_is_official():
     assert tested != [*range(40, 50)], "not the last ones"
     again = split(labelled(50), settings(protocol="held_out"))
     assert steps_of_first(again.test) == tested
+    official = split(labelled(50, num_train=12), settings(protocol="random_fifth"))
+    assert steps_of_first(official.test) == tested
+    assert steps_of_first(official.train) == trained
 
 
 @pytest.mark.parametrize(
@@ -171,6 +174,7 @@ def test_a_fifth_of_the_series_is_held_out_where_no_split_is_official():
         (recording(), {"channels": "a,a"}, "channel 'a' is asked for twice: name it"),
         (labelled(3), {"protocol": "held_out"}, "no held-out example: add series, or"),
         (labelled(), {"length": 1}, "a length of 1 is too short"),
+        (recording(), {"protocol": "random_fifth"}, "is of whole series.*=held_out"),
     ],
 )
 def test_splits_that_can_not_be_are_named(given, fields, says):

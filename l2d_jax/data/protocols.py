@@ -1,11 +1,14 @@
 """From whole series to what is trained on and what is held out.
 
-published  scaler and training on everything, as the peers do.
-held_out   of a recording, the first 80 % of the rows are for training; a gap of one
-           window follows, then the test windows, so that no test window shares a step
-           with a training window. Of a set of series, the official test part, or a
-           fifth of the series chosen at random where there is none; cut into windows,
-           the official test part, or the end of each series, as of a recording.
+published     scaler and training on everything, as the peers do.
+held_out      of a recording, the first 80 % of the rows are for training; a gap of one
+              window follows, then the test windows, so that no test window shares a
+              step with a training window. Of a set of series, the official test part,
+              or a fifth of the series chosen at random where there is none; cut into
+              windows, the official test part, or the end of each series, as of a
+              recording.
+random_fifth  of a set of whole series, a fifth of them chosen at random, also where
+              there is an official test part, which can be most of them.
 """
 
 from collections.abc import Sequence
@@ -28,7 +31,7 @@ from l2d_jax.data.windows import (
 from l2d_jax.errors import check_choice
 from l2d_jax.types import Collection, Examples, InputError, Splits
 
-PROTOCOLS = ("published", "held_out")
+PROTOCOLS = ("published", "held_out", "random_fifth")
 TEST_SHARE = 0.2
 
 Parts = tuple[Examples, Examples | None]
@@ -171,6 +174,11 @@ def count_missing(series: Float[np.ndarray, "T C"]) -> Int[np.ndarray, " C"]:
 
 def cut(collection: Collection, config: ConfigDict, notes: list[str]) -> Parts:
     """Windows of each series, in parts. Adds to the notes what was chosen."""
+    if config.protocol == "random_fifth":
+        raise InputError(
+            "protocol=random_fifth is of whole series, and these are cut into windows: "
+            "use --config.data.protocol=held_out"
+        )
     longest = max(collection.series, key=len)
     length, stride = config.window, config.stride
     if not length:
@@ -270,7 +278,7 @@ def whole(collection: Collection, config: ConfigDict) -> Parts:
     if config.protocol == "published":
         return examples, None
     count = len(collection.series)
-    if collection.num_train is not None:
+    if collection.num_train is not None and config.protocol == "held_out":
         order, border = np.arange(count), collection.num_train
     else:
         order = permutation(0, 0, count)
