@@ -6,6 +6,11 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 only
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+if ! git rev-parse --verify --quiet HEAD > /dev/null 2>&1; then
+  echo "error: no git checkout in $PWD, and what is committed is what is brought: clone" \
+    "the project, or here git init, git add --all and git commit" >&2
+  exit 2
+fi
 
 archive=$(mktemp -d)/l2d_jax.tar.gz
 trap 'rm -rf "$(dirname "$archive")"' EXIT

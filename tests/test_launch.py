@@ -23,6 +23,9 @@ def launch(name, *arguments, status=0):
     return done.stdout + done.stderr
 
 
+of_commits = pytest.mark.skipif(
+    not (ROOT / ".git").exists(), reason="no git checkout, whose commits are brought"
+)
 WHERE = ["--project=p1", "--zone=us-west4-a"]
 
 
@@ -93,6 +96,7 @@ def test_names_come_from_the_environment(cloud, monkeypatch):
     ]
 
 
+@of_commits
 def test_the_checkout_is_brought_to_all_workers(cloud):
     launch("setup_tpu.sh")
     copied, installed = calls(cloud)
@@ -126,9 +130,25 @@ def test_training_runs_on_all_workers(cloud):
     ]
 
 
+def test_a_folder_without_commits_is_not_brought(tmp_path, cloud, monkeypatch):
+    shutil.copytree(LAUNCH, tmp_path / "copy" / "launch")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    done = subprocess.run(
+        [str(tmp_path / "copy" / "launch" / "setup_tpu.sh")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2 and calls(cloud) == []
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: no git checkout in {tmp_path / 'copy'}, ")
+    assert "git commit" in line
+
+
 DRY = ("create_tpu.sh", "setup_tpu.sh", "run_tpu.sh", "watch_tpu.sh", "delete_tpu.sh")
 
 
+@of_commits
 @pytest.mark.parametrize("name", DRY)
 def test_dry_run_prints_the_calls_and_makes_none(name, cloud):
     said = launch(name, "--dry-run")
@@ -254,6 +274,7 @@ def test_a_look_that_fails_is_no_reason_to_stop_watching(cloud):
     assert "NONE" in said and "no TPU" in said
 
 
+@of_commits
 def test_what_to_do_next_names_the_tpu(cloud, monkeypatch):
     monkeypatch.setenv("NAME", "mine")
     (cloud / "describe").write_text("ACTIVE\n")
