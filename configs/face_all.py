@@ -24,7 +24,5 @@ def get_config(argument: str = ""):
     base.long_series(config)
     config.data_stage.patch = 6
     config.data_stage.condition_noise = 0.2
-    # More steps of either stage, and samples are nearer to the training series.
-    config.latent_stage.num_steps = 1_000
-    config.data_stage.num_steps = 3_000
+    config.data_stage.num_steps = 6_000
     return base.with_argument(config, argument)
