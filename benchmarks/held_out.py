@@ -60,9 +60,9 @@ def main() -> None:
 def result(workdir: Path) -> dict[str, Any]:
     """What is kept of a run: the fields of its training, and all scores.
 
-    Of a user's file the set is named after the file, and a fifth of it was chosen.
+    The set of a user's file is named after the file.
     """
-    mend = "let the run of main.py end, with the metrics of --help"
+    mend = "let its run of main.py end, with the metrics that --help names"
     run = read_json(workdir / "config.json", mend, {"config", "git_commit", "device"})
     scores = read_json(workdir / "scores.json", mend, {*METRICS, *PRIVACY})
     if scores["closer_to_train"]["mean"] is None:
@@ -78,7 +78,7 @@ def result(workdir: Path) -> dict[str, Any]:
     of_file = config["data"]["name"] == "file"
     kept = Training(
         set=Path(config["data"]["path"]).stem if of_file else config["data"]["name"],
-        protocol="random_fifth" if of_file else config["data"]["protocol"],
+        protocol=config["data"]["protocol"],
         series=series,
         data_steps=data["num_steps"],
         data_times=times(data),

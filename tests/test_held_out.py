@@ -60,7 +60,7 @@ def test_runs_become_files(tmp_path, monkeypatch, capsys):
     (path,) = tmp_path.glob("*.json")
     assert path.name == "crop_400_d3000_l1000_n0.2_2.json"
     found = json.loads(path.read_text())
-    assert found["protocol"] == "random_fifth" and found["git_commit"] == "abc"
+    assert found["protocol"] == "held_out" and found["git_commit"] == "abc"
     assert "/a/" not in path.read_text()
     assert capsys.readouterr().out.endswith(held_out.table([found]) + "\n")
 
@@ -70,7 +70,7 @@ def test_runs_that_say_nothing_of_copies_are_named(tmp_path):
     with pytest.raises(InputError, match=r"w has no series held out: .*random_fifth"):
         held_out.result(workdir)
     (workdir / "scores.json").unlink()
-    with pytest.raises(InputError, match=r"scores.json is missing: let the run"):
+    with pytest.raises(InputError, match=r"scores.json is missing: let its run"):
         held_out.result(workdir)
 
 
