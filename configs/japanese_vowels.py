@@ -20,8 +20,9 @@ def get_config(argument: str = ""):
     config.encoder.depth = 5  # a receptive field of 253 steps: enough for 29
     # 640 latents: more steps or units learn them by heart, and samples lie at them.
     config.latent_stage.prediction = "x_0"
-    config.latent_stage.num_steps = 1_500
+    config.latent_stage.num_steps = 750
     config.latent_stage.width = 64
     config.latent_stage.weight_decay = 0.1
+    config.data_stage.condition_noise = 0.6  # against copies (ablations.md, held out)
     config.data_stage.num_steps = 2_500
     return base.with_argument(config, argument)
