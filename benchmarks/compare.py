@@ -235,7 +235,7 @@ def markdown(table: Table, *, alpha: float, warnings: list[str]) -> str:
     title = SCORES[table.metric].title if table.metric in SCORES else table.metric
     header = ["method", *table.sets, "average rank"]
     ideal = ideal_of(table.metric, table.best)
-    end = "" if ideal is None else f", down to {ideal}"
+    end = "" if ideal is None else f", down to {ideal:g}"
     parts = [
         f"# {plain(title)}: {DIRECTIONS[table.best]}{end}",
         grid([*map(plain, header)], rows_of(table, plain, MARKDOWN)),
@@ -254,7 +254,11 @@ def notes(table: Table) -> str:
     if len(table.entries) < table.costs.size:
         text += f" {NOT_RUN}: not run."
     if floors_of(table):
-        text += " Floor: one half of the real series scored against the other half."
+        text += (
+            f" {FLOOR.capitalize()}: one half scored against the other. Scores of as "
+            "few series tend to be worse than those of all: a cell better than the "
+            "floor says little."
+        )
     return text
 
 
@@ -373,7 +377,8 @@ def compare(cells: list[Cell], metric: str, out: Path, *, best, alpha: float) ->
     warnings = [
         f"{cell.method} on {cell.set}: {score['warning']}"
         for cell in cells
-        if "warning" in (score := cell.scores.get(metric, {}))
+        for name in dict.fromkeys((metric, "exact_copies"))  # copies score best
+        if "warning" in (score := cell.scores.get(name, {}))
     ]
     text = markdown(table, alpha=alpha, warnings=warnings)
     print(showable(text))

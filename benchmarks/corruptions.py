@@ -179,7 +179,7 @@ def mark(name: str, one: dict[str, Any] | None) -> str:
         return WARNED
     if one["mean"] is None:
         return UNDEFINED
-    found = verdict(one, SCORES[name].best)
+    found = verdict(one, SCORES[name])
     return UNSEEN if found in ("as real", "unknown") else NOTICED
 
 

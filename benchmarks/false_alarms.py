@@ -13,7 +13,9 @@ that is in the place of the real series, as the published protocol has it.
 
 "walks": the paired test of 16 other scores, by the number of repeats. Each pair are
 fresh random walks of 8 steps and 2 channels; a share of .01 should seem to differ.
-"heavy": the same, with steps by Student's t of 3 degrees of freedom.
+"heavy": the same, with steps by Student's t of 3 degrees of freedom. "noise" and
+"scales": Gaussian noise of 24 steps and 2 channels, of one scale or, series by series,
+of its own. How much repeats share (`ScoreInfo.shared`) is measured beside it.
 """
 
 import argparse
@@ -23,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from kept import count, one_line_errors, read_set
 from threadpoolctl import threadpool_limits
 
@@ -37,11 +40,16 @@ from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.metrics.sets import sets_of
 from l2d_jax.types import InputError
 
-STEPS = {
-    "walks": lambda rng, shape: rng.standard_normal(shape),
-    "heavy": lambda rng, shape: rng.standard_t(3, shape),
+SOURCES = {  # (rng, number of series) -> series
+    "walks": lambda rng, n: rng.standard_normal((n, 8, 2)).cumsum(axis=1),
+    "heavy": lambda rng, n: rng.standard_t(3, (n, 8, 2)).cumsum(axis=1),
+    "noise": lambda rng, n: rng.standard_normal((n, 24, 2)),
+    "scales": lambda rng, n: (
+        rng.standard_normal((n, 24, 2)) * rng.lognormal(sigma=0.7, size=(n, 1, 1))
+    ),
 }
 REPEATS = (5, 20, 50)
+SIDES = ("at_floor_size", "floor")
 COMPARED = (
     "marginal_distribution_difference",
     "value_distribution_distance",
@@ -59,18 +67,20 @@ COMPARED = (
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--set", default="stock", help="or one of " + ", ".join(STEPS))
+    parser.add_argument(
+        "--set", default="stock", help="or one of " + ", ".join(SOURCES)
+    )
     parser.add_argument("--deals", type=count, default=40)
     parser.add_argument("--size", type=count, default=1000, help="series of each part")
     parser.add_argument("--published", action="store_true", help="see above")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args(argv)
     with one_line_errors():
-        if args.set in STEPS and args.published:
+        if args.set in SOURCES and args.published:
             raise InputError(
                 f"--published: {args.set} has no encoders: name a data set"
             )
-        if args.set in STEPS:
+        if args.set in SOURCES:
             found = of_paired_test(args.set, args.deals, args.size)
         else:
             found = of_context_fid(
@@ -120,16 +130,19 @@ def of_context_fid(
 def of_paired_test(name: str, deals: int, size: int) -> dict[str, Any]:
     """Share of scores that seem to differ, of all and by name, by number of repeats."""
     alarms: dict[str, list[list[bool]]] = {}
+    differences: dict[str, list[np.ndarray]] = {}
     for deal in range(deals):
         rng = np.random.default_rng((99, deal))
-        one, other = (STEPS[name](rng, (size, 8, 2)).cumsum(axis=1) for _ in range(2))
+        one, other = (SOURCES[name](rng, size) for _ in range(2))
         scores = evaluate(
             one, other, metrics=COMPARED, num_repeats=max(REPEATS), seed=deal
         )
         del scores["authenticity"]  # its parts are no repeats
         for key, score in scores.items():
-            said = [verdict(first(score, n), SCORES[key].best) for n in REPEATS]
+            said = [verdict(first(score, n), SCORES[key]) for n in REPEATS]
             alarms.setdefault(key, []).append([one != "as real" for one in said])
+            sides = (np.array(score[side]["values"]) for side in SIDES)
+            differences.setdefault(key, []).append(np.subtract(*sides))
     shares = {key: np.mean(found, axis=0).round(4) for key, found in alarms.items()}
     every = np.mean([*shares.values()], axis=0).round(4)
     return {
@@ -138,13 +151,20 @@ def of_paired_test(name: str, deals: int, size: int) -> dict[str, Any]:
         "repeats": list(REPEATS),
         "differ": every.tolist(),
         "differ, by score": {key: found.tolist() for key, found in shares.items()},
+        "shared": {key: shared(np.array(each)) for key, each in differences.items()},
     }
+
+
+def shared(differences: Float[np.ndarray, "deals repeats"]) -> float:
+    """What repeats share, over what they don't: Var(mean) / E s^2 - 1 / repeats."""
+    within = differences.var(axis=1, ddof=1).mean()
+    between = np.square(differences.mean(axis=1)).mean()  # about 0, as it should be
+    return round(float(between / within - 1 / differences.shape[1]), 2)
 
 
 def first(score: dict[str, Any], repeats: int) -> dict[str, Any]:
     """A score as it would be with so many repeats, for a verdict."""
-    sides = ("floor", "at_floor_size")
-    cut = {side: {"values": score[side]["values"][:repeats]} for side in sides}
+    cut = {side: {"values": score[side]["values"][:repeats]} for side in SIDES}
     return {**score, **cut}
 
 

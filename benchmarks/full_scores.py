@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from l2d_jax.metrics.catalog import SCORES, verdict
+from l2d_jax.metrics.catalog import SCORES, ScoreInfo, verdict
 from l2d_jax.metrics.context_fid import NUM_EXCHANGES
 
 RESULTS = Path(__file__).parent / "results"
@@ -138,7 +138,7 @@ def exchanges_below(score: Score) -> int:
 
 def other_scores_row(row: Row, scores: Scores) -> str:
     """At the floor's size and the floor; bold where generated ones are worse."""
-    cells = (cell(scores.get(name), SCORES[name].best) for name in OTHERS)
+    cells = (cell(scores.get(name), SCORES[name]) for name in OTHERS)
     return "| " + " | ".join((row.title.split(",")[0], *cells)) + " |"
 
 
@@ -164,7 +164,7 @@ def training_rows(row: Row, scores: Scores) -> str:
             number(score["mean"]),
             number(score["at_floor_size"]["mean"]),
             f"{exchanges_below(score)} of {NUM_EXCHANGES}",
-            *(cell(found.get(name), SCORES[name].best) for name in OF_TRAININGS),
+            *(cell(found.get(name), SCORES[name]) for name in OF_TRAININGS),
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -196,13 +196,13 @@ def matched_row(row: Row, scores: Scores) -> str:
     return "| " + " | ".join((row.title.split(",")[0], *cells)) + " |"
 
 
-def cell(score: Score | None, best: str) -> str:
+def cell(score: Score | None, words: ScoreInfo) -> str:
     """Empty where it is undefined or wasn't computed."""
     found = (score or {}).get("at_floor_size") or {}
     if score is None or found.get("mean") is None:
         return ""
     text = f"{number(found['mean'])} / {number(score['floor']['mean'])}"
-    return f"**{text}**" if verdict(score, best) == "worse" else text
+    return f"**{text}**" if verdict(score, words) == "worse" else text
 
 
 def main() -> None:

@@ -187,7 +187,7 @@ print(table(scores))
 ratios = {
     name: (
         scores[name]["at_floor_size"]["mean"] / scores[name]["floor"]["mean"],
-        verdict(scores[name], score_info(name).best),
+        verdict(scores[name], score_info(name)),
     )
     for name in chosen
     if scores[name].get("floor", {}).get("mean", 0) > 0

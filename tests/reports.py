@@ -9,10 +9,16 @@ from html.parser import HTMLParser
 import numpy as np
 from PIL import Image
 
+from l2d_jax.metrics.catalog import ScoreInfo
 from l2d_jax.metrics.floors import summary
 from l2d_jax.report import SECTIONS, write_report
 
 VOID = {"meta", "img", "br"}
+
+
+def judged(best):
+    """A score of which nothing else is known."""
+    return ScoreInfo("other", "A score", best, "was measured")
 
 
 def paired(generated, floor, **more):

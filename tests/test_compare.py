@@ -219,6 +219,14 @@ def test_warnings_are_told(run):
     assert "**Warning**: theirs on two: all samples are equal" in printed
 
 
+def test_a_generator_that_copies_is_told_beside_any_score(run):
+    """It is best by most of them."""
+    rows = cells([[0.1, 0.2], [0.2, 0.1], [0.3, 0.3]])
+    rows[0]["scores"]["exact_copies"] = {"mean": 1.0, "warning": "COPIES"}
+    printed, _ = run(rows)
+    assert printed.count("**Warning**: ours on one: COPIES") == 1
+
+
 def test_all_metrics(run):
     values = [[0.1, 0.2], [0.2, 0.1], [0.3, 0.3]]
     rows = cells(values)

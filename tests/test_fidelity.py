@@ -1,12 +1,12 @@
 """Fidelity and diversity of sets whose scores are known."""
 
-import false_alarms
 import numpy as np
 import pytest
 from made import autoregressive, column, gaussians
+from reports import judged
 
 from l2d_jax.metrics import evaluate
-from l2d_jax.metrics.catalog import SHARED, verdict
+from l2d_jax.metrics.catalog import SCORES, verdict
 from l2d_jax.metrics.fidelity import (
     alpha_precision,
     authentic,
@@ -70,13 +70,13 @@ def test_copies_are_told_in_the_whole_training_set(count, held_out):
     options = {"metrics": ["fidelity"], "num_series": 50}
     options["test"] = test if held_out else None
     copied = evaluate(train, train[:count], **options)["authenticity"]
-    assert copied["mean"] == 0.0 and verdict(copied, "real") == "lower"
+    assert copied["mean"] == 0.0 and verdict(copied, SCORES["authenticity"]) == "lower"
     assert copied["floor"]["mean"] > 0.4
     other = evaluate(train, fresh[:count], **options)["authenticity"]
     assert other["mean"] == pytest.approx(other["floor"]["mean"], abs=0.15)
     assert other["shared"] == 0.0  # no point is in two parts
     assert other["at_floor_size"]["num_samples"] == other["floor"]["num_samples"]
-    assert verdict(other, "real") == "as real"
+    assert verdict(other, SCORES["authenticity"]) == "as real"
 
 
 def test_held_out_series_that_drifted_make_no_copies():
@@ -88,7 +88,7 @@ def test_held_out_series_that_drifted_make_no_copies():
         for shift in (0.0, 3.0):
             later = gaussians(1, 400, 3, 2) + shift
             score = evaluate(train, generated, test=later, **options)["authenticity"]
-            assert verdict(score, "real") == found
+            assert verdict(score, SCORES["authenticity"]) == found
             mean = alone["floor"]["mean"]
             assert score["floor"]["mean"] == pytest.approx(mean, abs=0.1)
             assert ("a nearest neighbour tells" in score.get("note", "")) == (shift > 0)
@@ -205,8 +205,8 @@ def test_fresh_series_do_not_reach_the_floor_of_overlapping_windows():
         score = scores[name]
         gap = score["floor"]["mean"] - score["at_floor_size"]["mean"]
         assert sign * gap > 0.05
-    assert verdict(scores["precision"], "high") == "worse"
-    assert verdict(scores["authenticity"], "real") == "higher"
+    assert verdict(scores["precision"], SCORES["precision"]) == "worse"
+    assert verdict(scores["authenticity"], SCORES["authenticity"]) == "higher"
     assert any("overlapping windows" in text for text in HOW_TO_READ)
 
 
@@ -219,10 +219,8 @@ def test_density_of_halves_varies_as_that_of_samples(seed):
     one, other = gaussians(seed, 2, 100, 4)[:, :, :, None]
     scores = evaluate(one, other, metrics=["fidelity"], num_repeats=20, seed=seed)
     density = scores["density"]
-    assert verdict(density, "real") == "as real"
-    assert verdict({**density, "shared": SHARED}, "real") != "as real"
-    assert "shared" not in scores["precision"]
-    assert false_alarms.first(density, 5)["shared"] == density["shared"]
+    assert verdict(density, SCORES["density"]) == "as real"
+    assert verdict(density, judged("real")) != "as real"
 
 
 # --- what generators do wrong ---------------------------------------------------------

@@ -1,6 +1,7 @@
 """Copies are found, and fresh samples aren't taken for copies."""
 
 import json
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -129,12 +130,28 @@ def test_closer_to_train_by_hand():
     generated = column(-1.0, 0.5, 1.0, 1.5)  # nearer: train, train, neither, held-out
     scores = closer_to_train(train, held_out, generated)
     assert scores["share"] == 2.5 / 4
-    # Records weigh 3/4 (with the tie), 0, 1/4 and 0. The share is one of 2 in train
-    # chosen out of 4: 3/4, 1, 1/4, 0 and so on, of variance 1/12 * sum (w - 1/4)^2 * 4.
-    weights = np.array([0.75, 0.0, 0.25, 0.0])
+    # Records weigh 2/4, 0, 1/4 and 0. The share is 1/8 of the tie and two of these.
+    weights = np.array([0.5, 0.0, 0.25, 0.0])
     pairs = [weights[i] + weights[j] for i in range(4) for j in range(i)]
     assert scores["chance_sd"] == pytest.approx(np.std(pairs))
     assert scores["num_records"] == 2
+
+
+@pytest.mark.parametrize("flat", [0, 5])
+def test_chance_of_being_closer_to_train_is_that_of_all_deals(flat):
+    """All 252 ways to deal ten records into halves, of which some may be the same."""
+    records = gaussians(3, 10, 2)
+    records[:flat] = 1.0
+    generated = np.concatenate([gaussians(4, 30, 2), np.ones((2 * flat, 2))])
+    deals = [[*deal] for deal in combinations(range(10), 5)]
+    found = [
+        closer_to_train(records[deal], np.delete(records, deal, axis=0), generated)
+        for deal in deals
+    ]
+    shares = [one["share"] for one in found]
+    assert np.mean(shares) == pytest.approx(0.5)
+    chance = np.mean([one["chance_sd"] for one in found])
+    assert chance == pytest.approx(np.std(shares), rel=0.1 if flat else 1e-6)
 
 
 def test_adversarial_accuracy_by_hand():

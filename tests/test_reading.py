@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from reports import paired, score
+from reports import judged, paired, score
 
 from l2d_jax.metrics.catalog import FAMILIES, SCORES, verdict
 from l2d_jax.metrics.floors import summary
@@ -28,15 +28,24 @@ def differing(ratio: float, *, times: int = 1) -> dict:
 def test_verdict_is_a_paired_test_at_99_per_cent(best, expected):
     # Student's t, .995 and 4 degrees of freedom: 4.604 (any table), times the root of
     # 1 / 5 + 1 / 4: 3.0886.
-    assert verdict(differing(3.09), best) == expected
-    assert verdict(differing(3.08), best) == "as real"
+    assert verdict(differing(3.09), judged(best)) == expected
+    assert verdict(differing(3.08), judged(best)) == "as real"
 
 
 def test_what_shares_nothing_is_tested_as_independent():
     """Student's t of 4 degrees of freedom, over the root of 5: 2.059."""
     for ratio, found in ((2.05, "as real"), (2.06, "worse")):
-        assert verdict({**differing(ratio), "shared": 0.0}, "low") == found
-        assert verdict(differing(ratio), "low") == "as real"
+        assert verdict({**differing(ratio), "shared": 0.0}, judged("low")) == found
+        assert verdict(differing(ratio), judged("low")) == "as real"
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"), [("coverage", 3.09), ("precision", 4.49), ("density", 5.05)]
+)
+def test_means_over_points_share_more(name, limit):
+    """4.604 times the root of 1/5 and 1/4, 3/4 or 1."""
+    for ratio, differs in ((limit - 0.01, False), (limit, True)):
+        assert (verdict(differing(ratio), SCORES[name]) != "as real") == differs
 
 
 def test_repeating_what_was_found_four_times_is_no_proof():
@@ -46,9 +55,9 @@ def test_repeating_what_was_found_four_times_is_no_proof():
     independent, they would reach .587, as repeats of the same series 1.438.
     """
     for ratio in (0.6, 1.43):
-        assert verdict(differing(ratio), "low") == "as real"
-        assert verdict(differing(ratio, times=4), "low") == "as real"
-    assert verdict(differing(1.44, times=4), "low") == "worse"
+        assert verdict(differing(ratio), judged("low")) == "as real"
+        assert verdict(differing(ratio, times=4), judged("low")) == "as real"
+    assert verdict(differing(1.44, times=4), judged("low")) == "worse"
 
 
 @pytest.mark.parametrize(
@@ -58,35 +67,37 @@ def test_repeating_what_was_found_four_times_is_no_proof():
 def test_verdict_of_less(best, expected):
     more = differing(3.09)
     less = {"floor": more["at_floor_size"], "at_floor_size": more["floor"]}
-    assert verdict(less, best) == expected
+    assert verdict(less, judged(best)) == expected
 
 
 def test_verdict_of_differences_that_are_always_the_same():
-    assert verdict(paired([0.0] * 3, [0.0] * 3), "low") == "as real"
-    assert verdict(paired([1.0] * 3, [0.0] * 3), "low") == "worse"
-    assert verdict(paired([0.1 + 0.2] * 3, [0.3] * 3), "low") == "as real"  # rounding
-    assert verdict(paired([-1e-9] * 3, [-3e-9] * 3), "low") == "worse"
+    assert verdict(paired([0.0] * 3, [0.0] * 3), judged("low")) == "as real"
+    assert verdict(paired([1.0] * 3, [0.0] * 3), judged("low")) == "worse"
+    assert (
+        verdict(paired([0.1 + 0.2] * 3, [0.3] * 3), judged("low")) == "as real"
+    )  # rounding
+    assert verdict(paired([-1e-9] * 3, [-3e-9] * 3), judged("low")) == "worse"
 
 
 def test_verdict_is_unknown_without_pairs():
     whole = paired([1.0, 1.1, 1.2], [0.1, 0.2, 0.3])
-    assert verdict(whole, "low") == "worse"
+    assert verdict(whole, judged("low")) == "worse"
     for percentile, expected in (
         (0.995, "worse"),
         (0.985, "as real"),
         (0.015, "as real"),
         (0.005, "better than real"),
     ):
-        assert verdict({**whole, "percentile": percentile}, "low") == expected
+        assert verdict({**whole, "percentile": percentile}, judged("low")) == expected
     for side in ("floor", "at_floor_size"):
-        assert verdict({**whole, side: None}, "low") == "unknown"
+        assert verdict({**whole, side: None}, judged("low")) == "unknown"
         none = {"mean": None, "values": [None] * 3}
-        assert verdict({**whole, side: none}, "low") == "unknown"
-        assert verdict({**whole, side: {"mean": 0.5}}, "low") == "unknown"
+        assert verdict({**whole, side: none}, judged("low")) == "unknown"
+        assert verdict({**whole, side: {"mean": 0.5}}, judged("low")) == "unknown"
         two = summary([1.0, 2.0], num_samples=50)
-        assert verdict({**whole, side: two}, "low") == "unknown"
-    assert verdict({"mean": 1.0}, "low") == "unknown"
-    assert verdict(paired([9.0, 9.0], [0.5, 0.5]), "low") == "unknown"
+        assert verdict({**whole, side: two}, judged("low")) == "unknown"
+    assert verdict({"mean": 1.0}, judged("low")) == "unknown"
+    assert verdict(paired([9.0, 9.0], [0.5, 0.5]), judged("low")) == "unknown"
 
 
 def test_every_score_has_a_family_a_best_and_a_sentence():

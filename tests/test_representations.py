@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from made import gaussians
+from reports import judged
 from sklearn.linear_model import RidgeClassifierCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -86,9 +87,9 @@ def test_pca_fid_can_not_tell_two_samples_of_noise():
             gaussians(2 * deal + 1, 150, 12, 4),
         )
         score = pca_fid(real, generated, seed=deal)
-        assert verdict(score, "low") == "as real"
+        assert verdict(score, judged("low")) == "as real"
         wider = pca_fid(real, 1.2 * generated, seed=deal)
-        assert verdict(wider, "low") == "worse"
+        assert verdict(wider, judged("low")) == "worse"
 
 
 @pytest.mark.parametrize("n", [300, 15], ids=["more series", "more coordinates"])

@@ -93,7 +93,6 @@ def score_fidelity(sets: Sets, *, num_repeats: int, seed: int) -> dict[str, Any]
     if drifted:
         copying["note"] = f"The floor is of training series among others: {drifted}"
     scores = metrics(sets.real, sets.generated, **settings)
-    scores["density"]["shared"] = fidelity.DENSITY_SHARED
     return {**scores, "authenticity": copying}
 
 

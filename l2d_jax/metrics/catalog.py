@@ -9,8 +9,8 @@ A score is a dict, as JSON has it:
   the same four for as many generated ones. Only these two compare;
 - "chance_sd" of the floor, where that isn't measured but what chance gives: the
   standard deviation of the score about it;
-- "shared", where its repeats share more or less than `SHARED`: 0 for parts of the
-  series of which no two have one in common, 1 for the mean of halves of a sample;
+- "shared", where its repeats share more or less than `ScoreInfo` says: 0 for parts of
+  the series of which no two have one in common;
 - "undefined", where "mean" is None: why;
 - "note": one line, where the score doesn't cover all that there is;
 - "warning": one loud line, where the score itself says that the samples are unusable.
@@ -34,6 +34,12 @@ CERTAINTY = 0.99
 # What repeats share, over what they don't: they split the same series. That of tests on
 # a fifth of the data (Nadeau & Bengio, Inference for the Generalization Error, 2003).
 SHARED = 1 / 4
+# More for means over the points of half a sample, which vary about the mean of all as
+# the mean of all does from sample to sample. Of independent points it is 1 (density);
+# of precision and recalls, whose balls points share, .2 to .9 in samples of 300 points
+# of 48 to 200 dimensions.
+OF_POINTS = 1.0
+OF_NEIGHBOURS = 3 / 4
 ROUNDING = 1e-9  # of the larger value: differences below it are none
 
 FAMILIES = {  # name: its heading
@@ -56,6 +62,7 @@ class ScoreInfo(NamedTuple):
     best: str  # "low", "high", or "real": what real series score, neither more nor less
     says: str  # the rest of a sentence after the number, which is per cent before "of"
     ideal: float | None = None  # of a "low" one that is best there and no better below
+    shared: float = SHARED  # by its repeats
 
     @property
     def is_share(self) -> bool:
@@ -179,30 +186,35 @@ SCORES: dict[str, ScoreInfo] = {
         "MMD, series",
         "low",
         "is the squared maximum mean discrepancy of whole series",
+        ideal=0.0,
     ),
     "mmd_increments": ScoreInfo(
         "distribution",
         "MMD, increments",
         "low",
         "is the squared maximum mean discrepancy of step-to-step changes",
+        ideal=0.0,
     ),
     "precision": ScoreInfo(
         "fidelity",
         "Precision",
         "high",
         "of the generated series lie where real ones do",
+        shared=OF_NEIGHBOURS,
     ),
     "recall": ScoreInfo(
         "fidelity",
         "Recall",
         "high",
         "of the real series lie where generated ones do",
+        shared=OF_NEIGHBOURS,
     ),
     "density": ScoreInfo(
         "fidelity",
         "Density",
         "real",
         "is how crowded with real series the places of generated ones are (ideal: 1)",
+        shared=OF_POINTS,
     ),
     "coverage": ScoreInfo(
         "fidelity",
@@ -221,6 +233,7 @@ SCORES: dict[str, ScoreInfo] = {
         "Beta-recall",
         "high",
         "is how well generated series cover real ones, typical and rare (1: fully)",
+        shared=OF_NEIGHBOURS,
     ),
     "authenticity": ScoreInfo(
         "fidelity",
@@ -300,7 +313,7 @@ def score_info(name: str) -> ScoreInfo:
     return SCORES.get(name, ScoreInfo(OTHER, title, "real", "was measured"))
 
 
-def verdict(score: Mapping[str, Any], best: str) -> Verdict:
+def verdict(score: Mapping[str, Any], words: ScoreInfo) -> Verdict:
     """Whether a score can be told from what real series score, and how it differs.
 
     By its "percentile" among random exchanges where it has one: below 1 % or above
@@ -310,13 +323,14 @@ def verdict(score: Mapping[str, Any], best: str) -> Verdict:
     of the real series. Differences that are the same in all repeats count as they are.
 
     Repeats split the same two sets, so that the variance of their mean doesn't fall to
-    s^2 / n: it is taken as s^2 (1 / n + `SHARED`), the corrected resampled t-test of
+    s^2 / n: it is taken as s^2 (1 / n + "shared"), the corrected resampled t-test of
     Nadeau & Bengio. How often verdicts are false: docs/scores.md, which
     `benchmarks/false_alarms.py` measured.
 
     Args:
       score: as said above.
-      best: of `ScoreInfo`. "real" has no better or worse, only "higher" and "lower".
+      words: its `score_info`. Where "real" is best, nothing is better or worse, only
+        "higher" or "lower".
 
     Returns:
       "unknown" without three values of each, as many of both.
@@ -332,7 +346,7 @@ def verdict(score: Mapping[str, Any], best: str) -> Verdict:
     if "chance_sd" in floor:
         mean = score["mean"] - floor["mean"]
         reach = stats.norm.ppf((1 + CERTAINTY) / 2) * floor["chance_sd"]
-        found = _difference(mean, reach, best)
+        found = _difference(mean, reach, words.best)
         if found == "better than real":
             return "higher" if mean > 0 else "lower"
         return found
@@ -344,9 +358,9 @@ def verdict(score: Mapping[str, Any], best: str) -> Verdict:
     size = np.maximum(np.abs(generated), np.abs(real))
     differences[np.abs(differences) <= ROUNDING * size] = 0.0
     n, mean, sd = len(differences), differences.mean(), differences.std(ddof=1)
-    share = np.sqrt(1 / n + score.get("shared", SHARED))
+    share = np.sqrt(1 / n + score.get("shared", words.shared))
     reach = stats.t.ppf((1 + CERTAINTY) / 2, n - 1) * sd * share
-    return _difference(mean, reach, best)
+    return _difference(mean, reach, words.best)
 
 
 def interval_of(

@@ -27,10 +27,6 @@ from l2d_jax.metrics.neighbours import count_balls, lengths, nearest
 K = 5  # neighbours that make the radius of a ball
 NUM_LEVELS = 100  # of alpha and of beta, in the integrals
 MAX_JUDGED = 5000  # points that are asked for being copies
-# What repeats of "density" share, over what they don't. It is a mean over the generated
-# points, and half of n points, drawn at random, have a mean that varies about that of
-# all (v / n) just as much as the mean of all does from sample to sample (v / n).
-DENSITY_SHARED = 1.0
 
 
 def fidelity(

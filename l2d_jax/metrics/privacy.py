@@ -130,8 +130,8 @@ def closer_to_train(
 ) -> dict[str, Any]:
     """Share of generated points closer to train than to held-out records.
 
-    Among n = min(N, H) records of each, chosen at random; ties count half. 0 to 1, .5
-    is ideal, 1 says that all are copies.
+    Among n = min(N, H) records of each, chosen at random; points as near to one of
+    either count half. 0 to 1, .5 is ideal, 1 says that all are copies.
 
     Returns:
       "share"; "chance_sd", the standard deviation about .5 of a generator that copies
@@ -140,8 +140,9 @@ def closer_to_train(
     For such a generator train and held-out records are exchangeable, and the share is
     a sum over records of the weight w (share of generated points nearest to it) of
     those in train. Over all ways to deal 2 n records into halves its variance is
-    2 n / (2 n - 1) sum (w - 1 / 2 n)^2 / 4. The binomial 1 / 4 M is less, as it takes
-    the records for fixed.
+    2 n / (2 n - 1) sum (w - mean w)^2 / 4. The binomial 1 / 4 M is less, as it takes
+    the records for fixed. Ties have no part in it: they come of records that are there
+    many times, of which both halves have some, however they are dealt.
     """
     rng, n = np.random.default_rng(seed), min(len(train), len(held_out))
     to_train = nearest(generated, choose(rng, train, n))
@@ -149,7 +150,8 @@ def closer_to_train(
     gap = (to_held_out.distances - to_train.distances)[:, 0]
     share = float((0.5 + 0.5 * np.sign(gap)).mean())
     record = np.where(gap >= 0.0, to_train.indices[:, 0], n + to_held_out.indices[:, 0])
-    weights = np.bincount(record, minlength=2 * n) / len(generated)
+    decided = np.abs(np.sign(gap))
+    weights = np.bincount(record, decided, minlength=2 * n) / len(generated)
     return {
         "share": share,
         "chance_sd": float(0.5 * math.sqrt(2 * n) * weights.std(ddof=1)),

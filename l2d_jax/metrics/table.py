@@ -43,7 +43,7 @@ def row(name: str, score: Mapping[str, Any]) -> tuple[str, ...]:
         return (title, "-", "", "", "", f"undefined: {why_undefined(score)}")
     cells = [number(score), interval(interval_of(score, words))]
     cells += [number(score.get(part)) for part in ("at_floor_size", "floor")]
-    return (title, *cells, verdict(score, words.best).replace("unknown", ""))
+    return (title, *cells, verdict(score, words).replace("unknown", ""))
 
 
 def number(score: Mapping[str, Any] | None) -> str:

@@ -289,7 +289,7 @@ def _finding(name: str, score: Mapping[str, Any]) -> Finding:
         return FINDINGS["undefined"]
     if not _is_defined(score.get("floor")):
         return FINDINGS["no floor"]
-    found = verdict(score, score_info(name).best)
+    found = verdict(score, score_info(name))
     if found == "unknown" and score_info(name).family == "privacy":
         return FINDINGS["together"]
     halves = score.get("at_floor_size")
