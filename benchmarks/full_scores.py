@@ -88,6 +88,8 @@ OF_LENGTHS = (
 OF_TRAININGS = ("random_convolution_fid", "discriminative_score", "recall")
 OTHERS = (
     "random_convolution_fid",
+    "two_sample_accuracy",
+    "spectral_distance",
     "discriminative_score",
     "predictive_score",
     "precision",

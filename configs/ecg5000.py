@@ -19,5 +19,6 @@ def get_config(argument: str = ""):
     config.data.name = "ecg5000"
     base.long_series(config)
     config.data_stage.patch = 7
+    config.data_stage.learning_rate = 4e-3
     config.data_stage.num_steps = 3_000
     return base.with_argument(config, argument)
