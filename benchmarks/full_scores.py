@@ -61,7 +61,7 @@ MATCHED = (
     "recall",
 )
 LENGTH_ROWS = (  # steps of the data stage, and how often these go through the series
-    Row("ECG5000, 3,000 (38)", 5000, "scores_ecg5000.json"),
+    Row("ECG5000, 3,000 (38)", 5000, "training_length/ecg5000_3000.json"),
     Row("ECG5000, 12,000 (154)", 5000, "training_length/ecg5000_12000.json"),
     Row(
         "Character Trajectories, 3,000 (67)",

@@ -6,7 +6,8 @@
 A run is one of main.py with --config.data.protocol=random_fifth (or held_out) and the
 metrics context_fid, random_convolution_fid, fidelity and privacy. Runs that differ in
 the seed alone make one row, of means. A test compares the rows with those in
-benchmarks/results/ablations.md.
+benchmarks/results/ablations.md, and the last ones, which are of the configs as they
+are, with those in docs/results.md.
 """
 
 import argparse
@@ -16,9 +17,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from full_scores import number
+from full_scores import ROWS, number
 from kept import one_line_errors
 
+from l2d_jax import configs
 from l2d_jax.files import write_text
 from l2d_jax.types import InputError
 from l2d_jax.workdir import read_json
@@ -26,6 +28,11 @@ from l2d_jax.workdir import read_json
 RESULTS = Path(__file__).parent / "results" / "held_out"
 METRICS = ("context_fid", "random_convolution_fid", "precision", "recall")
 PRIVACY = ("closer_to_train", "membership_inference")
+OLDER = {"learning_rate": 1e-3}
+TITLES = {  # by the config's name
+    row.file.removeprefix("scores_").removesuffix(".json"): row.title.split(",")[0]
+    for row in ROWS
+}
 
 
 class Training(NamedTuple):
@@ -39,6 +46,7 @@ class Training(NamedTuple):
     latent_steps: int
     latent_times: int
     condition_noise: float
+    learning_rate: float  # of the data stage
     seed: int
 
 
@@ -54,7 +62,7 @@ def main() -> None:
             path = RESULTS / file_name(training(found))
             write_text(path, json.dumps(found, indent=1) + "\n")
             print(f"{workdir}: {path}")
-    print(table(read_all(RESULTS)))
+    print(table(read_all(RESULTS)), short_table(read_all(RESULTS)), sep="\n\n")
 
 
 def result(workdir: Path) -> dict[str, Any]:
@@ -80,27 +88,26 @@ def result(workdir: Path) -> dict[str, Any]:
         set=Path(config["data"]["path"]).stem if of_file else config["data"]["name"],
         protocol=config["data"]["protocol"],
         series=series,
-        data_steps=data["num_steps"],
         data_times=times(data),
-        latent_steps=latent["num_steps"],
         latent_times=times(latent),
-        condition_noise=data["condition_noise"],
         seed=config["seed"],
+        **fields_of(config),
     )
     others = {"git_commit": run["git_commit"], "device": run["device"]}
     return {**kept._asdict(), **others, "scores": scores}
 
 
 def training(found: dict[str, Any]) -> Training:
-    """Its fields in a file."""
-    return Training(*(found[field] for field in Training._fields))
+    """Its fields in a file; the older ones don't tell their learning rate."""
+    return Training(**{name: ({**OLDER, **found})[name] for name in Training._fields})
 
 
 def file_name(one: Training) -> str:
-    """ecg5000_4000_d3000_l4000_n0.2_0.json."""
+    """ecg5000_4000_d3000_l4000_n0.2_r0.004_0.json; without r as OLDER ones."""
+    rate = f"_r{one.learning_rate:g}" * (one.learning_rate != OLDER["learning_rate"])
     return (
         f"{one.set}_{one.series}_d{one.data_steps}_l{one.latent_steps}"
-        f"_n{one.condition_noise:g}_{one.seed}.json"
+        f"_n{one.condition_noise:g}{rate}_{one.seed}.json"
     )
 
 
@@ -116,27 +123,59 @@ def table(files: list[dict[str, Any]]) -> str:
     return "\n".join(row([*group]) for _, group in groups)
 
 
-def row(group: list[dict[str, Any]]) -> str:
+def short_table(files: list[dict[str, Any]]) -> str:
+    """A row for each set, trained as its config says on the most of its series."""
+    lines = []
+    for name, group in groupby(files, key=lambda found: found["set"]):
+        fields = fields_of(configs.load(name).get_config())
+        found = [
+            one for one in group if fields.items() <= training(one)._asdict().items()
+        ]
+        most = max((one["series"] for one in found), default=0)
+        found = [one for one in found if one["series"] == most]
+        if found:
+            cells = (TITLES[name], f"{most:,}", str(len(found)), *nearness(found))
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def fields_of(config: Any) -> dict[str, Any]:
+    """Those that a config sets."""
+    data, latent = config["data_stage"], config["latent_stage"]
+    return {
+        "data_steps": data["num_steps"],
+        "latent_steps": latent["num_steps"],
+        "condition_noise": data["condition_noise"],
+        "learning_rate": data["learning_rate"],
+    }
+
+
+def nearness(group: list[dict[str, Any]]) -> tuple[str, str]:
     """Means over the seeds; what chance makes of one of them, two deviations."""
-    one, scores = training(group[0]), [found["scores"] for found in group]
+    closer, auc = ([found["scores"][name] for found in group] for name in PRIVACY)
+    chance = closer[0]["floor"]["interval"][1] - 0.5
+    share = fmean(score["mean"] for score in closer)
+    mean = fmean(score["mean"] for score in auc)
+    return f"{100 * share:.1f} (50 ± {100 * chance:.1f})", number(mean)
+
+
+def row(group: list[dict[str, Any]]) -> str:
+    """Means over the seeds."""
+    one = training(group[0])
 
     def mean(name: str) -> float:
-        return fmean(x[name]["mean"] for x in scores)
+        return fmean(found["scores"][name]["mean"] for found in group)
 
-    def share(x: float) -> str:
-        return f"{100 * x:.1f}"
-
-    chance = scores[0]["closer_to_train"]["floor"]["interval"]
     cells = (
         one.set,
         f"{one.series:,}",
         f"{one.data_steps:,} ({one.data_times:,})",
         f"{one.latent_steps:,} ({one.latent_times:,})",
         f"{one.condition_noise:g}",
+        f"{one.learning_rate:g}",
         str(len(group)),
         *(number(mean(name)) for name in METRICS),
-        f"{share(mean('closer_to_train'))} (50 ± {share(chance[1] - 0.5)})",
-        number(mean("membership_inference")),
+        *nearness(group),
     )
     return "| " + " | ".join(cells) + " |"
 

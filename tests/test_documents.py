@@ -140,9 +140,16 @@ def test_scores_by_the_seed_of_sampling_are_those_of_the_json_files():
     assert f"five seeds of sampling it is {min(means)} to {max(means)} (" in text
 
 
-@pytest.mark.parametrize("title", ["random walks", "heavy-tailed steps"])
-def test_false_alarms_in_the_documents_are_those_of_the_json_file(title):
-    name = "heavy" if "heavy" in title else "walks"
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("random walks", "walks"),
+        ("heavy-tailed steps", "heavy"),
+        ("noise of 48 values", "noise"),
+        ("the same, series by series of another scale", "scales"),
+    ],
+)
+def test_false_alarms_in_the_documents_are_those_of_the_json_file(title, name):
     found = json.loads((RESULTS / f"false_alarms_{name}.json").read_text("utf-8"))
     assert found["deals"] == 100 and len(found["differ, by score"]) == 16
     shares = [f"{100 * share:.1f} %".removeprefix("0") for share in found["differ"]]

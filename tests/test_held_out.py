@@ -12,12 +12,17 @@ ROOT = Path(__file__).resolve().parent.parent
 ABLATIONS = ROOT / "benchmarks" / "results" / "ablations.md"
 
 
-def run(workdir, *, seed=0, share=0.6, name="ecg5000", path="", steps=3000):
+def run(workdir, *, seed=0, share=0.6, name="ecg5000", path="", steps=3000, rate=1e-3):
     """What main.py leaves of a run that trained on 400 series."""
     config = {
         "seed": seed,
         "data": {"name": name, "path": path, "protocol": "held_out"},
-        "data_stage": {"num_steps": steps, "batch_size": 64, "condition_noise": 0.2},
+        "data_stage": {
+            "num_steps": steps,
+            "batch_size": 64,
+            "condition_noise": 0.2,
+            "learning_rate": rate,
+        },
         "latent_stage": {"num_steps": 1000, "batch_size": 256},
     }
     chance = {"interval": [0.47, 0.53]}
@@ -45,9 +50,9 @@ def test_a_row_by_hand(tmp_path):
         held_out.result(run(tmp_path / "2", steps=200)),
     ]
     assert held_out.table(sorted(results, key=held_out.training)) == (
-        "| ecg5000 | 400 | 200 (32) | 1,000 (640) | 0.2 | 1 "
+        "| ecg5000 | 400 | 200 (32) | 1,000 (640) | 0.2 | 0.001 | 1 "
         "| .0100 | .100 | .800 | .900 | 60.0 (50 ± 3.0) | .550 |\n"
-        "| ecg5000 | 400 | 3,000 (480) | 1,000 (640) | 0.2 | 2 "
+        "| ecg5000 | 400 | 3,000 (480) | 1,000 (640) | 0.2 | 0.001 | 2 "
         "| .0200 | .100 | .800 | .900 | 65.0 (50 ± 3.0) | .550 |"
     )
 
@@ -63,6 +68,10 @@ def test_runs_become_files(tmp_path, monkeypatch, capsys):
     assert found["protocol"] == "held_out" and found["git_commit"] == "abc"
     assert "/a/" not in path.read_text()
     assert capsys.readouterr().out.endswith(held_out.table([found]) + "\n")
+    del found["learning_rate"]  # as in the older files
+    fast = held_out.result(run(tmp_path / "fast", rate=4e-3))
+    names = [held_out.file_name(held_out.training(one)) for one in (found, fast)]
+    assert names == [path.name, "ecg5000_400_d3000_l1000_n0.2_r0.004_0.json"]
 
 
 def test_runs_that_say_nothing_of_copies_are_named(tmp_path):
@@ -79,4 +88,9 @@ def test_the_rows_are_in_the_ablations():
     files = held_out.read_all(held_out.RESULTS)
     assert files
     for line in held_out.table(files).splitlines():
+        assert line in text
+    text = (ROOT / "docs" / "results.md").read_text("utf-8")
+    lines = held_out.short_table(files).splitlines()
+    assert len(lines) == 4
+    for line in lines:
         assert line in text

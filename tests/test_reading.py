@@ -222,6 +222,18 @@ def test_that_no_copies_were_found_is_said_where_they_were_looked_for():
         assert "No copies" not in scores_body(scores)
 
 
+@pytest.mark.parametrize(
+    ("share", "nearer"), [([0.2, 0.21, 0.22], True), ([0.5, 0.52, 0.54], False)]
+)
+def test_that_samples_are_too_near_is_said_beside_no_copies(share, nearer):
+    authenticity = paired(share, [0.51, 0.52, 0.53], shared=0.0)
+    none = {"exact_copies": score(0.0, 0.0, 0.0, 30), "authenticity": authenticity}
+    body = scores_body(none)
+    assert "No copies of training series were found." in body
+    assert ("nearer to training series than these" in body) == nearer
+    assert ("own_data.md" in body) == nearer
+
+
 def test_the_interval_of_a_share_ends_at_0_and_100_per_cent():
     body = scores_body({"precision": score(0.98, 0.94, 1.03, 30)})
     assert "<small>94 to 100\u00a0%</small>" in body

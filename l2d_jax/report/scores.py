@@ -36,6 +36,10 @@ HOW_TO_READ = (
     "Context-FID first of all.",
 )
 NO_COPIES = "No copies of training series were found."
+NEARER = (
+    "But samples lie nearer to training series than these do to each other, more often "
+    "than fresh series would: see Authenticity."
+)
 REPEATS = (
     "Some generated series are training series, but no more of them than chance "
     "explains: real series repeat, too."
@@ -185,10 +189,13 @@ def _what_follows(scores: Mapping[str, Any]) -> str:
         if _finding(name, score) == FINDINGS["worse"]
     ]
     body = f'<p class="reading">Worse: {escape("; ".join(worse))}.</p>' if worse else ""
+    authenticity = scores.get("authenticity", {})
+    nearer = _finding("authenticity", authenticity) == FINDINGS["lower"]
     if searched and not copied:
         found = REPEATS if copies["mean"] > 0 else NO_COPIES
+        found = f"{found} {NEARER}" if nearer else found
         body += f'<p class="reading">{found}</p>'
-    return body + (note(WHAT_TO_CHANGE) if worse or copied else "")
+    return body + (note(WHAT_TO_CHANGE) if worse or copied or nearer else "")
 
 
 def _how_to_read() -> str:
