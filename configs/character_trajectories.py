@@ -19,6 +19,8 @@ def get_config(argument: str = ""):
     config = base.get_config()
     config.data.name = "character_trajectories"
     base.long_series(config)
+    config.latent_stage.num_steps = 2_000
     config.data_stage.patch = 8
+    config.data_stage.learning_rate = 4e-3
     config.data_stage.num_steps = 3_000
     return base.with_argument(config, argument)
