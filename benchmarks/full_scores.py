@@ -66,7 +66,7 @@ LENGTH_ROWS = (  # steps of the data stage, and how often these go through the s
     Row(
         "Character Trajectories, 3,000 (67)",
         2858,
-        "scores_character_trajectories.json",
+        "training_length/character_trajectories_3000.json",
     ),
     Row(
         "Character Trajectories, 12,000 (269)",

@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from reports import judged
 
 from l2d_jax.data.public import synthetic
 from l2d_jax.metrics import classes, evaluate
@@ -197,9 +196,10 @@ def test_labels_that_a_classifier_told_make_no_perfect_generator_worse():
     assert found["floor"]["mean"] == pytest.approx(
         found["at_floor_size"]["mean"], abs=0.04
     )
-    assert verdict(found, judged("high")) == "as real"
+    words = SCORES["train_synthetic_test_real"]
+    assert verdict(found, words) == "as real"
     beside_true = {**found, "at_floor_size": {"values": found["values"]}}
-    assert verdict({**beside_true, "floor": found["real"]}, judged("high")) == "worse"
+    assert verdict({**beside_true, "floor": found["real"]}, words) == "worse"
 
 
 def test_a_repeat_does_not_depend_on_how_many_there_are():

@@ -67,7 +67,8 @@ def test_runs_become_files(tmp_path, monkeypatch, capsys):
     found = json.loads(path.read_text())
     assert found["protocol"] == "held_out" and found["git_commit"] == "abc"
     assert "/a/" not in path.read_text()
-    assert capsys.readouterr().out.endswith(held_out.table([found]) + "\n")
+    printed = capsys.readouterr().out
+    assert printed.endswith(held_out.table([found]) + "\n\n\n")  # no config's own
     del found["learning_rate"]  # as in the older files
     fast = held_out.result(run(tmp_path / "fast", rate=4e-3))
     names = [held_out.file_name(held_out.training(one)) for one in (found, fast)]

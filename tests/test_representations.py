@@ -5,13 +5,12 @@ import json
 import numpy as np
 import pytest
 from made import gaussians
-from reports import judged
 from sklearn.linear_model import RidgeClassifierCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from l2d_jax.metrics import representations
-from l2d_jax.metrics.catalog import verdict
+from l2d_jax.metrics.catalog import SCORES, verdict
 from l2d_jax.metrics.frechet import frechet_distance
 from l2d_jax.metrics.random_convolutions import fit_kernels, transform
 from l2d_jax.metrics.representations import (
@@ -87,9 +86,9 @@ def test_pca_fid_can_not_tell_two_samples_of_noise():
             gaussians(2 * deal + 1, 150, 12, 4),
         )
         score = pca_fid(real, generated, seed=deal)
-        assert verdict(score, judged("low")) == "as real"
+        assert verdict(score, SCORES["pca_fid"]) == "as real"
         wider = pca_fid(real, 1.2 * generated, seed=deal)
-        assert verdict(wider, judged("low")) == "worse"
+        assert verdict(wider, SCORES["pca_fid"]) == "worse"
 
 
 @pytest.mark.parametrize("n", [300, 15], ids=["more series", "more coordinates"])

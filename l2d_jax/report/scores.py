@@ -37,16 +37,16 @@ HOW_TO_READ = (
 )
 NO_COPIES = "No copies of training series were found."
 NEARER = (
-    "But samples lie nearer to training series than these do to each other, more often "
-    "than fresh series would: see Authenticity."
+    "But more samples than chance explains lie nearer to a training series than any "
+    "other training series does: see Authenticity."
 )
 REPEATS = (
     "Some generated series are training series, but no more of them than chance "
     "explains: real series repeat, too."
 )
 WHAT_TO_CHANGE = (
-    "What to change where scores are worse or series are copied: docs/own_data.md of "
-    "l2d_jax."
+    "What to change where scores are worse, or series copied or too near: "
+    "docs/own_data.md of l2d_jax."
 )
 
 
@@ -195,7 +195,8 @@ def _what_follows(scores: Mapping[str, Any]) -> str:
         found = REPEATS if copies["mean"] > 0 else NO_COPIES
         found = f"{found} {NEARER}" if nearer else found
         body += f'<p class="reading">{found}</p>'
-    return body + (note(WHAT_TO_CHANGE) if worse or copied or nearer else "")
+    mend = worse or copied or (searched and nearer)
+    return body + (note(WHAT_TO_CHANGE) if mend else "")
 
 
 def _how_to_read() -> str:
