@@ -28,6 +28,16 @@ class Row(NamedTuple):
     series: int
     file: str
 
+    @property
+    def config(self) -> str:
+        """The name of its config."""
+        return self.file.removeprefix("scores_").removesuffix(".json")
+
+    @property
+    def set(self) -> str:
+        """The title without sizes."""
+        return self.title.split(",")[0]
+
 
 ROWS = (  # all series, five encoders
     Row("Stock, 24 x 6", 3662, "scores_stock.json"),
@@ -106,8 +116,7 @@ def read(row: Row) -> Scores:
 
 def other_trainings(row: Row) -> list[Scores]:
     """Scores of the trainings with seeds 1, 2, ..., that are there."""
-    name = row.file.removeprefix("scores_").removesuffix(".json")
-    files = [f"trainings/{name}_{seed}.json" for seed in SEEDS]
+    files = [f"trainings/{row.config}_{seed}.json" for seed in SEEDS]
     return [read(row._replace(file=f)) for f in files if (RESULTS / f).exists()]
 
 
@@ -141,7 +150,7 @@ def exchanges_below(score: Score) -> int:
 def other_scores_row(row: Row, scores: Scores) -> str:
     """At the floor's size and the floor; bold where generated ones are worse."""
     cells = (cell(scores.get(name), SCORES[name]) for name in OTHERS)
-    return "| " + " | ".join((row.title.split(",")[0], *cells)) + " |"
+    return "| " + " | ".join((row.set, *cells)) + " |"
 
 
 def small_row(row: Row, scores: Scores) -> str:
@@ -161,7 +170,7 @@ def training_rows(row: Row, scores: Scores) -> str:
     for seed, found in enumerate([scores, *other_trainings(row)]):
         score = found["context_fid"]
         cells = (
-            row.title.split(",")[0],
+            row.set,
             str(seed),
             number(score["mean"]),
             number(score["at_floor_size"]["mean"]),
@@ -195,7 +204,7 @@ def matched_row(row: Row, scores: Scores) -> str:
         else ""
         for name in MATCHED
     )
-    return "| " + " | ".join((row.title.split(",")[0], *cells)) + " |"
+    return "| " + " | ".join((row.set, *cells)) + " |"
 
 
 def cell(score: Score | None, words: ScoreInfo) -> str:

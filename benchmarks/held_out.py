@@ -29,10 +29,7 @@ RESULTS = Path(__file__).parent / "results" / "held_out"
 METRICS = ("context_fid", "random_convolution_fid", "precision", "recall")
 PRIVACY = ("closer_to_train", "membership_inference")
 OLDER = {"learning_rate": 1e-3}
-TITLES = {  # by the config's name
-    row.file.removeprefix("scores_").removesuffix(".json"): row.title.split(",")[0]
-    for row in ROWS
-}
+TITLES = {row.config: row.set for row in ROWS}
 
 
 class Training(NamedTuple):

@@ -150,8 +150,7 @@ def closer_to_train(
     gap = (to_held_out.distances - to_train.distances)[:, 0]
     share = float((0.5 + 0.5 * np.sign(gap)).mean())
     record = np.where(gap >= 0.0, to_train.indices[:, 0], n + to_held_out.indices[:, 0])
-    decided = np.abs(np.sign(gap))
-    weights = np.bincount(record, decided, minlength=2 * n) / len(generated)
+    weights = np.bincount(record, gap != 0.0, minlength=2 * n) / len(generated)
     return {
         "share": share,
         "chance_sd": float(0.5 * math.sqrt(2 * n) * weights.std(ddof=1)),
