@@ -165,6 +165,20 @@ def long_series(config: ConfigDict) -> None:
     config.latent_stage.num_steps = 4_000
 
 
+def any_series(config: ConfigDict) -> None:
+    """Sizes for series of any length and number: those of 0 are chosen for them."""
+    config.encoder.batch_size = 64
+    config.encoder.num_steps = 1_500
+    config.encoder.depth = 0
+    config.encoder.decoder_patch = 0
+    config.latent_stage.num_steps = 0
+    config.data_stage.patch = 0
+    config.data_stage.prediction = "auto"
+    config.data_stage.condition_noise = 0.2
+    config.data_stage.learning_rate = 4e-3
+    config.data_stage.num_steps = 0
+
+
 def sharp_latents(config: ConfigDict) -> None:
     """A latent chain that resolves finer structure in the distribution of r."""
     config.latent_stage.num_octaves = 4

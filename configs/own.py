@@ -22,11 +22,6 @@ def get_config(argument: str = ""):
     """Differences from configs/base.py."""
     config = base.get_config()
     config.data.name = "file"
-    config.encoder.depth = 0
-    config.encoder.decoder_patch = 0
-    config.latent_stage.num_steps = 0
-    config.data_stage.patch = 0
-    config.data_stage.prediction = "auto"
-    config.data_stage.num_steps = 0
+    base.any_series(config)
     config.evaluation.num_series = 10_000
     return base.with_argument(config, argument)

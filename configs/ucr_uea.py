@@ -22,12 +22,6 @@ def get_config(argument: str = ""):
         raise InputError("name a data set: --config=configs/ucr_uea.py:NATOPS")
     config = base.get_config()
     config.data.name = name
-    config.encoder.batch_size = 64
-    config.encoder.num_steps = 1_500
-    config.encoder.depth = 0
-    config.encoder.decoder_patch = 0
-    config.latent_stage.num_steps = 0
-    config.data_stage.patch = 0
+    base.any_series(config)
     config.data_stage.batch_size = 64
-    config.data_stage.num_steps = 0
     return base.with_argument(config, rest)

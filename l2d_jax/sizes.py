@@ -12,7 +12,10 @@ from l2d_jax.stages import STAGES
 from l2d_jax.types import tree_size
 from l2d_jax.variants import METHODS
 
-MAX_EPOCHS = 500  # of the diffusion stages
+# Times through the series and steps of the diffusion stages, where these are chosen.
+EPOCHS = {"latent_stage": 150, "data_stage": 100}  # of series of their own
+ENOUGH_STEPS = {"latent_stage": 500, "data_stage": 1_000}  # more times, if so many
+MAX_EPOCHS = 500  # the most; and for windows that overlap
 SIZES = {
     "encoder.depth": "residual blocks of the encoder",
     "encoder.decoder_patch": "steps of a patch of the decoder",
@@ -56,13 +59,18 @@ def with_sizes(
     return config, notes
 
 
-def with_steps(config: ConfigDict, num_series: int) -> tuple[ConfigDict, list[str]]:
+def with_steps(
+    config: ConfigDict, num_series: int, *, overlapping: bool
+) -> tuple[ConfigDict, list[str]]:
     """The config with training steps of 0 chosen for so many series, and what they are.
 
-    Of the two diffusion stages: those of configs/base.py, but not more than some
-    `MAX_EPOCHS` times through the series. What is longer learns few of them by heart
-    (docs/own_data.md). Above one call of the training program they are whole calls: a
-    shorter last one would be another program to compile.
+    Of the two diffusion stages: so many that they go `EPOCHS` times through the series,
+    at least `ENOUGH_STEPS`, but not more than `MAX_EPOCHS` times, nor more steps than
+    in configs/base.py. Series that are gone through more often are learned by heart;
+    `overlapping` windows of a recording are not that soon, as they show each step at
+    many places, and bear `MAX_EPOCHS` (docs/own_data.md). Above one call of the
+    training program they are whole calls: a shorter last one would be another program
+    to compile.
     """
     per_call = config.training.steps_per_call
     config, known, notes = config.copy_and_resolve_references(), base.get_config(), []
@@ -70,10 +78,13 @@ def with_steps(config: ConfigDict, num_series: int) -> tuple[ConfigDict, list[st
         c, name = config[section], section.replace("_", " ")
         if c.num_steps or section not in trained_sections(config):
             continue
-        most = math.ceil(MAX_EPOCHS * num_series / c.batch_size)
-        if most > per_call:
-            most = math.floor(most / per_call + 0.5) * per_call
-        c.num_steps = min(known[section].num_steps, most)
+        once = num_series / c.batch_size
+        steps = MAX_EPOCHS * once
+        if not overlapping:
+            steps = min(steps, max(EPOCHS[section] * once, ENOUGH_STEPS[section]))
+        if steps > per_call:
+            steps = math.floor(steps / per_call + 0.5) * per_call
+        c.num_steps = min(known[section].num_steps, math.ceil(steps))
         times = c.num_steps * c.batch_size / num_series
         notes.append(
             f"training steps of the {name} {c.num_steps:,} ({times:.0f} times through "

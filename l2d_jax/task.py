@@ -60,7 +60,9 @@ def prepare(config: ConfigDict, splits: Splits) -> Task:
     shares[~np.isnan(levels[:, 0])] = 0.0  # few values repeat by themselves
     shape = length, len(channels) + ragged
     config, sizes = with_sizes(config, shape)
-    config, steps = with_steps(config, len(train_set.lengths))
+    config, steps = with_steps(
+        config, len(train_set.lengths), overlapping=splits.overlapping
+    )
     config, equal = with_equal_size(config, shape)
     if config.data.path:  # the same from any working directory
         config.data.path = str(absolute(config.data.path))

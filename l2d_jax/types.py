@@ -117,6 +117,7 @@ class Splits(NamedTuple):
     classes: tuple[str, ...] = ()
     form: Form | None = None
     notes: tuple[str, ...] = ()  # what was recognised, chosen or left out, a line each
+    overlapping: bool = False  # windows of a recording that share steps
 
 
 def inside(lengths: Lengths, length: int) -> Bool[np.ndarray, "N length"]:

@@ -87,6 +87,20 @@ def test_held_out_windows_share_no_step_with_training(rows, window, stride):
     assert len(splits.test.series) == (20 - 2 * window) // stride + 1
 
 
+@pytest.mark.parametrize(
+    ("given", "fields", "overlapping"),
+    [
+        (recording(), {"window": 10, "stride": 9}, True),
+        (recording(), {"window": 10, "stride": 10}, False),
+        (recording(), {"window": 10}, True),
+        (labelled(), {}, False),
+        (labelled(), {"window": 3}, True),
+    ],
+)
+def test_windows_overlap_if_the_stride_is_shorter(given, fields, overlapping):
+    assert split(given, settings(**fields)).overlapping == overlapping
+
+
 def test_recordings_are_each_held_out_by_time():
     first, second = recording(50).series[0], 1000 + recording(100).series[0]
     both = Collection("both", [first, second], ("a", "b"))

@@ -46,29 +46,36 @@ def test_the_prediction_chosen_for_the_size_of_a_token(shape, asked, chosen):
 
 
 @pytest.mark.parametrize(
-    ("series", "latent", "data"),
+    ("series", "overlapping", "latent", "data"),
     [
-        (20, 40, 79),
-        (200, 400, 800),
-        (640, 1_300, 2_500),
-        (3_000, 5_900, 10_000),
-        (10**6, 8_000, 10_000),
+        (20, True, 40, 79),
+        (200, True, 400, 800),
+        (640, True, 1_300, 2_500),
+        (3_000, True, 5_900, 10_000),
+        (10**6, True, 8_000, 10_000),
+        (20, False, 40, 79),  # 500 times, which is less than 500 and 1,000 steps
+        (200, False, 400, 800),
+        (640, False, 500, 1_000),
+        (3_000, False, 1_800, 2_300),  # 150 x 3,000 / 256 = 1,758; 100 x 3,000 / 128
+        (10**6, False, 8_000, 10_000),
     ],
 )
-def test_steps_chosen_for_the_number_of_series(series, latent, data):
+def test_steps_chosen_for_the_number_of_series(series, overlapping, latent, data):
     """500 times through them: of 200, 500 x 200 / 256 = 391, in calls of 100 steps."""
-    config, notes = sizes.with_steps(resolve(configs.own.get_config()), series)
+    given = resolve(configs.own.get_config())
+    config, notes = sizes.with_steps(given, series, overlapping=overlapping)
     assert config.latent_stage.num_steps == latent
     assert config.data_stage.num_steps == data
     times = f"({round(data * 128 / series)} times through the series)"
     flag = "--config.data_stage.num_steps"
     assert notes[1] == f"training steps of the data stage {data:,} {times}: {flag}"
-    again, notes = sizes.with_steps(config, 10)
+    again, notes = sizes.with_steps(config, 10, overlapping=overlapping)
     assert again.data_stage.num_steps == data and notes == []
 
 
 def test_steps_are_chosen_for_what_is_trained():
-    config, notes = sizes.with_steps(resolve(configs.own.get_config("data_only")), 20)
+    given = resolve(configs.own.get_config("data_only"))
+    config, notes = sizes.with_steps(given, 20, overlapping=True)
     assert len(notes) == 1 and config.data_stage.num_steps == 79
     config.encoder.num_steps = 0
     with pytest.raises(InputError, match=r"encoder\.num_steps=0: use 1 or more"):

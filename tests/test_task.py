@@ -51,6 +51,16 @@ def test_what_a_task_holds():
     assert task.prepare(config, splits).ordered is NONE
 
 
+def test_windows_that_overlap_are_gone_through_more_often():
+    """512 series: 100 times in batches of 8 are 6,400 steps, 500 times 10,000."""
+    splits = splits_of(np.random.default_rng(0).normal(size=(512, 8, 1)))
+    config = tiny()
+    config.data_stage.update(num_steps=0, batch_size=8)
+    for overlapping, steps in ((False, 6_400), (True, 10_000)):
+        found = task.prepare(resolve(config), splits._replace(overlapping=overlapping))
+        assert found.config.data_stage.num_steps == steps
+
+
 def test_some_of_many_series():
     """Always the same ones, in order, each with its length."""
     series = np.arange(3_000.0)[:, None, None]

@@ -54,7 +54,7 @@ def split(collection: Collection, config: ConfigDict) -> Splits:
                 f"--config.data.length={config.length} is of whole series, and "
                 f"{collection.name} is cut into windows: leave it out"
             )
-        train, test = cut(collection, config, notes)
+        train, test, overlapping = cut(collection, config, notes)
         mend = "lower --config.data.window"
     else:
         if config.stride:
@@ -64,6 +64,7 @@ def split(collection: Collection, config: ConfigDict) -> Splits:
                 "--config.data.window"
             )
         train, test = whole(collection, config)
+        overlapping = False
         mend = "add series"
     for part, what in ((train, "training"), (test, "held-out")):
         if part is not None and not len(part.series):
@@ -82,6 +83,7 @@ def split(collection: Collection, config: ConfigDict) -> Splits:
         collection.classes,
         collection.form,
         tuple(notes),
+        overlapping,
     )
 
 
@@ -172,8 +174,13 @@ def count_missing(series: Float[np.ndarray, "T C"]) -> Int[np.ndarray, " C"]:
 # --- recordings: windows --------------------------------------------------------------
 
 
-def cut(collection: Collection, config: ConfigDict, notes: list[str]) -> Parts:
-    """Windows of each series, in parts. Adds to the notes what was chosen."""
+def cut(
+    collection: Collection, config: ConfigDict, notes: list[str]
+) -> tuple[Examples, Examples | None, bool]:
+    """Windows of each series, in parts, and whether they overlap.
+
+    Adds to the notes what was chosen.
+    """
     if config.protocol == "random_fifth":
         raise InputError(
             "protocol=random_fifth is of whole series, and these are cut into windows: "
@@ -211,7 +218,7 @@ def cut(collection: Collection, config: ConfigDict, notes: list[str]) -> Parts:
         notes.append(
             f"{sparse:,} windows have fewer than half of their values and are left out"
         )
-    return train, test
+    return train, test, stride < length
 
 
 def held_out(collection: Collection, length: int) -> tuple[Collection, Collection]:
