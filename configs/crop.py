@@ -23,6 +23,7 @@ def get_config(argument: str = ""):
     config.latent_stage.num_steps = 4_000
     config.data_stage.patch = 4
     config.data_stage.batch_size = 64
+    config.data_stage.learning_rate = 4e-3
     config.data_stage.num_steps = 4_000
     config.data_stage.prediction = "v"
     return base.with_argument(config, argument)

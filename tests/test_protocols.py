@@ -14,6 +14,7 @@ from l2d_jax.data.windows import (
     choose_window,
     find_period,
     observed_enough,
+    overlap,
 )
 from l2d_jax.types import Collection, Form, InputError
 
@@ -99,6 +100,39 @@ def test_held_out_windows_share_no_step_with_training(rows, window, stride):
 )
 def test_windows_overlap_if_the_stride_is_shorter(given, fields, overlapping):
     assert split(given, settings(**fields)).overlapping == overlapping
+
+
+@pytest.mark.parametrize(
+    ("length", "stride", "found"),
+    [(24, 1, True), (24, 15, True), (24, 17, False), (24, 24, False), (6, 4, True)],
+)
+def test_windows_in_any_order_are_found_to_overlap(length, stride, found):
+    """Those that share 8 steps behind the first, or a third of theirs."""
+    rng = np.random.default_rng(0)
+    given = windows(rng.normal(size=(900, 2)), length=length, stride=stride)
+    given = rng.permutation(given)
+    assert overlap(given) == found
+    assert not overlap(given[:, :, :1] * 0)  # flat
+    given[:, 1::4] = NAN
+    assert not overlap(given)
+
+
+def test_half_of_the_windows_overlap():
+    rng = np.random.default_rng(0)
+    given = windows(rng.normal(size=(43, 1)), length=24)  # the last has no next one
+    alone = rng.normal(size=(20, 24, 1))
+    assert overlap(np.concatenate([given[:20], alone[:18]]))
+    assert not overlap(np.concatenate([given[:20], alone]))
+
+
+def test_overlapping_windows_that_are_given_as_series_are_named():
+    given = [*windows(np.random.default_rng(0).normal(size=(60, 1)), length=24)]
+    found = split(Collection("mine", given, ("a",)), settings())
+    assert found.overlapping
+    assert [one for one in found.notes if "share steps" in one] == [
+        "the series are windows of a recording that share steps, with held-out ones "
+        "too: give the recording itself, and they are cut"
+    ]
 
 
 def test_recordings_are_each_held_out_by_time():

@@ -26,6 +26,7 @@ from l2d_jax.data.windows import (
     choose_stride,
     choose_window,
     observed_enough,
+    overlap,
     windows,
 )
 from l2d_jax.errors import check_choice
@@ -64,7 +65,12 @@ def split(collection: Collection, config: ConfigDict) -> Splits:
                 "--config.data.window"
             )
         train, test = whole(collection, config)
-        overlapping = False
+        overlapping = overlap(train.series)
+        if overlapping:
+            notes.append(
+                "the series are windows of a recording that share steps, with held-out "
+                "ones too: give the recording itself, and they are cut"
+            )
         mend = "add series"
     for part, what in ((train, "training"), (test, "held-out")):
         if part is not None and not len(part.series):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
-from l2d_jax.types import InputError
+from l2d_jax.types import InputError, SeriesBatch
 
 DEFAULT_WINDOW = 24  # steps, where no period is found
 PERIODS = (4, 256)  # steps, the shortest and the longest that are looked for
@@ -15,6 +15,8 @@ MAX_REPEATS = 4  # periods that are compared to tell a period from its neighbour
 ROWS_FOR_PERIOD = 100_000
 MAX_WINDOWS = 1_000_000  # of a training set, unless a stride is given
 OBSERVED_SHARE = 0.5  # least share of a window's values that must not be missing
+COMPARED_STEPS = 8  # of windows that may overlap, or a third of theirs
+COMPARED_WINDOWS = 500, 100_000  # at most: so many, with the starts of so many
 
 Recording = Float[np.ndarray, "T C"]
 
@@ -69,6 +71,28 @@ def observed_enough(
     known[1:] = np.cumsum((~np.isnan(recording)).sum(axis=1))
     count = (known[length:] - known[:-length])[::stride]
     return count >= OBSERVED_SHARE * length * recording.shape[1]
+
+
+def overlap(series: SeriesBatch) -> bool:
+    """Whether series are windows of a recording that share steps, in any order.
+
+    Half of them or more, of some that are looked at, hold the first steps of another
+    one at another place. What is flat or has missing values there does not count.
+    """
+    number, length = series.shape[:2]
+    steps = max(2, min(COMPARED_STEPS, length // 3))
+    some, others = COMPARED_WINDOWS
+    order = np.random.default_rng(0).permutation(number)
+    starts = {series[i, :steps].tobytes() for i in order[:others]}
+    found = [
+        any(
+            piece.tobytes() in starts and (piece != piece[:1]).any()
+            for piece in windows(series[i, 1:], length=steps)
+            if not np.isnan(piece).any()
+        )
+        for i in order[:some]
+    ]
+    return sum(found) >= len(found) / 2
 
 
 # --- lengths and strides chosen from the data -----------------------------------------
