@@ -175,7 +175,7 @@ def any_series(config: ConfigDict) -> None:
     config.data_stage.patch = 0
     config.data_stage.prediction = "auto"
     config.data_stage.condition_noise = 0.2
-    config.data_stage.learning_rate = 4e-3
+    config.data_stage.learning_rate = 2e-3
     config.data_stage.num_steps = 0
 
 
