@@ -166,7 +166,7 @@ def long_series(config: ConfigDict) -> None:
 
 
 def any_series(config: ConfigDict) -> None:
-    """Sizes for series of any length and number: those of 0 are chosen for them."""
+    """For series of any length and number: what is 0 or auto is chosen for them."""
     config.encoder.batch_size = 64
     config.encoder.num_steps = 1_500
     config.encoder.depth = 0
@@ -175,7 +175,6 @@ def any_series(config: ConfigDict) -> None:
     config.data_stage.patch = 0
     config.data_stage.prediction = "auto"
     config.data_stage.condition_noise = 0.2
-    config.data_stage.learning_rate = 2e-3
     config.data_stage.num_steps = 0
 
 

@@ -10,9 +10,9 @@ depth and the steps of training are chosen from the data, or set. What was detec
 chosen is printed.
 
 Expected: depends on the data; compare with the floor that the report shows beside each
-score. Up to 10,000 series are scored. Time: on two CPU cores about that of
-configs/stock.py for windows of 24 steps; it grows with the window and hardly with the
-number of rows.
+score. Up to 10,000 series are scored. Time: on two CPU cores at most about that of
+configs/stock.py for windows of 24 steps, less for few; it grows with the length of the
+window or series.
 """
 
 from l2d_jax.configs import base

@@ -13,9 +13,9 @@ from l2d_jax.types import tree_size
 from l2d_jax.variants import METHODS
 
 # Times through the series and steps of the diffusion stages, where these are chosen.
-EPOCHS = {"latent_stage": 150, "data_stage": 100}  # of series of their own
-ENOUGH_STEPS = {"latent_stage": 500, "data_stage": 1_000}  # more times, if so many
-MAX_EPOCHS = 500  # the most; and for windows that overlap
+EPOCHS = {"latent_stage": 150, "data_stage": 100}
+MIN_STEPS = {"latent_stage": 500, "data_stage": 1_000}
+MAX_EPOCHS = 500  # as which even these are fewer; and for windows that overlap
 SIZES = {
     "encoder.depth": "residual blocks of the encoder",
     "encoder.decoder_patch": "steps of a patch of the decoder",
@@ -65,10 +65,10 @@ def with_steps(
     """The config with training steps of 0 chosen for so many series, and what they are.
 
     Of the two diffusion stages: so many that they go `EPOCHS` times through the series,
-    at least `ENOUGH_STEPS`, but not more than `MAX_EPOCHS` times, nor more steps than
-    in configs/base.py. Series that are gone through more often are learned by heart;
-    `overlapping` windows of a recording are not that soon, as they show each step at
-    many places, and bear `MAX_EPOCHS` (docs/own_data.md). Above one call of the
+    at least `MIN_STEPS`, but not more than some `MAX_EPOCHS` times, nor more steps than
+    in configs/base.py. Series that are gone through more often are learned by heart
+    (docs/own_data.md); `overlapping` windows of a recording, which show each step at
+    many places, always are gone through `MAX_EPOCHS` times. Above one call of the
     training program they are whole calls: a shorter last one would be another program
     to compile.
     """
@@ -78,10 +78,10 @@ def with_steps(
         c, name = config[section], section.replace("_", " ")
         if c.num_steps or section not in trained_sections(config):
             continue
-        once = num_series / c.batch_size
-        steps = MAX_EPOCHS * once
+        per_epoch = num_series / c.batch_size
+        steps = MAX_EPOCHS * per_epoch
         if not overlapping:
-            steps = min(steps, max(EPOCHS[section] * once, ENOUGH_STEPS[section]))
+            steps = min(steps, max(EPOCHS[section] * per_epoch, MIN_STEPS[section]))
         if steps > per_call:
             steps = math.floor(steps / per_call + 0.5) * per_call
         c.num_steps = min(known[section].num_steps, math.ceil(steps))

@@ -14,7 +14,7 @@ from l2d_jax.data.windows import (
     choose_window,
     find_period,
     observed_enough,
-    overlap,
+    share_steps,
 )
 from l2d_jax.types import Collection, Form, InputError
 
@@ -95,7 +95,8 @@ def test_held_out_windows_share_no_step_with_training(rows, window, stride):
         (recording(), {"window": 10, "stride": 10}, False),
         (recording(), {"window": 10}, True),
         (labelled(), {}, False),
-        (labelled(), {"window": 3}, True),
+        (labelled(), {"window": 3}, True),  # 3 a series
+        (labelled(), {"window": 7}, False),  # one of each that is as long
     ],
 )
 def test_windows_overlap_if_the_stride_is_shorter(given, fields, overlapping):
@@ -104,34 +105,56 @@ def test_windows_overlap_if_the_stride_is_shorter(given, fields, overlapping):
 
 @pytest.mark.parametrize(
     ("length", "stride", "found"),
-    [(24, 1, True), (24, 15, True), (24, 17, False), (24, 24, False), (6, 4, True)],
+    [(24, 1, True), (24, 12, True), (24, 13, False), (16, 8, True), (9, 1, True)],
 )
-def test_windows_in_any_order_are_found_to_overlap(length, stride, found):
-    """Those that share 8 steps behind the first, or a third of theirs."""
+def test_windows_in_any_order_are_found_to_share_steps(length, stride, found):
+    """Those that share half of their steps."""
     rng = np.random.default_rng(0)
     given = windows(rng.normal(size=(900, 2)), length=length, stride=stride)
     given = rng.permutation(given)
-    assert overlap(given) == found
-    assert not overlap(given[:, :, :1] * 0)  # flat
-    given[:, 1::4] = NAN
-    assert not overlap(given)
+    assert share_steps(given) == found
+    assert not share_steps(given[:, :, :1] * 0)  # flat
 
 
-def test_half_of_the_windows_overlap():
+@pytest.mark.parametrize("gaps", [slice(0, None, 7), slice(20, None), slice(0, 4)])
+def test_windows_with_missing_values_share_steps(gaps):
+    recording = np.random.default_rng(0).normal(size=(300, 2))
+    recording[gaps.start : None if gaps.step else 60 : gaps.step or 1, 1] = NAN
+    assert share_steps(windows(recording, length=24))
+
+
+def test_half_of_the_windows_share_steps():
     rng = np.random.default_rng(0)
     given = windows(rng.normal(size=(43, 1)), length=24)  # the last has no next one
     alone = rng.normal(size=(20, 24, 1))
-    assert overlap(np.concatenate([given[:20], alone[:18]]))
-    assert not overlap(np.concatenate([given[:20], alone]))
+    assert share_steps(np.concatenate([given[:20], alone[:18]]))
+    assert not share_steps(np.concatenate([given[:20], alone]))
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        np.random.default_rng(0).integers(10, size=(1_000, 6, 1)),
+        np.random.default_rng(0).integers(10, size=(20_000, 12, 1)),
+        np.random.default_rng(0).integers(2, size=(20_000, 24, 1)),
+        np.random.default_rng(0).integers(2, size=(5_000, 50, 1)).cumsum(axis=1),
+        np.random.default_rng(0).random((1_000, 100, 1)) < 0.02,
+        np.tile(np.arange(8.0), 3)[None, :, None],  # its own start
+        np.tile(np.random.default_rng(0).normal(size=(200, 8, 1)), (1, 3, 1)),
+        np.zeros((0, 24, 1)),
+    ],
+)
+def test_series_of_their_own_share_no_steps(series):
+    assert not share_steps(series.astype(np.float32))
 
 
 def test_overlapping_windows_that_are_given_as_series_are_named():
     given = [*windows(np.random.default_rng(0).normal(size=(60, 1)), length=24)]
     found = split(Collection("mine", given, ("a",)), settings())
     assert found.overlapping
-    assert [one for one in found.notes if "share steps" in one] == [
-        "the series are windows of a recording that share steps, with held-out ones "
-        "too: give the recording itself, and they are cut"
+    assert [one for one in found.notes if "share" in one] == [
+        "many series share steps, as windows of a recording do, and held-out ones may "
+        "share some with those trained on: give the recording itself"
     ]
 
 

@@ -50,18 +50,20 @@ def test_the_prediction_chosen_for_the_size_of_a_token(shape, asked, chosen):
     [
         (20, True, 40, 79),
         (200, True, 400, 800),
+        (300, True, 600, 1_200),
         (640, True, 1_300, 2_500),
         (3_000, True, 5_900, 10_000),
         (10**6, True, 8_000, 10_000),
         (20, False, 40, 79),  # 500 times, which is less than 500 and 1,000 steps
         (200, False, 400, 800),
+        (300, False, 500, 1_000),
         (640, False, 500, 1_000),
         (3_000, False, 1_800, 2_300),  # 150 x 3,000 / 256 = 1,758; 100 x 3,000 / 128
         (10**6, False, 8_000, 10_000),
     ],
 )
 def test_steps_chosen_for_the_number_of_series(series, overlapping, latent, data):
-    """500 times through them: of 200, 500 x 200 / 256 = 391, in calls of 100 steps."""
+    """500 times through 200: 500 x 200 / 256 = 391 steps, in calls of 100."""
     given = resolve(configs.own.get_config())
     config, notes = sizes.with_steps(given, series, overlapping=overlapping)
     assert config.latent_stage.num_steps == latent

@@ -26,7 +26,7 @@ from l2d_jax.data.windows import (
     choose_stride,
     choose_window,
     observed_enough,
-    overlap,
+    share_steps,
     windows,
 )
 from l2d_jax.errors import check_choice
@@ -65,11 +65,11 @@ def split(collection: Collection, config: ConfigDict) -> Splits:
                 "--config.data.window"
             )
         train, test = whole(collection, config)
-        overlapping = overlap(train.series)
+        overlapping = share_steps(train.series)
         if overlapping:
             notes.append(
-                "the series are windows of a recording that share steps, with held-out "
-                "ones too: give the recording itself, and they are cut"
+                "many series share steps, as windows of a recording do, and held-out "
+                "ones may share some with those trained on: give the recording itself"
             )
         mend = "add series"
     for part, what in ((train, "training"), (test, "held-out")):
@@ -224,7 +224,8 @@ def cut(
         notes.append(
             f"{sparse:,} windows have fewer than half of their values and are left out"
         )
-    return train, test, stride < length
+    recordings = sum(len(one) >= length for one in trained.series)
+    return train, test, stride < length and len(train.series) >= 2 * recordings
 
 
 def held_out(collection: Collection, length: int) -> tuple[Collection, Collection]:

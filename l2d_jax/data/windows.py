@@ -15,8 +15,9 @@ MAX_REPEATS = 4  # periods that are compared to tell a period from its neighbour
 ROWS_FOR_PERIOD = 100_000
 MAX_WINDOWS = 1_000_000  # of a training set, unless a stride is given
 OBSERVED_SHARE = 0.5  # least share of a window's values that must not be missing
-COMPARED_STEPS = 8  # of windows that may overlap, or a third of theirs
-COMPARED_WINDOWS = 500, 100_000  # at most: so many, with the starts of so many
+LOOKED_AT = 500, 200_000  # series and steps, at most, in search of shared steps
+STARTS = 100_000  # of other series, at most
+START_STEPS = 8
 
 Recording = Float[np.ndarray, "T C"]
 
@@ -73,26 +74,42 @@ def observed_enough(
     return count >= OBSERVED_SHARE * length * recording.shape[1]
 
 
-def overlap(series: SeriesBatch) -> bool:
-    """Whether series are windows of a recording that share steps, in any order.
+def share_steps(series: SeriesBatch) -> bool:
+    """Whether series are, in any order, as windows of a recording that overlap.
 
-    Half of them or more, of some that are looked at, hold the first steps of another
-    one at another place. What is flat or has missing values there does not count.
+    So they are if half or more, of some that are looked at, end as another one begins:
+    in half of their steps or more, at least 8. What has few values there, as a switch,
+    may do so by chance and does not count. Windows that were scaled one by one, or
+    whose stride is longer than half of them, are not found.
     """
     number, length = series.shape[:2]
-    steps = max(2, min(COMPARED_STEPS, length // 3))
-    some, others = COMPARED_WINDOWS
+    last = length - max(START_STEPS, math.ceil(length / 2))  # the latest place
+    if number < 2 or last < 1:
+        return False
     order = np.random.default_rng(0).permutation(number)
-    starts = {series[i, :steps].tobytes() for i in order[:others]}
-    found = [
-        any(
-            piece.tobytes() in starts and (piece != piece[:1]).any()
-            for piece in windows(series[i, 1:], length=steps)
-            if not np.isnan(piece).any()
-        )
-        for i in order[:some]
-    ]
-    return sum(found) >= len(found) / 2
+    starts: dict[bytes, list[int]] = {}
+    for j in order[:STARTS].tolist():
+        starts.setdefault(series[j, :START_STEPS].tobytes(), []).append(j)
+
+    def continued(i: int) -> bool:
+        for place in range(1, last + 1):
+            end = series[i, place:]
+            found = starts.get(end[:START_STEPS].tobytes(), ())
+            if found and 2 * num_distinct(end) >= len(end):
+                for j in found:
+                    same = series[j, : len(end)].tobytes() == end.tobytes()
+                    if same and i != j:
+                        return True
+        return False
+
+    series_looked_at, steps = LOOKED_AT
+    some = order[: min(series_looked_at, max(steps // length, 2))].tolist()
+    return sum(map(continued, some)) >= len(some) / 2
+
+
+def num_distinct(rows: Float[np.ndarray, "T C"]) -> int:
+    """How many different rows there are."""
+    return len({row.tobytes() for row in rows})
 
 
 # --- lengths and strides chosen from the data -----------------------------------------
