@@ -15,7 +15,7 @@ from l2d_jax.variants import METHODS
 # Times through the series and steps of the diffusion stages, where these are chosen.
 EPOCHS = {"latent_stage": 150, "data_stage": 100}
 MIN_STEPS = {"latent_stage": 500, "data_stage": 1_000}
-MAX_EPOCHS = 500  # as which even these are fewer; and for windows that overlap
+MAX_EPOCHS = 500  # at most, and through windows that overlap
 SIZES = {
     "encoder.depth": "residual blocks of the encoder",
     "encoder.decoder_patch": "steps of a patch of the decoder",
