@@ -116,10 +116,10 @@ def test_windows_in_any_order_are_found_to_share_steps(length, stride, found):
     assert not share_steps(given[:, :, :1] * 0)  # flat
 
 
-@pytest.mark.parametrize("gaps", [slice(0, None, 7), slice(20, None), slice(0, 4)])
+@pytest.mark.parametrize("gaps", [slice(0, None, 7), slice(20, 60)])
 def test_windows_with_missing_values_share_steps(gaps):
     recording = np.random.default_rng(0).normal(size=(300, 2))
-    recording[gaps.start : None if gaps.step else 60 : gaps.step or 1, 1] = NAN
+    recording[gaps, 1] = NAN
     assert share_steps(windows(recording, length=24))
 
 

@@ -15,9 +15,11 @@ MAX_REPEATS = 4  # periods that are compared to tell a period from its neighbour
 ROWS_FOR_PERIOD = 100_000
 MAX_WINDOWS = 1_000_000  # of a training set, unless a stride is given
 OBSERVED_SHARE = 0.5  # least share of a window's values that must not be missing
-LOOKED_AT = 500, 200_000  # series and steps, at most, in search of shared steps
-STARTS = 100_000  # of other series, at most
-START_STEPS = 8
+# In search of series that share steps, at most:
+SERIES_LOOKED_AT = 500
+STEPS_LOOKED_AT = 200_000  # of these together
+STARTS = 100_000  # of other series
+START_STEPS = 8  # of each start
 
 Recording = Float[np.ndarray, "T C"]
 
@@ -102,8 +104,7 @@ def share_steps(series: SeriesBatch) -> bool:
                         return True
         return False
 
-    series_looked_at, steps = LOOKED_AT
-    some = order[: min(series_looked_at, max(steps // length, 2))].tolist()
+    some = order[: min(SERIES_LOOKED_AT, max(STEPS_LOOKED_AT // length, 2))].tolist()
     return sum(map(continued, some)) >= len(some) / 2
 
 
